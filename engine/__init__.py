@@ -1,0 +1,78 @@
+"""The engine's front door. Importing it loads no torch.
+
+    catalog       what a model is, read from its files without loading it
+    request       what may be asked            output, output_stream   what comes back
+    scheduler     which pictures step next     executor                the line no tensor crosses
+    core          schedule → execute → update  async_engine, launch    its asyncio face, and how it is built
+    worker/       the device plane, the only part that touches tensors
+    training/, benchmark/   how the embedded models were made; how the engine is measured
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine.catalog import ModelInfo, Operation
+from engine.config import EMBEDDED_MODEL, EngineConfig
+from engine.errors import EngineDead, EngineError, GenerationFailed, RequestRejected
+from engine.output import (
+    EngineStats,
+    FinishReason,
+    ImageReady,
+    Loading,
+    Progress,
+    Queued,
+    RequestOutput,
+    Safety,
+    Update,
+)
+from engine.output_stream import OutputStream
+from engine.request import GenerateRequest, Lane, Request, SamplingParams
+
+
+class Engine(Protocol):
+    """What the bot may ask of an engine. AsyncEngine is the local one; a pool of many GPUs can be another."""
+
+    def submit(self, request: Request) -> OutputStream:
+        """Queue a request; call on the event loop. Raises RequestRejected (nothing queued) or EngineDead."""
+        ...
+
+    def abort(self, request_id: str) -> None:
+        """Stop a request within one denoising step; unknown ids are ignored. Its stream ends with ABORTED."""
+        ...
+
+    def models(self) -> Sequence[ModelInfo]:
+        """The models that requests may name, the default first."""
+        ...
+
+    def stats(self) -> EngineStats:
+        """A snapshot of queue and device; never blocks."""
+        ...
+
+
+__all__ = [
+    "EMBEDDED_MODEL",
+    "Engine",
+    "EngineConfig",
+    "EngineDead",
+    "EngineError",
+    "EngineStats",
+    "FinishReason",
+    "GenerateRequest",
+    "GenerationFailed",
+    "ImageReady",
+    "Lane",
+    "Loading",
+    "ModelInfo",
+    "Operation",
+    "OutputStream",
+    "Progress",
+    "Queued",
+    "Request",
+    "RequestOutput",
+    "RequestRejected",
+    "Safety",
+    "SamplingParams",
+    "Update",
+]

@@ -1,0 +1,131 @@
+"""What the engine is asked: one frozen type per kind of work, made of paths, bytes and numbers so that it pickles.
+
+Inputs are opened when their work starts, so ten thousand waiting requests hold no pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from engine.catalog import ModelInfo, Operation
+from engine.errors import RequestRejected
+
+MAX_SEED = 2**32 - 1
+MAX_PICTURES = 16
+MAX_STEPS = 500
+
+
+class Lane(StrEnum):
+    """Which queue a request waits in; fast passes relaxed."""
+
+    FAST = "fast"
+    RELAXED = "relaxed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingParams:
+    """How pictures are sampled; spelt as in diffusers. Every value is concrete: the caller fills in the model's defaults."""
+
+    num_inference_steps: int
+    guidance_scale: float
+    sampler: str
+    width: int
+    height: int
+    negative_prompt: str = ""
+    strength: float = 1.0
+    """Image-to-image only: the share of the schedule that is run on the noised initial picture, (0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest:
+    """Ask for `len(seeds)` pictures of one prompt; picture i is sampled from its own generator seeded with `seeds[i]`."""
+
+    request_id: str
+    model: str
+    prompt: str
+    params: SamplingParams
+    seeds: tuple[int, ...]
+    operation: Operation = Operation.TEXT_TO_IMAGE
+    init_image: Path | None = None
+    """Image-to-image: a PNG, JPEG or WebP on disk, opened and resized to width × height when the work starts."""
+    share_key: str = ""
+    """Opaque: whose fair share this counts on."""
+    share_weight: float = 1.0
+    lane: Lane = Lane.FAST
+    submitted_at: float | None = None
+    """Seconds on the engine's clock; None is filled with now by the engine. Callers that re-submit keep the old order by it."""
+
+
+Request = GenerateRequest
+
+
+def validate(request: Request, model: ModelInfo) -> None:
+    """Check a request against the model once, at the door.
+
+    Raises:
+        RequestRejected: with a code, what was got and what is allowed; nothing has been queued.
+    """
+    params = request.params
+    if request.operation not in model.operations:
+        _reject(
+            "operation_unsupported",
+            f"{model.title} cannot do {request.operation}; it can do {', '.join(model.operations)}.",
+            operation=request.operation,
+            allowed=", ".join(model.operations),
+        )
+    if params.sampler not in model.samplers:
+        _reject(
+            "sampler_unknown",
+            f"The sampler {params.sampler!r} is not one of {', '.join(model.samplers)}.",
+            sampler=params.sampler,
+            allowed=", ".join(model.samplers),
+        )
+    if not 1 <= len(request.seeds) <= MAX_PICTURES:
+        _reject(
+            "pictures_out_of_range",
+            f"A request holds 1 to {MAX_PICTURES} seeds, one per picture; this one holds {len(request.seeds)}.",
+            got=len(request.seeds),
+            maximum=MAX_PICTURES,
+        )
+    for seed in request.seeds:
+        if not 0 <= seed <= MAX_SEED:
+            _reject("seed_out_of_range", f"The seed {seed} is outside 0 to {MAX_SEED}.", got=seed, maximum=MAX_SEED)
+    if not 1 <= params.num_inference_steps <= MAX_STEPS:
+        _reject(
+            "steps_out_of_range",
+            f"{params.num_inference_steps} steps are outside 1 to {MAX_STEPS}.",
+            got=params.num_inference_steps,
+            maximum=MAX_STEPS,
+        )
+    if not 0.0 <= params.guidance_scale <= 100.0:
+        _reject(
+            "guidance_out_of_range",
+            f"A guidance scale of {params.guidance_scale} is outside 0 to 100.",
+            got=params.guidance_scale,
+        )
+    if not 0.0 < params.strength <= 1.0:
+        _reject("strength_out_of_range", f"A strength of {params.strength} is outside (0, 1].", got=params.strength)
+    for side, got in (("width", params.width), ("height", params.height)):
+        if got % model.size_multiple or not model.min_side <= got <= model.max_side:
+            _reject(
+                "size_unsupported",
+                f"A {side} of {got} px does not fit {model.title}: {model.min_side} to {model.max_side} px in steps"
+                f" of {model.size_multiple}.",
+                side=side,
+                got=got,
+                minimum=model.min_side,
+                maximum=model.max_side,
+                multiple=model.size_multiple,
+            )
+    if (request.operation is Operation.IMAGE_TO_IMAGE) != (request.init_image is not None):
+        _reject(
+            "init_image_mismatch",
+            "An initial picture is given exactly when the operation is image-to-image.",
+            operation=request.operation,
+        )
+
+
+def _reject(code: str, sentence: str, **values: object) -> None:
+    raise RequestRejected(code, sentence, **values)
