@@ -1,0 +1,24 @@
+"""What things are: frozen dataclasses and enums without I/O.
+
+    job           Job, its Action and JobState, the Parameters a prompt carried, StoredImage, Destination
+    asker         who asks, from where, and what may be done there
+    job_update    what delivery is told about a job
+"""
+
+from __future__ import annotations
+
+from bot.domain.asker import Asker
+from bot.domain.job import Action, Destination, Job, JobState, Order, Parameters, StoredImage
+from bot.domain.job_update import JobUpdate
+
+__all__ = [
+    "Action",
+    "Asker",
+    "Destination",
+    "Job",
+    "JobState",
+    "JobUpdate",
+    "Order",
+    "Parameters",
+    "StoredImage",
+]

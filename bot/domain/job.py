@@ -1,0 +1,119 @@
+"""A job: what a user asked for. It is persisted, its id stands in buttons and messages, and it outlives restarts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from uuid import UUID
+
+from engine import Safety, SamplingParams
+
+
+class Action(StrEnum):
+    """What a job does; all but IMAGINE have a parent."""
+
+    IMAGINE = "imagine"
+    UPSCALE = "upscale"
+    """One stored cell of the parent, posted alone; no GPU work."""
+    VARY = "vary"
+    """A new grid of image-to-image variations of one cell of the parent."""
+    REROLL = "reroll"
+    """The parent's prompt and parameters with a new seed."""
+
+
+class JobState(StrEnum):
+    """Waiting → running → posting → done; failed and cancelled end it from any state before posting."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    POSTING = "posting"
+    """The pictures are stored and the row carries the nonce; the message may or may not be on Discord yet."""
+    DONE = "done"
+    """Posted, or (without a result message) waiting in /history because it could not be posted."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What the `--flags` of a prompt said; None means not given."""
+
+    aspect: tuple[int, int] | None = None
+    seed: int | None = None
+    no: tuple[str, ...] = ()
+    n: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked of JobService.create: an action and what it needs."""
+
+    action: Action
+    source: str
+    """The idempotency key: interaction id + ordinal. The same source never makes a second job."""
+    prompt: str | None = None
+    """IMAGINE only: the text as typed, flags included."""
+    parent_id: UUID | None = None
+    index: int | None = None
+    """UPSCALE and VARY: the parent's picture, 0–3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """The message that shows a job's progress, and the token that may still edit it."""
+
+    channel_id: int
+    message_id: int | None = None
+    token: str | None = None
+    """The interaction's token: a secret until it expires; dropped when dead."""
+    expires_at: datetime | None = None
+    """UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredImage:
+    """One finished picture on disk (PNG, native size, with its metadata inside)."""
+
+    index: int
+    seed: int
+    width: int
+    height: int
+    sha256: str
+    safety: Safety
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the database holds it; times are UTC."""
+
+    id: UUID
+    action: Action
+    state: JobState
+    owner_id: int
+    owner_name: str
+    guild_id: int | None
+    source: str
+    prompt: str
+    """The text without its flags."""
+    parameters: Parameters
+    model: str
+    sampling: SamplingParams
+    """Concrete: chosen once when the job was made, so that a restart, Retry and Info see the same values."""
+    seeds: tuple[int, ...]
+    destination: Destination
+    created_at: datetime
+    parent_id: UUID | None = None
+    parent_index: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    device_seconds: float = 0.0
+    error_code: str | None = None
+    error_values: dict[str, str] | None = None
+    unread_words: tuple[str, ...] = ()
+    unknown_words: tuple[str, ...] = ()
+    result_channel_id: int | None = None
+    result_message_id: int | None = None
+    images: tuple[StoredImage, ...] = ()

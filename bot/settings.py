@@ -1,0 +1,57 @@
+"""Settings of one deployment, read from the environment and `.env`; the only reader of either."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting has a default except the token; `.env.example` lists them all."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOURFOLD_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    discord_token: SecretStr | None = Field(default=None, validation_alias="DISCORD_TOKEN")
+    """The bot's token from Discord's developer portal; only `fourfold run` needs it."""
+    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("fourfold", appauthor=False)))
+    """Where database, pictures, playground state, logs and training checkpoints live."""
+    model: str = "fourfold-mini"
+    """The embedded model, a hub id, a local diffusers folder, or a single .safetensors checkpoint; several separated by commas."""
+    model_config_dir: Path | None = Field(default=None, validation_alias="FOURFOLD_MODEL_CONFIG")
+    """A diffusers folder whose configuration serves a single .safetensors checkpoint offline."""
+    device: str = "auto"
+    dtype: str = "auto"
+    exact: bool = False
+    row_budget: int | None = Field(default=None, ge=1)
+    offline: bool = False
+    """Never contact the model hub."""
+    max_running_per_user: int = Field(default=3, ge=1)
+    max_waiting_per_user: int = Field(default=10, ge=0)
+    max_waiting: int = Field(default=200, ge=1)
+    """Most unfinished jobs of all users together."""
+    discord_api: str | None = None
+    """Another Discord-compatible origin, such as http://127.0.0.1:8080; refused unless loopback."""
+    discord_api_allow_remote: bool = False
+    """Allow discord_api to name an origin that is not loopback. It receives the token."""
+    log_level: str = "INFO"
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The model names, the default first."""
+        return tuple(name.strip() for name in self.model.split(",") if name.strip())
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.home / "fourfold.db"
+
+    @property
+    def pictures_path(self) -> Path:
+        """The image store's folder."""
+        return self.home / "pictures"
