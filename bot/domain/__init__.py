@@ -10,6 +10,7 @@ from __future__ import annotations
 from bot.domain.asker import Asker
 from bot.domain.job import Action, Destination, Job, JobState, Order, Parameters, StoredImage
 from bot.domain.job_update import JobUpdate
+from engine import Safety, SamplingParams
 
 __all__ = [
     "Action",
@@ -20,5 +21,7 @@ __all__ = [
     "JobUpdate",
     "Order",
     "Parameters",
+    "Safety",
+    "SamplingParams",
     "StoredImage",
 ]

@@ -1,0 +1,84 @@
+"""The `fourfold` command.
+
+    play      the bot in a local stand-in for Discord, with the embedded model
+    run       the bot on Discord
+    imagine   one job in the terminal, without Discord or a database
+    doctor    what is wrong with this installation, and how to mend it
+    models    the models that are here
+
+Each command is one module, imported when it is called: what needs no tensors answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from pydantic import ValidationError
+
+from bot.errors import StartupError
+from bot.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 (it failed, with a sentence on stderr), 2 (usage) or 130 (Ctrl-C)."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.command != "imagine":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    command = importlib.import_module(f"bot.cli.{arguments.command}")
+    try:
+        return int(command.main(arguments, Settings()))
+    except StartupError as error:
+        print(f"fourfold: {error}", file=sys.stderr)
+        return 1
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            name = name if name.startswith(("FOURFOLD_", "DISCORD_")) else f"FOURFOLD_{name}"
+            print(f"fourfold: the setting {name} is wrong: {problem['msg']} (got {problem['input']!r}).", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fourfold", description="A Midjourney-style Discord bot that runs on your own GPU.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"fourfold {version('fourfold')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    play = commands.add_parser(
+        "play", help="open the bot in a local stand-in for Discord: no token, no GPU, no download", allow_abbrev=False
+    )
+    play.add_argument("--port", type=_port, default=8490, help="first port to try; a busy one means the next (%(default)s)")
+    play.add_argument("--reset", action="store_true", help="forget the channel, its pictures and its history first")
+    play.add_argument("--no-browser", action="store_true", help="print the address without opening it")
+
+    commands.add_parser("run", help="run the bot on Discord (needs DISCORD_TOKEN)", allow_abbrev=False)
+
+    imagine = commands.add_parser(
+        "imagine",
+        help="make one grid in the terminal",
+        description="Make one grid. Parameters such as --seed, --ar and --no stand inside the prompt or after it.",
+        usage='fourfold imagine "PROMPT" [--ar W:H] [--seed N] [--no a, b] [--n 1-4] -o FILE [--json]',
+        allow_abbrev=False,
+    )
+    imagine.add_argument("prompt", help="what to draw, in quotes")
+    imagine.add_argument("-o", "--output", default="grid.png", help="PNG, JPEG or WebP file to write (%(default)s)")
+    imagine.add_argument("--json", action="store_true", help="print what was made as JSON")
+
+    commands.add_parser("doctor", help="check token, database, folders, device and models", allow_abbrev=False)
+    commands.add_parser("models", help="list the models that are here", allow_abbrev=False)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)

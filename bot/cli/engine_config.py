@@ -1,0 +1,26 @@
+"""Settings → EngineConfig: where a deployment's words become the engine's."""
+
+from __future__ import annotations
+
+from bot.errors import StartupError
+from bot.settings import Settings
+from engine import EngineConfig
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """What the engine is built with.
+
+    Raises:
+        StartupError: FOURFOLD_MODEL names nothing.
+    """
+    if not settings.models:
+        raise StartupError("FOURFOLD_MODEL is empty. Name a model, or remove the line to use the embedded one.")
+    return EngineConfig(
+        models=settings.models,
+        model_config_dir=settings.model_config_dir,
+        device=settings.device,
+        dtype=settings.dtype,
+        exact=settings.exact,
+        row_budget=settings.row_budget,
+        offline=settings.offline,
+    )

@@ -1,0 +1,97 @@
+"""One command checks everything: format, lint, types, and that documents and tables say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bot.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [*ROOT.glob("bot/**/*.py"), *ROOT.glob("engine/**/*.py")]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=["lint", "format", "types"],
+)
+def test_tool_is_content(command: list[str]) -> None:
+    result = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_env_example_lists_every_setting() -> None:
+    listed = set(re.findall(r"^#?\s?([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
+    wanted = {
+        str(field.validation_alias) if field.validation_alias else f"FOURFOLD_{name.upper()}"
+        for name, field in Settings.model_fields.items()
+    }
+    assert listed == wanted
+
+
+def test_env_example_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copied unedited to `.env`, the example leaves every default as it is."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"FOURFOLD_{name.upper()}", raising=False)
+    monkeypatch.delenv("DISCORD_TOKEN", raising=False)
+    monkeypatch.delenv("FOURFOLD_MODEL_CONFIG", raising=False)
+    example = Settings(_env_file=ROOT / ".env.example")  # type: ignore[call-arg]
+    assert example == Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_readme_names_every_setting_and_parameter() -> None:
+    from bot.prompting import PARAMETERS
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        alias = str(field.validation_alias) if field.validation_alias else f"FOURFOLD_{name.upper()}"
+        assert f"`{alias}`" in readme, f"README does not name {alias}"
+    for parameter in PARAMETERS:
+        assert f"`--{parameter.name}" in readme, f"README does not name --{parameter.name}"
+
+
+def test_every_text_code_in_the_source_exists_and_none_is_dead() -> None:
+    defined: set[str] = set()
+    for file in (ROOT / "bot/texts/en").glob("*.toml"):
+        for section, rows in tomllib.loads(file.read_text(encoding="utf-8")).items():
+            defined |= {f"{section}.{code}" for code in rows}
+    used: set[str] = set()
+    strings: set[str] = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                strings.add(node.value)
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            first = node.args[0]
+            if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+                continue
+            if name == "say":
+                used.add(first.value)
+            if name == "UserError":
+                used.add(f"error.{first.value}")
+    assert used - defined == set(), "codes without a sentence"
+    dead = {code for code in defined - used if code not in strings and code.partition(".")[2] not in strings}
+    assert dead == set(), "sentences that nothing says"
+
+
+def test_no_registry_host_or_machine_path_is_named() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout")
+    hosts = re.compile(r"(pypi|pythonhosted|debian|npmjs)\.(org|com)|/(root|home)/\w+/")
+    for name in tracked.stdout.splitlines():
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".js", ".css", ".html", ".json"} or name == ".ci/run":
+            if path == Path(__file__):
+                continue
+            found = hosts.search(path.read_text(encoding="utf-8"))
+            assert not found, f"{name}: {found.group() if found else ''}"
