@@ -1,14 +1,14 @@
 """What things are: frozen dataclasses and enums without I/O.
 
-    job           Job, its Action and JobState, the Parameters a prompt carried, StoredImage, Destination
-    asker         who asks, from where, and what may be done there
-    job_update    what delivery is told about a job
+job           Job, its Action and JobState, the Parameters a prompt carried, StoredImage, Destination
+asker         who asks, from where, and what may be done there
+job_update    what delivery is told about a job
 """
 
 from __future__ import annotations
 
 from bot.domain.asker import Asker
-from bot.domain.job import Action, Destination, Job, JobState, Order, Parameters, StoredImage
+from bot.domain.job import Action, Destination, Job, JobState, Order, Parameters, StoredImage, nonce_of
 from bot.domain.job_update import JobUpdate
 from engine import Safety, SamplingParams
 
@@ -24,4 +24,5 @@ __all__ = [
     "Safety",
     "SamplingParams",
     "StoredImage",
+    "nonce_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -117,3 +118,8 @@ class Job:
     result_channel_id: int | None = None
     result_message_id: int | None = None
     images: tuple[StoredImage, ...] = ()
+
+
+def nonce_of(job_id: UUID) -> str:
+    """What the post of a job's result carries so that Discord itself refuses a second one: 22 characters of base64url."""
+    return base64.urlsafe_b64encode(job_id.bytes).rstrip(b"=").decode("ascii")
