@@ -98,7 +98,7 @@ def test_a_small_single_is_enlarged_and_a_large_one_is_the_stored_file(stored):
     assert Image.open(io.BytesIO(single_file(small, PARAMETERS, 10_000_000).data)).size == (512, 512)
     large = stored(1, 512, 640)[0]
     assert single_file(large, "other", 10_000_000).data == large.read_bytes()
-    assert single_file(large, PARAMETERS, 300_000).name == "picture.jpg"
+    assert single_file(large, PARAMETERS, 300_000).mime == "image/webp"
 
 
 @given(
