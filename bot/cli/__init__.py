@@ -58,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     play.add_argument("--port", type=_port, default=8490, help="first port to try; a busy one means the next (%(default)s)")
     play.add_argument("--reset", action="store_true", help="forget the channel, its pictures and its history first")
-    play.add_argument("--no-browser", action="store_true", help="print the address without opening it")
 
     commands.add_parser("run", help="run the bot on Discord (needs DISCORD_TOKEN)", allow_abbrev=False)
 

@@ -1,0 +1,43 @@
+"""Where log lines go: stderr, and a rotating file under FOURFOLD_HOME."""
+
+from __future__ import annotations
+
+import logging
+from logging.handlers import RotatingFileHandler
+
+from bot.errors import StartupError
+from bot.settings import Settings
+
+NOISY = ("discord", "aiohttp", "httpx", "httpcore", "urllib3", "filelock", "asyncio", "PIL")
+"""Libraries that stay at INFO: discord.py's DEBUG lines carry interaction tokens, which are secrets."""
+
+
+def configure_logging(settings: Settings, *, terminal: bool = True) -> None:
+    """Set up the root logger.
+
+    Raises:
+        StartupError: the level is unknown or the folder cannot be written.
+    """
+    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
+    if level is None:
+        raise StartupError(
+            f"FOURFOLD_LOG_LEVEL is {settings.log_level!r}; it can be DEBUG, INFO, WARNING, ERROR or CRITICAL."
+        )
+    folder = settings.home / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = RotatingFileHandler(folder / "fourfold.log", maxBytes=5_000_000, backupCount=3, encoding="utf-8", delay=True)
+    except OSError as error:
+        raise StartupError(
+            f"The folder {folder} cannot be made ({error.strerror or error}). Set FOURFOLD_HOME to a folder you may write."
+        ) from error
+    handlers: list[logging.Handler] = [file]
+    if terminal:
+        handlers.append(logging.StreamHandler())
+    formatter = logging.Formatter("{asctime} {levelname:<7} {name}: {message}", style="{")
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=handlers, force=True)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(max(level, logging.INFO))
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
