@@ -121,5 +121,5 @@ class Job:
 
 
 def nonce_of(job_id: UUID) -> str:
-    """What the post of a job's result carries so that Discord itself refuses a second one: 22 characters of base64url."""
+    """What the post of a result carries so that Discord refuses a second one: 22 characters of base64url."""
     return base64.urlsafe_b64encode(job_id.bytes).rstrip(b"=").decode("ascii")

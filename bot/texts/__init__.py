@@ -22,7 +22,7 @@ def say(code: str, /, locale: str = DEFAULT_LOCALE, **values: object) -> str:
     """The sentence `code` ("error.prompt_empty") with its `{placeholders}` filled in.
 
     `{eta:when}` writes seconds as "in about 40 seconds" (None: "soon"), `{eta:duration}` as "40 seconds", and
-    `{n:number}` separates thousands.
+    `{n:number}` separates thousands; `{allowed:text}` says the sentence that the value is the code of.
 
     Raises:
         KeyError: no such code, or a placeholder without a value. Both are mistakes in the program.
@@ -38,7 +38,7 @@ def codes() -> frozenset[str]:
 
 
 class _SentenceFormatter(Formatter):
-    """str.format with the three formats that sentences need."""
+    """str.format with the formats that sentences need."""
 
     def __init__(self, locale: str) -> None:
         self._locale = locale
@@ -57,21 +57,23 @@ class _SentenceFormatter(Formatter):
                 )
             case "number":
                 return f"{value:,}"
+            case "text":
+                return say(str(value), self._locale)
             case _:
                 return str(format(value, format_spec))
 
     def _duration(self, seconds: float) -> str:
         """Rounded as people say it: "5 seconds", "40 seconds", "3 minutes", "2 hours"."""
         if seconds < 10:
-            return self._count("second", max(1, round(seconds)))
+            return self._count("second", "seconds", max(1, round(seconds)))
         if seconds < 57.5:
-            return self._count("second", 5 * round(seconds / 5))
+            return self._count("second", "seconds", 5 * round(seconds / 5))
         if seconds < 3570:
-            return self._count("minute", max(1, round(seconds / 60)))
-        return self._count("hour", max(1, round(seconds / 3600)))
+            return self._count("minute", "minutes", max(1, round(seconds / 60)))
+        return self._count("hour", "hours", max(1, round(seconds / 3600)))
 
-    def _count(self, unit: str, number: int) -> str:
-        return say(f"word.{unit}" if number == 1 else f"word.{unit}s", self._locale, number=number)
+    def _count(self, one: str, many: str, number: int) -> str:
+        return say(f"word.{one if number == 1 else many}", self._locale, number=number)
 
 
 @cache

@@ -1,0 +1,39 @@
+"""Text ↔ parameters ↔ requests: pure functions without I/O.
+
+parameters   ONE table, a row per --flag, that drives parser, help and errors
+parser       what was typed → Prompt, and back
+planning     sampling, sizes and seeds; plan(job) → the engine's request
+metadata     the text that pictures carry about how they were made
+"""
+
+from __future__ import annotations
+
+from bot.prompting.metadata import a1111_parameters, generation_text
+from bot.prompting.parameters import PARAMETERS, ParameterRow
+from bot.prompting.parser import MAX_PROMPT_CHARACTERS, Prompt, format_parameters, format_prompt, parse
+from bot.prompting.planning import (
+    DEFAULT_PICTURES,
+    VARY_STRENGTH,
+    picture_seeds,
+    plan,
+    sampling_for,
+    size_for,
+)
+
+__all__ = [
+    "DEFAULT_PICTURES",
+    "MAX_PROMPT_CHARACTERS",
+    "PARAMETERS",
+    "VARY_STRENGTH",
+    "ParameterRow",
+    "Prompt",
+    "a1111_parameters",
+    "format_parameters",
+    "format_prompt",
+    "generation_text",
+    "parse",
+    "picture_seeds",
+    "plan",
+    "sampling_for",
+    "size_for",
+]

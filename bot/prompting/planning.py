@@ -1,0 +1,66 @@
+"""A job → what the engine is asked. Pure, so that bot and CLI share it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from bot.domain import Job, Parameters
+from engine import GenerateRequest, ModelInfo, Operation, SamplingParams
+from engine.request import MAX_SEED
+
+DEFAULT_PICTURES = 4
+VARY_STRENGTH = 0.8
+"""The share of the schedule a variation runs: enough to differ at a glance, too little to lose the idea."""
+
+
+def plan(job: Job, model: ModelInfo, init_image: Path | None) -> GenerateRequest:
+    """The request that makes a job's pictures; with an initial picture it is image-to-image."""
+    return GenerateRequest(
+        request_id=job.id.hex,
+        model=model.name,
+        prompt=job.prompt,
+        params=job.sampling,
+        seeds=job.seeds,
+        operation=Operation.IMAGE_TO_IMAGE if init_image else Operation.TEXT_TO_IMAGE,
+        init_image=init_image,
+        share_key=str(job.owner_id),
+        submitted_at=job.created_at.timestamp(),
+    )
+
+
+def sampling_for(parameters: Parameters, model: ModelInfo, *, strength: float = 1.0) -> SamplingParams:
+    """The parameters and, for what they leave open, the model's defaults."""
+    width, height = size_for(parameters.aspect, model)
+    return SamplingParams(
+        num_inference_steps=model.default_steps,
+        guidance_scale=model.default_guidance_scale,
+        sampler=model.default_sampler,
+        width=width,
+        height=height,
+        negative_prompt=", ".join(parameters.no),
+        strength=strength,
+    )
+
+
+def size_for(aspect: tuple[int, int] | None, model: ModelInfo) -> tuple[int, int]:
+    """Width and height in pixels: about the model's native area, in its steps, between its least and most."""
+    if aspect is None:
+        return model.native_width, model.native_height
+    ratio = aspect[0] / aspect[1]
+    area = model.native_width * model.native_height
+    # Where one side would leave the model's range, both shrink, so that the shape stays as asked.
+    longer = min(math.sqrt(area * max(ratio, 1 / ratio)), model.max_side)
+    shorter = longer * min(ratio, 1 / ratio)
+    least = math.ceil(model.min_side / model.size_multiple) * model.size_multiple
+    most = model.max_side // model.size_multiple * model.size_multiple
+    sides = (
+        min(max(round(side / model.size_multiple) * model.size_multiple, least), most)
+        for side in ((longer, shorter) if ratio >= 1 else (shorter, longer))
+    )
+    return next(sides), next(sides)
+
+
+def picture_seeds(seed: int, count: int) -> tuple[int, ...]:
+    """One seed per picture, counting up from the first and wrapping at 2³²."""
+    return tuple((seed + index) % (MAX_SEED + 1) for index in range(count))
