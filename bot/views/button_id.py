@@ -1,0 +1,21 @@
+"""A button's id: action, cell and job. What was posted stays clickable for ever, so the form never changes."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+TEMPLATE = re.compile(r"ff:(?P<action>[a-z]):(?P<cell>\d):(?P<job>[0-9a-f]{32})")
+RESULT_ACTIONS = frozenset("uvrs")
+"""Actions that only stand below finished pictures; posting looks for them to see whether it was done before."""
+
+
+def button_id(action: str, job_id: UUID, cell: int = 0) -> str:
+    """The custom_id of a button; `action` is a key of clicks.CLICKS, `cell` the index of a picture."""
+    return f"ff:{action}:{cell}:{job_id.hex}"
+
+
+def is_result_button(custom_id: str | None, job_id: UUID) -> bool:
+    """Whether this id stands below the finished pictures of exactly this job."""
+    match = TEMPLATE.fullmatch(custom_id or "")
+    return match is not None and match["action"] in RESULT_ACTIONS and match["job"] == job_id.hex

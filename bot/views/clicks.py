@@ -1,0 +1,112 @@
+"""What each button does: one service call and its answer. The keys stand in custom_ids for ever."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import discord
+
+from bot.domain import Action, Order
+from bot.texts import say
+from bot.views.first_answer import start_job
+from bot.views.history_page import turn_history_page
+from bot.views.interactions import (
+    UNREACHABLE,
+    Interaction,
+    acknowledge,
+    asker_of,
+    in_time,
+    services_of,
+    tell,
+)
+from bot.views.job_text import shown, typed
+
+log = logging.getLogger(__name__)
+
+Click = Callable[[Interaction, UUID, int], Awaitable[None]]
+
+
+def _order(action: Action) -> Click:
+    """A click that asks for a new job of the one who clicked."""
+
+    async def click(interaction: Interaction, job_id: UUID, cell: int) -> None:
+        jobs = services_of(interaction).jobs
+        index = None if action is Action.REROLL else cell
+        await start_job(
+            interaction,
+            lambda asker, source: jobs.create(
+                asker, Order(action=action, source=source, parent_id=job_id, index=index)
+            ),
+        )
+
+    return click
+
+
+async def _retry(interaction: Interaction, job_id: UUID, _cell: int) -> None:
+    jobs = services_of(interaction).jobs
+    await start_job(interaction, lambda asker, source: jobs.retry(asker, job_id, source))
+
+
+async def _cancel(interaction: Interaction, job_id: UUID, _cell: int) -> None:
+    jobs = services_of(interaction).jobs
+    await in_time(interaction, jobs.cancel(asker_of(interaction), job_id), ephemeral=True, thinking=False)
+    await acknowledge(interaction)
+
+
+async def _delete(interaction: Interaction, job_id: UUID, _cell: int) -> None:
+    jobs = services_of(interaction).jobs
+    job = await in_time(
+        interaction, jobs.delete(asker_of(interaction), job_id), ephemeral=True, thinking=False
+    )
+    await acknowledge(interaction)
+    messages = {(job.result_channel_id, job.result_message_id)}
+    if interaction.message is not None:
+        messages.add((interaction.message.channel.id, interaction.message.id))
+    for channel_id, message_id in messages:
+        if channel_id is not None and message_id is not None:
+            channel = interaction.client.get_partial_messageable(channel_id)
+            try:
+                await channel.get_partial_message(message_id).delete()
+            except discord.NotFound:
+                pass  # Somebody was faster, which is what was wanted.
+            except UNREACHABLE as error:
+                log.info("job %s: its message %s could not be deleted: %s", job_id, message_id, error)
+
+
+async def _details(interaction: Interaction, job_id: UUID, _cell: int) -> None:
+    job = await in_time(interaction, services_of(interaction).jobs.get(job_id), ephemeral=True)
+    sampling = job.sampling
+    seconds = (
+        say("message.details_seconds", seconds=f"{job.device_seconds:.1f}") if job.device_seconds else ""
+    )
+    await tell(
+        interaction,
+        say(
+            "message.details",
+            prompt=shown(typed(job)),
+            seed=job.images[0].seed if job.images else job.seeds[0],
+            width=sampling.width,
+            height=sampling.height,
+            steps=sampling.num_inference_steps,
+            guidance=f"{sampling.guidance_scale:g}",
+            sampler=sampling.sampler,
+            model=job.model,
+            when=discord.utils.format_dt(job.created_at, "R"),
+            seconds=seconds,
+            job_id=job.id,
+        ),
+    )
+
+
+CLICKS: dict[str, Click] = {
+    "u": _order(Action.UPSCALE),
+    "v": _order(Action.VARY),
+    "r": _order(Action.REROLL),
+    "s": _details,
+    "t": _retry,
+    "c": _cancel,
+    "d": _delete,
+    "h": turn_history_page,
+}

@@ -1,0 +1,102 @@
+"""Who asks, and how to answer in time, also when something failed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any, Protocol, TypeVar, cast
+from uuid import UUID
+
+import aiohttp
+import discord
+
+from bot.domain import Asker
+from bot.errors import UserError
+from bot.services import Services
+from bot.texts import say
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Interaction = discord.Interaction[Any]
+
+LATE_AFTER = 1.0
+"""Seconds a use case may take before the interaction is deferred; Discord gives up after three."""
+
+UNREACHABLE = (discord.HTTPException, aiohttp.ClientError, OSError)
+"""What a call to Discord may raise: it refused, or could not be reached."""
+
+
+class ServingClient(Protocol):
+    """The one thing views ask of the client they run in."""
+
+    @property
+    def services(self) -> Services: ...
+
+
+def services_of(interaction: Interaction) -> Services:
+    """The use cases, through the client that received the interaction."""
+    return cast(ServingClient, interaction.client).services
+
+
+def asker_of(interaction: Interaction) -> Asker:
+    """The person behind the interaction; everything is read off its payload, so no cache is needed."""
+    in_guild = interaction.guild_id is not None
+    ours = interaction.app_permissions
+    in_thread = isinstance(interaction.channel, discord.Thread)
+    may_send = ours.send_messages_in_threads if in_thread else ours.send_messages
+    return Asker(
+        user_id=interaction.user.id,
+        user_name=interaction.user.display_name,
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id or 0,
+        may_manage=in_guild and interaction.permissions.manage_messages,
+        bot_may_post=not in_guild or (ours.view_channel and may_send and ours.attach_files),
+        locale=str(interaction.locale),
+    )
+
+
+async def in_time(
+    interaction: Interaction, work: Awaitable[T], *, ephemeral: bool, thinking: bool = True
+) -> T:
+    """Await `work`; if it takes over a second, defer first so that the interaction stays alive."""
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=LATE_AFTER)
+    if not done:
+        try:
+            await interaction.response.defer(ephemeral=ephemeral, thinking=thinking)
+        except UNREACHABLE as error:
+            log.info("interaction %s could not be deferred: %s", interaction.id, error)
+    return await task
+
+
+async def acknowledge(interaction: Interaction) -> None:
+    """Answer a click without a visible answer."""
+    if not interaction.response.is_done():
+        await interaction.response.defer()
+
+
+async def tell(interaction: Interaction, content: str) -> None:
+    """Say something that only the asker sees, whatever was answered before."""
+    if not interaction.response.is_done():
+        await interaction.response.send_message(content, ephemeral=True, suppress_embeds=True)
+        return
+    if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+        # A follow-up would take the place of "is thinking…" and be seen by everybody; so that goes first.
+        await interaction.delete_original_response()
+    await interaction.followup.send(content, ephemeral=True, suppress_embeds=True)
+
+
+async def tell_error(interaction: Interaction, error: Exception, job_id: UUID | None = None) -> None:
+    """Answer the asker with what went wrong: no interaction ends in silence. Unexpected errors are logged."""
+    if isinstance(error, UserError):
+        sentence = say(f"error.{error.code}", str(interaction.locale), **error.values)
+    else:
+        log.error("interaction %s (job %s) failed", interaction.id, job_id, exc_info=error)
+        sentence = say("message.unexpected", str(interaction.locale), reference=interaction.id)
+    try:
+        await tell(interaction, sentence)
+    except UNREACHABLE as refusal:
+        # Typically 10062: the interaction came too late, for example replayed after a lost connection.
+        log.info("interaction %s could not be answered (%s): %s", interaction.id, refusal, sentence)

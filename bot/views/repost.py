@@ -1,0 +1,45 @@
+"""/show: a finished job's message again, with fresh buttons."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from bot.domain import Job, JobState
+from bot.errors import UserError
+from bot.services import JobService
+from bot.views.interactions import Interaction, asker_of, in_time, services_of
+from bot.views.job_text import result_text
+from bot.views.panels import result_buttons
+from bot.views.result import ResultFile, result_file
+
+
+async def repost(interaction: Interaction, job_id: UUID) -> None:
+    """Answer with the job's pictures; the newest message is the one that links lead to from now on.
+
+    Raises:
+        UserError: no such job, not the asker's, or without pictures yet.
+    """
+    jobs = services_of(interaction).jobs
+    job, file = await in_time(interaction, _own_result(interaction, jobs, job_id), ephemeral=False)
+    content, view = result_text(job), result_buttons(job)
+    if interaction.response.is_done():
+        sent = await interaction.edit_original_response(
+            content=content, attachments=[file.upload()], view=view
+        )
+        message_id = sent.id
+    else:
+        answer = await interaction.response.send_message(
+            content, file=file.upload(), view=view, suppress_embeds=True
+        )
+        message_id = answer.message_id or (await interaction.original_response()).id
+    await jobs.reposted(job.id, channel_id=interaction.channel_id or 0, message_id=message_id)
+
+
+async def _own_result(interaction: Interaction, jobs: JobService, job_id: UUID) -> tuple[Job, ResultFile]:
+    job = await jobs.get(job_id)
+    asker = asker_of(interaction)
+    if job.owner_id != asker.user_id:
+        raise UserError("not_yours")
+    if job.state is not JobState.DONE or not job.images:
+        raise UserError("not_finished")
+    return job, await result_file(jobs, job, interaction.filesize_limit)
