@@ -1,0 +1,108 @@
+"""The loop every stage runs in: steps, a schedule by steps, checkpoints by the clock, a CSV and its curve."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from engine.training.charts import draw_curves
+from engine.training.checkpoint import load_checkpoint, save_checkpoint
+
+logger = logging.getLogger(__name__)
+
+SAVE_SECONDS = 240.0
+LOG_EVERY = 20
+
+
+class Stage(Protocol):
+    """One thing that is trained; `state` holds weights, averages and optimisers."""
+
+    def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: dict[str, Any]) -> None: ...
+
+    def sample(self, folder: Path, index: int) -> None:
+        """Write a sheet of what the stage can do by now."""
+
+
+class Draws:
+    """The random numbers of one step: of seed and step alone, so a resumed run draws what it would have drawn."""
+
+    def __init__(self, seed: int, step: int) -> None:
+        self.numbers = np.random.default_rng([seed, step])
+        self.tensors = torch.Generator().manual_seed(int(self.numbers.integers(2**62)))
+
+
+def train(
+    stage: Stage, folder: Path, *, steps: int, seed: int, minutes: float | None = None, sample_every: int = 0
+) -> bool:
+    """Run `stage` to `steps`, going on from its checkpoint in `folder`. True when it got to the end.
+
+    `minutes` breaks this call off early (the schedule still hangs on `steps`); calling again goes on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file, table = folder / "checkpoint.pt", folder / "loss.csv"
+    start, begun = 0, time.monotonic()
+    saved = load_checkpoint(file)
+    if saved is not None:
+        start = int(saved["step"])
+        stage.load(saved["stage"])
+        logger.info("resumed %s at step %d of %d", folder.name, start, steps)
+    last_save = time.monotonic()
+    sums: dict[str, float] = {}
+    spent = float(saved["seconds"]) if saved is not None else 0.0
+    index, began = start, start
+    for index in range(start, steps):
+        measured = stage.step(index, index / steps, Draws(seed, index))
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                raise ArithmeticError(f"{name} became {value} at step {index}; the last checkpoint is {file}")
+            sums[name] = sums.get(name, 0.0) + value
+        done = index + 1
+        if done % LOG_EVERY == 0 or done == steps:
+            count = (done - began) or 1
+            means = {name: value / count for name, value in sums.items()}
+            seconds = spent + time.monotonic() - begun
+            _append(table, {"step": done, "seconds": round(seconds, 1), **means})
+            if done % (LOG_EVERY * 5) == 0:
+                text = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+                logger.info("%s %d/%d %.0f s %s", folder.name, done, steps, seconds, text)
+            sums, began = {}, done
+        out_of_time = minutes is not None and time.monotonic() - begun > minutes * 60
+        if time.monotonic() - last_save > SAVE_SECONDS or done == steps or out_of_time:
+            seconds = spent + time.monotonic() - begun
+            save_checkpoint(file, {"step": done, "seconds": seconds, "stage": stage.state()})
+            draw_curves(table, folder / "loss.png")
+            last_save = time.monotonic()
+        if sample_every and (done % sample_every == 0 or done == steps):
+            stage.sample(folder, done)
+        if out_of_time and done < steps:
+            return False
+    return True
+
+
+def _append(table: Path, row: dict[str, float]) -> None:
+    new = not table.exists()
+    with table.open("a", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        if new:
+            writer.writerow(row)
+        writer.writerow([f"{value:.6g}" for value in row.values()])
+
+
+def warm_cosine(index: int, progress: float, *, warm: int, hold: float, floor: float) -> float:
+    """The factor on a learning rate: linear over `warm` steps, 1 until `hold` of the run, cosine to `floor`."""
+    if index < warm:
+        return (index + 1) / warm
+    if progress < hold:
+        return 1.0
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - hold) / (1 - hold)))

@@ -1,0 +1,100 @@
+"""What a training run is sized by. `cpu` is what shipped; `gpu` is the same recipe for a data-centre GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Sizes are pixels, widths are channels; a bucket is (width, height, number of pictures)."""
+
+    name: str
+    native_size: int
+    buckets: tuple[tuple[int, int, int], ...]
+    probe_buckets: tuple[tuple[int, int, int], ...]
+    test_pictures: int
+    # probe
+    probe_widths: tuple[int, ...]
+    probe_steps: int
+    probe_batch: int
+    # autoencoder: f = 2 ** (levels - 1)
+    vae_widths: tuple[int, ...]
+    vae_encoder_blocks: tuple[int, ...]
+    vae_decoder_blocks: tuple[int, ...]
+    latent_channels: int
+    vae_steps: int
+    vae_batch: int
+    # text encoder and denoiser
+    text_width: int
+    text_layers: int
+    text_length: int
+    text_steps: int
+    unet_widths: tuple[int, ...]
+    unet_layers: int
+    unet_steps: int
+    unet_batch: int
+    bucket_share: float  # of the batches that are not square
+    workers: int
+
+    @property
+    def factor(self) -> int:
+        """Picture pixels per latent pixel."""
+        return 2 ** (len(self.vae_widths) - 1)
+
+
+CPU = Profile(
+    name="cpu",
+    native_size=128,
+    buckets=((128, 128, 28_000), (160, 96, 6_000), (96, 160, 6_000)),
+    probe_buckets=((128, 128, 16_000), (160, 96, 1_000), (96, 160, 1_000)),
+    test_pictures=2_000,
+    probe_widths=(40, 80, 128, 192),
+    probe_steps=1_800,
+    probe_batch=64,
+    vae_widths=(64, 64, 64, 64),
+    vae_encoder_blocks=(0, 1, 2, 2),
+    vae_decoder_blocks=(2, 2, 1, 1),
+    latent_channels=16,
+    vae_steps=3_600,
+    vae_batch=16,
+    text_width=128,
+    text_layers=3,
+    text_length=32,
+    text_steps=300,
+    unet_widths=(96, 192),
+    unet_layers=1,
+    unet_steps=4_500,
+    unet_batch=64,
+    bucket_share=0.25,
+    workers=2,
+)
+
+GPU = Profile(
+    name="gpu",
+    native_size=256,
+    buckets=((256, 256, 160_000), (320, 192, 30_000), (192, 320, 30_000)),
+    probe_buckets=((256, 256, 30_000), (320, 192, 2_000), (192, 320, 2_000)),
+    test_pictures=2_000,
+    probe_widths=(40, 80, 128, 128, 192),
+    probe_steps=4_000,
+    probe_batch=128,
+    vae_widths=(64, 64, 64, 64),
+    vae_encoder_blocks=(1, 3, 3, 3),
+    vae_decoder_blocks=(3, 3, 3, 1),
+    latent_channels=16,
+    vae_steps=40_000,
+    vae_batch=32,
+    text_width=192,
+    text_layers=4,
+    text_length=32,
+    text_steps=600,
+    unet_widths=(160, 320),
+    unet_layers=2,
+    unet_steps=60_000,
+    unet_batch=256,
+    bucket_share=0.25,
+    workers=16,
+)
+
+PROFILES = {profile.name: profile for profile in (CPU, GPU)}

@@ -1,0 +1,90 @@
+"""The text encoder: a small CLIPTextModel that first learns to read, by naming a caption's attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from engine.training.loop import Draws, warm_cosine
+from engine.training.profile import Profile
+from engine.training.scenes.captions import full_caption
+from engine.training.scenes.spec import ATTRIBUTES, split
+
+BATCH = 128
+PEAK_RATE = 1e-3
+
+
+def build_text_encoder(profile: Profile, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=profile.text_width,
+        intermediate_size=4 * profile.text_width,
+        projection_dim=profile.text_width,
+        num_hidden_layers=profile.text_layers,
+        num_attention_heads=4,
+        max_position_embeddings=profile.text_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str], length: int) -> Tensor:
+    """(n, length) ids, padded and cut as the Stable Diffusion pipeline does it."""
+    ids: Tensor = tokenizer(
+        list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids
+
+
+class TextStage:
+    """Warm start: a caption's pooled vector must name all five attributes."""
+
+    def __init__(self, profile: Profile, tokenizer: CLIPTokenizer) -> None:
+        self._profile, self._tokenizer = profile, tokenizer
+        self.model = build_text_encoder(profile, tokenizer)
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(profile.text_width, len(values)) for name, values in ATTRIBUTES.items()}
+        )
+        parameters = [*self.model.parameters(), *self.heads.parameters()]
+        self._optimiser = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]:
+        pool = split(held_out=False)
+        scenes = [pool[i] for i in draws.numbers.integers(len(pool), size=BATCH)]
+        captions = [full_caption(scene, draws.numbers) for scene in scenes]
+        labels = torch.tensor([scene.labels for scene in scenes])
+        for group in self._optimiser.param_groups:
+            group["lr"] = PEAK_RATE * warm_cosine(index, progress, warm=30, hold=0.5, floor=0.1)
+        output = self.model(token_ids(self._tokenizer, captions, self._profile.text_length))
+        pooled = output.pooler_output
+        losses = {
+            name: functional.cross_entropy(head(pooled), labels[:, i])
+            for i, (name, head) in enumerate(self.heads.items())
+        }
+        self._optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._optimiser.step()
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+    def sample(self, folder: object, index: int) -> None:
+        """Words have no picture yet."""
