@@ -1,0 +1,161 @@
+/** The page's start: joins store, socket and views, and decides which channel is shown. */
+
+import { ChannelPane } from "./channel.js";
+import { Chat } from "./chat.js";
+import { Composer } from "./composer.js";
+import { el, fill } from "./dom.js";
+import { icon } from "./icons.js";
+import { messagePlace, plainText } from "./markdown.js";
+import { Notices } from "./notices.js";
+import { Sidebar } from "./sidebar.js";
+import { Socket } from "./socket.js";
+import { Store } from "./store.js";
+import { keepStampsCurrent } from "./time.js";
+
+const app = document.getElementById("app");
+const header = document.getElementById("channel-header");
+const panesNode = document.getElementById("panes");
+
+const store = new Store();
+const panes = new Map();
+const socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/page/socket`, {
+  onFrame: (frame) => store.receive(frame),
+  onState: (state) => {
+    app.dataset.state = state === "open" ? "open" : "closed";
+    notices.connection(state);
+  },
+});
+const views = { current: null, pane, openChannel, composer: null };
+const chat = new Chat(store, socket, views);
+const notices = new Notices(document.getElementById("notices"), store, () => socket.connect());
+const sidebar = new Sidebar(document.getElementById("sidebar"), document.getElementById("drawer-shade"), chat);
+views.composer = new Composer(document.getElementById("composer"), chat);
+
+function pane(channelId) {
+  const channel = store.channels.get(channelId);
+  if (!channel) return undefined;
+  if (!panes.has(channelId)) {
+    const made = new ChannelPane(chat, channel);
+    panes.set(channelId, made);
+    panesNode.append(made.node);
+  }
+  return panes.get(channelId);
+}
+
+function openChannel(channelId) {
+  const channel = store.channels.get(channelId);
+  if (!channel) return;
+  const changed = views.current !== channelId;
+  views.current = channelId;
+  sessionStorage.setItem("channel", channelId);
+  pane(channelId);
+  for (const [id, other] of panes) other.visible = id === channelId;
+  store.setUnread(channelId, 0);
+  drawHeader(channel);
+  views.composer.show(channel, `${store.me}/${channelId}`);
+  sidebar.draw();
+  sidebar.closeDrawer();
+  // On a phone, focus would open the keyboard over the channel that was just chosen.
+  if (changed && matchMedia("(hover: hover)").matches) views.composer.focus();
+}
+
+function drawHeader(channel) {
+  const name = store.channelName(channel);
+  const direct = channel.type === 1;
+  fill(
+    header,
+    el("button.icon-button.drawer-open", { type: "button", "aria-label": "Show the channel list", on: { click: () => sidebar.openDrawer() } }, icon("menu")),
+    icon(direct ? "at" : "hash"),
+    el("h2.channel-title", {}, name),
+    channel.nsfw && el("span.tag.tag-quiet", {}, "18+"),
+    channel.topic && el("span.channel-topic", { title: plainText(channel.topic, chat) }, plainText(channel.topic, chat)),
+  );
+  document.title = `${direct ? "@" : "#"}${name} – ${store.guild.name}`;
+}
+
+store.on("hello", ({ sameViewer }) => {
+  const wanted = sessionStorage.getItem("member");
+  if (sameViewer) {
+    for (const [id, known] of panes) {
+      if (store.channels.has(id)) known.refresh();
+      else {
+        known.node.remove();
+        panes.delete(id);
+      }
+    }
+  } else {
+    // Another member sees other private messages and another direct channel, so nothing drawn is kept.
+    for (const known of panes.values()) known.node.remove();
+    panes.clear();
+    if (wanted && wanted !== store.me && store.members.has(wanted) && !store.actingChosen) {
+      // A reload or a restart of the playground returns this tab to the member it was acting as.
+      store.actingChosen = true;
+      chat.actAs(wanted);
+      return;
+    }
+  }
+  store.actingChosen = true;
+  sessionStorage.setItem("member", store.me);
+  document.documentElement.classList.add("ready");
+  notices.draw();
+  openFirst();
+});
+
+function openFirst() {
+  const linked = messagePlace(new URL(location.href));
+  if (linked && store.channels.has(linked.channelId)) {
+    history.replaceState(null, "", "/");
+    chat.jumpTo(linked.channelId, linked.messageId);
+    return;
+  }
+  const remembered = views.current ?? sessionStorage.getItem("channel");
+  const text = [...store.channels.values()].filter((channel) => channel.type === 0).sort((a, b) => (a.position ?? 0) - (b.position ?? 0));
+  openChannel(store.channels.has(remembered) ? remembered : (text[0] ?? [...store.channels.values()][0])?.id);
+}
+
+store.on("presence", () => notices.draw());
+store.on("commands", () => panes.forEach((known) => known.layout()));
+store.on("channels", () => views.current && openChannel(views.current));
+store.on("message_create", (message) => {
+  const known = panes.get(message.channel_id);
+  known?.created(message);
+  const seen = known?.visible && known.atBottom && !document.hidden;
+  if (!seen && message.author.id !== store.me) store.setUnread(message.channel_id, (store.unread.get(message.channel_id) ?? 0) + 1);
+});
+store.on("message_update", (message) => panes.get(message.channel_id)?.updated(message));
+store.on("message_delete", ({ channel_id: id }) => panes.get(id)?.deleted());
+
+document.addEventListener("visibilitychange", () => {
+  const current = panes.get(views.current);
+  if (!document.hidden && current?.atBottom) store.setUnread(views.current, 0);
+});
+
+window.addEventListener("hashchange", () => {
+  const place = messagePlace(new URL(location.href));
+  if (!place) return;
+  history.replaceState(null, "", "/");
+  chat.jumpTo(place.channelId, place.messageId);
+});
+
+// Typing anywhere goes into the message box, as in every chat.
+document.addEventListener("keydown", (event) => {
+  const free = !document.activeElement || document.activeElement === document.body || document.activeElement.matches(".pane-scroller, .message");
+  if (!free || event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1 || document.querySelector("dialog[open], .popover")) return;
+  views.composer.focus();
+});
+
+document.addEventListener("dragover", (event) => {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  app.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => !event.relatedTarget && app.classList.remove("dropping"));
+document.addEventListener("drop", (event) => {
+  app.classList.remove("dropping");
+  if (!event.dataTransfer.files.length) return;
+  event.preventDefault();
+  views.composer.acceptFiles(event.dataTransfer.files);
+});
+
+keepStampsCurrent();
+socket.connect();

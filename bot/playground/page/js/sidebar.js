@@ -1,0 +1,112 @@
+/** The left column: server, channels, direct message, and at the bottom whom the viewer acts as. On phones it is a drawer. */
+
+import { avatar } from "./avatar.js";
+import { el, fill } from "./dom.js";
+import { icon } from "./icons.js";
+import { openMenu } from "./menu.js";
+
+const TEXT_TYPES = new Set([0, 5, 15]);
+const CATEGORY = 4;
+const DIRECT = 1;
+
+export class Sidebar {
+  constructor(node, shade, chat) {
+    this.node = node;
+    this.shade = shade;
+    this.chat = chat;
+    shade.addEventListener("click", () => this.closeDrawer());
+    node.addEventListener("keydown", (event) => event.key === "Escape" && this.closeDrawer());
+    for (const event of ["hello", "channels", "unread", "presence"]) chat.store.on(event, () => this.draw());
+  }
+
+  draw() {
+    const { store } = this.chat;
+    if (!store.guild) return;
+    const channels = [...store.channels.values()];
+    const byPosition = (a, b) => (a.position ?? 0) - (b.position ?? 0) || a.name.localeCompare(b.name);
+    const text = channels.filter((channel) => TEXT_TYPES.has(channel.type)).sort(byPosition);
+    const categories = channels.filter((channel) => channel.type === CATEGORY).sort(byPosition);
+    const groups = [
+      { title: "Text channels", rows: text.filter((channel) => !categories.some((category) => category.id === channel.parent_id)) },
+      ...categories.map((category) => ({ title: category.name, rows: text.filter((channel) => channel.parent_id === category.id) })),
+      { title: "Direct messages", rows: channels.filter((channel) => channel.type === DIRECT) },
+    ];
+    fill(
+      this.node,
+      el(
+        "header.server",
+        {},
+        el("span.server-mark", { "aria-hidden": "true", style: { "--mark": store.guild.icon_color ?? null } }, store.guild.name.trim()[0]?.toUpperCase() ?? "?"),
+        el("h1.server-name", {}, store.guild.name),
+        el("button.icon-button.drawer-close", { type: "button", "aria-label": "Close the channel list", on: { click: () => this.closeDrawer() } }, icon("close")),
+      ),
+      el(
+        "div.channel-list",
+        {},
+        groups.filter((group) => group.rows.length).map((group) => [el("h2.channel-group", {}, group.title), el("ul", {}, group.rows.map((channel) => el("li", {}, this.#row(channel))))]),
+      ),
+      this.#switcher(),
+    );
+  }
+
+  #row(channel) {
+    const { store, views } = this.chat;
+    const current = views.current === channel.id;
+    const unread = store.unread.get(channel.id) ?? 0;
+    const name = store.channelName(channel);
+    const direct = channel.type === DIRECT;
+    const other = direct ? ((channel.recipients ?? []).find((user) => user.id !== store.me) ?? store.bot) : null;
+    const classes = `${current ? ".current" : ""}${unread ? ".unread" : ""}`;
+    return el(
+      `button.channel${classes}`,
+      { type: "button", "aria-current": current ? "page" : null, on: { click: () => views.openChannel(channel.id) } },
+      direct ? el("span.channel-face", { dataset: { online: String(other.id !== store.bot?.id || store.botOnline) } }, avatar(other, name)) : icon("hash"),
+      el("span.channel-name", {}, name),
+      direct && other.bot && el("span.tag", {}, "APP"),
+      unread > 0 && el("span.badge", { "aria-label": `${unread} unread` }, unread > 99 ? "99+" : String(unread)),
+    );
+  }
+
+  #switcher() {
+    const { store } = this.chat;
+    const me = store.meMember;
+    if (!me) return null;
+    const name = store.nameOf(me.user);
+    return el(
+      "div.acting",
+      {},
+      el(
+        "button.acting-button",
+        { type: "button", "aria-haspopup": "menu", title: "Act as another member", on: { click: (event) => this.#openSwitcher(event.currentTarget) } },
+        avatar(me.user, name),
+        el("span.acting-text", {}, el("span.acting-label", {}, "Acting as"), el("span.acting-name", {}, name, me.admin && icon("crown"))),
+        icon("chevronDown"),
+      ),
+    );
+  }
+
+  #openSwitcher(anchor) {
+    const { store } = this.chat;
+    const items = [...store.members.values()]
+      .filter(({ user }) => !user.bot)
+      .map(({ user, admin }) => ({
+        label: store.nameOf(user),
+        detail: admin ? "Admin of this server" : "Member",
+        icon: avatar(user, store.nameOf(user)),
+        checked: user.id === store.me,
+        action: () => user.id !== store.me && this.chat.actAs(user.id),
+      }));
+    openMenu(anchor, [{ heading: "Act as", items }], { side: "above", label: "Act as" });
+  }
+
+  openDrawer() {
+    this.node.classList.add("open");
+    this.shade.hidden = false;
+    this.node.querySelector(".channel.current")?.focus();
+  }
+
+  closeDrawer() {
+    this.node.classList.remove("open");
+    this.shade.hidden = true;
+  }
+}

@@ -1,0 +1,124 @@
+/** The page's one WebSocket: numbered requests with their answers, and a reconnect with growing delay. */
+
+/** The stand-in refused what the page asked for; `errors` is Discord's nested tree of field errors. */
+export class Refused extends Error {
+  constructor(frame) {
+    super(frame.message || "The request was refused.");
+    this.code = frame.code;
+    this.details = flattenErrors(frame.errors);
+  }
+}
+
+/** Three seconds passed without an answer of the bot. */
+export class NoAnswer extends Error {
+  constructor(frame) {
+    super("The application did not respond");
+    this.messageId = frame.message_id ?? null;
+  }
+}
+
+/** The connection ended before the answer came. */
+export class Disconnected extends Error {
+  constructor() {
+    super("The connection to the playground was lost before an answer came.");
+  }
+}
+
+/** One or more plain sentences for an error of the socket. */
+export function describeFailure(error) {
+  if (error instanceof Refused) return error.details.length ? `${error.message}: ${error.details.join("; ")}` : error.message;
+  if (error instanceof NoAnswer || error instanceof Disconnected) return error.message;
+  throw error;
+}
+
+const FIRST_DELAY = 500;
+const LONGEST_DELAY = 15_000;
+const ANSWERS = new Set(["ok", "choices", "modal", "error", "failed", "older"]);
+
+export class Socket {
+  #socket = null;
+  #waiting = new Map();
+  #number = 0;
+  #failures = 0;
+  #timer = 0;
+
+  /** `onFrame` gets every frame that answers nothing; `onState` gets "open", {retryAt} or "refused". */
+  constructor(url, { onFrame, onState }) {
+    this.url = url;
+    this.onFrame = onFrame;
+    this.onState = onState;
+  }
+
+  connect() {
+    clearTimeout(this.#timer);
+    const socket = new WebSocket(this.url);
+    this.#socket = socket;
+    socket.addEventListener("open", () => {
+      this.#failures = 0;
+      this.onState("open");
+    });
+    socket.addEventListener("message", (event) => this.#receive(JSON.parse(event.data)));
+    socket.addEventListener("close", () => {
+      if (this.#socket === socket) this.#retryLater();
+    });
+  }
+
+  get connected() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Sends a frame and resolves with its answer; rejects with Refused, NoAnswer or Disconnected. */
+  request(op, fields = {}) {
+    if (!this.connected) return Promise.reject(new Disconnected());
+    this.#number += 1;
+    const n = this.#number;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(n, { resolve, reject });
+      this.#socket.send(JSON.stringify({ op, n, ...fields }));
+    });
+  }
+
+  #receive(frame) {
+    const waiting = frame.n === undefined ? undefined : this.#waiting.get(frame.n);
+    if (waiting) {
+      this.#waiting.delete(frame.n);
+      if (frame.op === "error") waiting.reject(new Refused(frame));
+      else if (frame.op === "failed") waiting.reject(new NoAnswer(frame));
+      else waiting.resolve(frame);
+    }
+    if (!ANSWERS.has(frame.op)) this.onFrame(frame);
+  }
+
+  #retryLater() {
+    for (const { reject } of this.#waiting.values()) reject(new Disconnected());
+    this.#waiting.clear();
+    const delay = Math.min(FIRST_DELAY * 2 ** this.#failures, LONGEST_DELAY);
+    this.#failures += 1;
+    this.onState({ retryAt: Date.now() + delay, failures: this.#failures });
+    this.#timer = setTimeout(() => this.#checkedConnect(), delay);
+  }
+
+  /** A refused key closes the socket without a reason, so from the third failure on the page asks over HTTP. */
+  async #checkedConnect() {
+    if (this.#failures >= 3) {
+      const status = await fetch("/", { cache: "no-store" }).then(
+        (response) => response.status,
+        () => 0,
+      );
+      if (status === 403) {
+        this.onState("refused");
+        return;
+      }
+    }
+    this.connect();
+  }
+}
+
+/** Discord nests field errors as {field: {_errors: [{message}]}}; gives "field: message" lines. */
+function flattenErrors(errors, path = []) {
+  if (!errors || typeof errors !== "object") return [];
+  return Object.entries(errors).flatMap(([key, value]) => {
+    if (key === "_errors") return value.map((error) => (path.length ? `${path.join(".")}: ${error.message}` : error.message));
+    return flattenErrors(value, [...path, key]);
+  });
+}
