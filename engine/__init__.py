@@ -1,11 +1,11 @@
 """The engine's front door. Importing it loads no torch.
 
-    catalog       what a model is, read from its files without loading it
-    request       what may be asked            output, output_stream   what comes back
-    scheduler     which pictures step next     executor                the line no tensor crosses
-    core          schedule → execute → update  async_engine, launch    its asyncio face, and how it is built
-    worker/       the device plane, the only part that touches tensors
-    training/, benchmark/   how the embedded models were made; how the engine is measured
+catalog       what a model is, read from its files without loading it
+request       what may be asked            output, output_stream   what comes back
+scheduler     which pictures step next     executor                the line no tensor crosses
+core          schedule → execute → update  async_engine, launch    its asyncio face, and how it is built
+worker/       the device plane, the only part that touches tensors
+training/, benchmark/   how the embedded models were made; how the engine is measured
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from engine.catalog import ModelInfo, Operation
 from engine.config import EMBEDDED_MODEL, EngineConfig
-from engine.errors import EngineDead, EngineError, GenerationFailed, RequestRejected
+from engine.errors import EngineDead, EngineError, GenerationFailed, ModelUnavailable, RequestRejected
 from engine.output import (
     EngineStats,
     FinishReason,
@@ -65,6 +65,7 @@ __all__ = [
     "Lane",
     "Loading",
     "ModelInfo",
+    "ModelUnavailable",
     "Operation",
     "OutputStream",
     "Progress",

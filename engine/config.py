@@ -14,15 +14,23 @@ class EngineConfig:
     """Where models come from, where they run, and how many rows one step may hold."""
 
     models: tuple[str, ...] = (EMBEDDED_MODEL,)
-    """Model names: the embedded one, a hub id (`owner/name`), a diffusers folder or a .safetensors file. The first is the default."""
+    """Model names: the embedded one, a hub id (`owner/name`), a diffusers folder or a .safetensors file. The
+    first is the default.
+    """
     model_config_dir: Path | None = None
-    """A local diffusers folder whose configuration and tokenizer serve single files offline (FOURFOLD_MODEL_CONFIG)."""
+    """A local diffusers folder whose configuration and tokenizer serve single files offline
+    (FOURFOLD_MODEL_CONFIG).
+    """
     device: str = "auto"
     """`auto` (CUDA, then Apple's MPS, then the CPU) or a torch device such as `cuda:1`."""
     dtype: str = "auto"
-    """`auto` (bfloat16 on CUDA where it is native, else float16; float32 elsewhere), `float32`, `float16`, `bfloat16` or `float64`."""
+    """`auto` (bfloat16 on CUDA where it is native, else float16; float32 elsewhere), `float32`, `float16`,
+    `bfloat16` or `float64`.
+    """
     exact: bool = False
-    """float32 and fixed row buckets: pictures do not depend on what else is running, at some cost in speed."""
+    """float32 and fixed row buckets: pictures do not depend on what else is running, at some cost in
+    speed.
+    """
     row_budget: int | None = None
     """Most UNet rows in one step; None takes the worker's default for the device."""
     cache_dir: Path | None = None

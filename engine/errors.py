@@ -6,7 +6,8 @@ from __future__ import annotations
 class EngineError(Exception):
     """An error with a stable `code` and the `values` that its sentence is made of.
 
-    The sentence (`str(error)`) is complete English for logs and the terminal; the bot renders its own from code and values.
+    The sentence (`str(error)`) is complete English for logs and the terminal; the bot renders its own from
+    code and values.
     """
 
     def __init__(self, code: str, sentence: str, **values: object) -> None:
@@ -20,6 +21,12 @@ class EngineError(Exception):
 
 class RequestRejected(EngineError):
     """The request is wrong for the model; nothing was queued. Change the request and submit again."""
+
+
+class ModelUnavailable(EngineError):
+    """A configured model is not there, cannot be read, or belongs to no supported family. Change the
+    configuration.
+    """
 
 
 class GenerationFailed(EngineError):

@@ -12,9 +12,9 @@ from engine.output import Loading, Progress, Queued, RequestOutput, Update
 class OutputStream:
     """Iterate it once: `Update`s in order, then exactly one `RequestOutput`, then the end.
 
-    A slow reader never blocks the engine: an unread Queued, Loading or Progress is replaced by the next one (newest wins, previews
-    of the older Progress being kept where the newer has none); an ImageReady and the RequestOutput are never dropped.
-    `put` must be called on the event loop's thread.
+    A slow reader never blocks the engine: an unread Queued, Loading or Progress is replaced by the next one
+    (newest wins, previews of the older Progress being kept where the newer has none); an ImageReady and the
+    RequestOutput are never dropped. `put` must be called on the event loop's thread.
     """
 
     def __init__(self, request_id: str) -> None:

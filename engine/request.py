@@ -1,4 +1,5 @@
-"""What the engine is asked: one frozen type per kind of work, made of paths, bytes and numbers so that it pickles.
+"""What the engine is asked: one frozen type per kind of work, made of paths, bytes and numbers so that it
+pickles.
 
 Inputs are opened when their work starts, so ten thousand waiting requests hold no pictures.
 """
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from engine.catalog import ModelInfo, Operation
+from engine.catalog import SAMPLER_MAX_STEPS, ModelInfo, Operation
 from engine.errors import RequestRejected
 
 MAX_SEED = 2**32 - 1
@@ -26,7 +27,9 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
-    """How pictures are sampled; spelt as in diffusers. Every value is concrete: the caller fills in the model's defaults."""
+    """How pictures are sampled; spelt as in diffusers. Every value is concrete: the caller fills in the
+    model's defaults.
+    """
 
     num_inference_steps: int
     guidance_scale: float
@@ -40,7 +43,9 @@ class SamplingParams:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest:
-    """Ask for `len(seeds)` pictures of one prompt; picture i is sampled from its own generator seeded with `seeds[i]`."""
+    """Ask for `len(seeds)` pictures of one prompt; picture i is sampled from its own generator seeded with
+    `seeds[i]`.
+    """
 
     request_id: str
     model: str
@@ -49,13 +54,17 @@ class GenerateRequest:
     seeds: tuple[int, ...]
     operation: Operation = Operation.TEXT_TO_IMAGE
     init_image: Path | None = None
-    """Image-to-image: a PNG, JPEG or WebP on disk, opened and resized to width × height when the work starts."""
+    """Image-to-image: a PNG, JPEG or WebP on disk, opened and resized to width × height when the work
+    starts.
+    """
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0
     lane: Lane = Lane.FAST
     submitted_at: float | None = None
-    """Seconds on the engine's clock; None is filled with now by the engine. Callers that re-submit keep the old order by it."""
+    """Unix time in seconds; None is filled with now by the engine. Callers that re-submit keep the old order
+    by it.
+    """
 
 
 Request = GenerateRequest
@@ -85,19 +94,27 @@ def validate(request: Request, model: ModelInfo) -> None:
     if not 1 <= len(request.seeds) <= MAX_PICTURES:
         _reject(
             "pictures_out_of_range",
-            f"A request holds 1 to {MAX_PICTURES} seeds, one per picture; this one holds {len(request.seeds)}.",
+            f"A request holds 1 to {MAX_PICTURES} seeds, one per picture; this one holds"
+            f" {len(request.seeds)}.",
             got=len(request.seeds),
             maximum=MAX_PICTURES,
         )
     for seed in request.seeds:
         if not 0 <= seed <= MAX_SEED:
-            _reject("seed_out_of_range", f"The seed {seed} is outside 0 to {MAX_SEED}.", got=seed, maximum=MAX_SEED)
-    if not 1 <= params.num_inference_steps <= MAX_STEPS:
+            _reject(
+                "seed_out_of_range",
+                f"The seed {seed} is outside 0 to {MAX_SEED}.",
+                got=seed,
+                maximum=MAX_SEED,
+            )
+    most_steps = SAMPLER_MAX_STEPS.get(params.sampler, MAX_STEPS)
+    if not 1 <= params.num_inference_steps <= most_steps:
         _reject(
             "steps_out_of_range",
-            f"{params.num_inference_steps} steps are outside 1 to {MAX_STEPS}.",
+            f"{params.num_inference_steps} steps are outside 1 to {most_steps}, the range of the sampler"
+            f" {params.sampler}.",
             got=params.num_inference_steps,
-            maximum=MAX_STEPS,
+            maximum=most_steps,
         )
     if not 0.0 <= params.guidance_scale <= 100.0:
         _reject(
@@ -106,12 +123,17 @@ def validate(request: Request, model: ModelInfo) -> None:
             got=params.guidance_scale,
         )
     if not 0.0 < params.strength <= 1.0:
-        _reject("strength_out_of_range", f"A strength of {params.strength} is outside (0, 1].", got=params.strength)
+        _reject(
+            "strength_out_of_range",
+            f"A strength of {params.strength} is outside (0, 1].",
+            got=params.strength,
+        )
     for side, got in (("width", params.width), ("height", params.height)):
         if got % model.size_multiple or not model.min_side <= got <= model.max_side:
             _reject(
                 "size_unsupported",
-                f"A {side} of {got} px does not fit {model.title}: {model.min_side} to {model.max_side} px in steps"
+                f"A {side} of {got} px does not fit {model.title}: {model.min_side} to {model.max_side} px"
+                f" in steps"
                 f" of {model.size_multiple}.",
                 side=side,
                 got=got,

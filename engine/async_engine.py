@@ -1,0 +1,166 @@
+"""The engine's asyncio face: messages go to the engine thread through an inbox, outputs come back to the
+event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.catalog import ModelInfo
+from engine.config import EngineConfig
+from engine.core import EngineCore, Output
+from engine.errors import EngineDead, GenerationFailed, RequestRejected
+from engine.executor import Executor, Loaded
+from engine.output import EngineStats, FinishReason, Loading, RequestOutput
+from engine.output_stream import OutputStream
+from engine.request import Request, validate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Abort:
+    request_id: str
+
+
+class _Close:
+    """Ask the engine thread to end."""
+
+
+_Message = Request | _Abort | _Close | Loading | Loaded
+
+
+class AsyncEngine:
+    """The local Engine. Made by `launch_engine`; every public method is called on the event loop that made
+    it.
+    """
+
+    def __init__(self, executor: Executor, models: Sequence[ModelInfo], config: EngineConfig) -> None:
+        """Start the engine thread and begin to load the first model. Must be called on a running event
+        loop.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._models = {model.name: model for model in models}
+        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._streams: dict[str, OutputStream] = {}
+        self._core = EngineCore(executor, self._models, config, self._inbox.put)
+        self._stats = self._core.stats()
+        self._dead: EngineDead | None = None
+        self._thread = threading.Thread(target=self._run, name="engine")
+        self._thread.start()
+
+    def submit(self, request: Request) -> OutputStream:
+        """Queue a request. Raises RequestRejected (nothing queued) or EngineDead."""
+        if self._dead is not None:
+            raise self._dead
+        if request.request_id in self._streams:
+            raise RequestRejected(
+                "request_id_in_use",
+                f"The request id {request.request_id} is already in use.",
+                request_id=request.request_id,
+            )
+        model = self._models.get(request.model)
+        if model is None:
+            allowed = ", ".join(self._models)
+            raise RequestRejected(
+                "model_unknown",
+                f"There is no model called {request.model}; there are {allowed}.",
+                model=request.model,
+                allowed=allowed,
+            )
+        validate(request, model)
+        stream = OutputStream(request.request_id)
+        self._streams[request.request_id] = stream
+        self._inbox.put(request)
+        return stream
+
+    def abort(self, request_id: str) -> None:
+        """Stop a request within one denoising step; unknown ids are ignored."""
+        self._inbox.put(_Abort(request_id))
+
+    def models(self) -> Sequence[ModelInfo]:
+        """The models that requests may name, the default first."""
+        return tuple(self._models.values())
+
+    def stats(self) -> EngineStats:
+        """The newest snapshot that the engine thread left."""
+        return self._stats
+
+    async def close(self) -> None:
+        """End every open stream as aborted and stop the engine thread; returns within one step."""
+        self._inbox.put(_Close())
+        await asyncio.to_thread(self._thread.join)
+        # What the thread sent with call_soon_threadsafe is delivered before anybody goes on.
+        await asyncio.sleep(0)
+        if self._dead is None:
+            self._dead = EngineDead("engine_closed", "The engine is closed.")
+
+    def _run(self) -> None:
+        """The engine thread: take in messages, step while there is work, wait while there is none."""
+        try:
+            self._core.load(next(iter(self._models)))
+            while True:
+                outputs: list[Output] = []
+                for message in self._messages(wait=not self._core.has_work):
+                    if isinstance(message, _Close):
+                        self._publish(outputs + self._core.close())
+                        return
+                    outputs += self._take(message)
+                self._publish(outputs)
+                self._publish(self._core.step())
+        except Exception as error:  # Nobody above could hear of it, and every stream has to end.
+            log.exception("the engine thread died")
+            dead = EngineDead(
+                "engine_dead", f"The engine stopped: {error}. Restart Fourfold.", reason=str(error)
+            )
+            self._to_loop(self._die, dead)
+
+    def _messages(self, *, wait: bool) -> list[_Message]:
+        messages = [self._inbox.get()] if wait else []
+        while not self._inbox.empty():
+            messages.append(self._inbox.get())
+        return messages
+
+    def _take(self, message: Request | _Abort | Loading | Loaded) -> list[Output]:
+        match message:
+            case _Abort(request_id):
+                return self._core.abort(request_id)
+            case Loading() | Loaded():
+                return self._core.on_load(message)
+            case request:
+                return self._core.add(request)
+
+    def _publish(self, outputs: list[Output]) -> None:
+        self._stats = self._core.stats()
+        if outputs:
+            self._to_loop(self._deliver, outputs)
+
+    def _to_loop(self, function: Callable[[Any], None], argument: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            log.debug("the event loop is closed; nobody is left to tell")
+
+    def _deliver(self, outputs: list[Output]) -> None:
+        for request_id, item in outputs:
+            stream = self._streams.get(request_id)
+            if stream is None:
+                continue
+            stream.put(item)
+            if isinstance(item, RequestOutput):
+                del self._streams[request_id]
+
+    def _die(self, dead: EngineDead) -> None:
+        self._dead = dead
+        failure = GenerationFailed(dead.code, str(dead), **dead.values)
+        outputs: list[Output] = [
+            (id_, RequestOutput(request_id=id_, finish_reason=FinishReason.FAILED, error=failure))
+            for id_ in self._streams
+        ]
+        self._deliver(outputs)

@@ -1,0 +1,253 @@
+"""The engine's loop, free of threads and asyncio: schedule → execute → update."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from engine.catalog import ModelInfo, unknown_words
+from engine.config import EngineConfig
+from engine.errors import EngineError, GenerationFailed
+from engine.executor import Executor, Loaded, StepOutput
+from engine.output import (
+    EngineStats,
+    FinishReason,
+    ImageReady,
+    Loading,
+    Progress,
+    Queued,
+    RequestOutput,
+    Update,
+)
+from engine.request import Request
+from engine.scheduler import ScheduledBatch, Scheduler, rows_per_picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Output = tuple[str, Update | RequestOutput]
+"""A request id and what its stream shall yield next."""
+
+DEFAULT_ROW_BUDGET = 16
+"""Until the worker has said what its device can hold."""
+
+
+@dataclass
+class _Running:
+    """What the core knows of a request between its arrival and its RequestOutput."""
+
+    request: Request
+    steps_done: dict[int, int] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
+    previews: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    last_preview: float = 0.0
+    device_seconds: float = 0.0
+    unread_words: tuple[str, ...] = ()
+    shown: Queued | None = None
+
+    def __post_init__(self) -> None:
+        self.steps = dict.fromkeys(range(len(self.request.seeds)), self.request.params.num_inference_steps)
+
+
+class EngineCore:
+    """Owns the scheduler and drives the executor. All methods run on one thread, the engine's."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        models: dict[str, ModelInfo],
+        config: EngineConfig,
+        report: Callable[[Loading | Loaded], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`models` is kept up to date: a model that was downloaded replaces what was assumed of it.
+
+        `report` is handed to the executor's loading threads; it must bring its argument back to `on_load`.
+        """
+        self.scheduler = Scheduler(max(2, config.row_budget or DEFAULT_ROW_BUDGET), clock)
+        self._executor = executor
+        self._models = models
+        self._config = config
+        self._report = report
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+        self._loading: dict[str, Loading] = {}
+        self._seconds_per_row_step: float | None = None
+        self._device = ""
+
+    def load(self, model: str) -> None:
+        """Start loading a model, unless it is loaded or on its way."""
+        if model not in self.scheduler.ready and model not in self._loading:
+            self._loading[model] = Loading(model, 0.0)
+            self._executor.load(model, self._report)
+
+    def add(self, request: Request) -> list[Output]:
+        """Queue a request; its model starts loading when nobody asked for it before."""
+        if request.submitted_at is None:
+            request = replace(request, submitted_at=self._clock())
+        self._running[request.request_id] = _Running(request)
+        self.scheduler.add(request, self._models[request.model])
+        self.load(request.model)
+        outputs = self._queue_updates()
+        if loading := self._loading.get(request.model):
+            outputs.append((request.request_id, loading))
+        return outputs
+
+    def abort(self, request_id: str) -> list[Output]:
+        """End a request at once; the next step does not hold it."""
+        if request_id not in self._running:
+            return []
+        self.scheduler.abort(request_id)
+        self._executor.forget(request_id)
+        return [self._end(request_id, FinishReason.ABORTED), *self._queue_updates()]
+
+    def on_load(self, event: Loading | Loaded) -> list[Output]:
+        """Take in what a loading thread reported."""
+        if isinstance(event, Loading):
+            self._loading[event.model] = event
+            return [(request_id, event) for request_id in self.scheduler.waits_for(event.model)]
+        self._loading.pop(event.model, None)
+        if event.error is None:
+            if event.info is not None:
+                self._models[event.model] = event.info
+            self.scheduler.ready.add(event.model)
+            self._device = event.device
+            if self._config.row_budget is None:
+                self.scheduler.row_budget = max(2, event.row_budget)
+            return self._queue_updates()
+        # A later request for the same model tries again: the network or the disk may be back by then.
+        failure = _as_failure(event.error)
+        return [self._fail(request_id, failure) for request_id in self.scheduler.waits_for(event.model)]
+
+    def step(self) -> list[Output]:
+        """Schedule, execute, update."""
+        batch = self.scheduler.schedule()
+        if batch is None:
+            return []
+        started = time.perf_counter()
+        output = self._executor.execute(batch, self._previews_due(batch))
+        return self._update(batch, output, time.perf_counter() - started)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would run anything."""
+        return any(running.request.model in self.scheduler.ready for running in self._running.values())
+
+    @property
+    def request_ids(self) -> list[str]:
+        """Of every request that has not ended."""
+        return list(self._running)
+
+    def stats(self) -> EngineStats:
+        """A snapshot of queue and device."""
+        waiting = self.scheduler.waiting
+        return EngineStats(
+            waiting=waiting,
+            running=len(self.scheduler) - waiting,
+            seconds_per_row_step=self._seconds_per_row_step,
+            resident_models=tuple(sorted(self.scheduler.ready)),
+            loading=next(iter(self._loading.values()), None),
+            device=self._device,
+        )
+
+    def close(self) -> list[Output]:
+        """End every request as aborted and free the device."""
+        outputs = [self._end(request_id, FinishReason.ABORTED) for request_id in self.request_ids]
+        self._executor.close()
+        return outputs
+
+    def _previews_due(self, batch: ScheduledBatch) -> frozenset[str]:
+        now = self._clock()
+        due = set()
+        for picture in batch.pictures:
+            running = self._running[picture.request.request_id]
+            if now - running.last_preview >= self._config.preview_interval:
+                due.add(picture.request.request_id)
+        for request_id in due:
+            self._running[request_id].last_preview = now
+        return frozenset(due)
+
+    def _update(self, batch: ScheduledBatch, output: StepOutput, seconds: float) -> list[Output]:
+        per_row = seconds / batch.rows
+        known = self._seconds_per_row_step
+        self._seconds_per_row_step = per_row if known is None else 0.8 * known + 0.2 * per_row
+        if output.row_budget is not None:
+            self.scheduler.row_budget = max(2, output.row_budget)
+        for picture in batch.pictures:
+            self._running[picture.request.request_id].device_seconds += per_row * rows_per_picture(
+                picture.request
+            )
+        for request_id, words in output.unread_words.items():
+            self._running[request_id].unread_words = words
+        for (request_id, index), preview in output.previews.items():
+            self._running[request_id].previews[index] = preview
+        for report in output.progress:
+            running = self._running[report.request_id]
+            running.steps[report.index] = report.steps
+            running.steps_done[report.index] = report.step
+
+        outputs: list[Output] = []
+        stepped = dict.fromkeys(report.request_id for report in output.progress)
+        with_previews = {request_id for request_id, _ in output.previews}
+        for request_id in stepped:
+            progress = self._progress(request_id, with_previews=request_id in with_previews)
+            outputs.append((request_id, progress))
+        outputs += [(p.request_id, ImageReady(p.index, p.pixels, p.safety)) for p in output.finished]
+        outputs += [
+            self._end(request_id, FinishReason.COMPLETED)
+            for request_id in self.scheduler.update(output.progress)
+        ]
+        for request_id, error in output.failures.items():
+            outputs.append(self._fail(request_id, error))
+        return outputs + self._queue_updates()
+
+    def _progress(self, request_id: str, *, with_previews: bool) -> Progress:
+        running = self._running[request_id]
+        previews = (
+            tuple(map(running.previews.get, range(len(running.request.seeds)))) if with_previews else ()
+        )
+        return Progress(sum(running.steps_done.values()), sum(running.steps.values()), previews)
+
+    def _queue_updates(self) -> list[Output]:
+        """Queued for every waiting request whose place changed, or whose ETA changed by more than a fifth."""
+        outputs: list[Output] = []
+        for request_id, (position, eta) in self.scheduler.places(self._seconds_per_row_step).items():
+            running = self._running[request_id]
+            shown = running.shown
+            if shown is not None and shown.position == position and _about_equal(shown.eta, eta):
+                continue
+            running.shown = Queued(position, eta)
+            outputs.append((request_id, running.shown))
+        return outputs
+
+    def _fail(self, request_id: str, error: GenerationFailed) -> Output:
+        self.scheduler.abort(request_id)
+        self._executor.forget(request_id)
+        return self._end(request_id, FinishReason.FAILED, error)
+
+    def _end(self, request_id: str, reason: FinishReason, error: GenerationFailed | None = None) -> Output:
+        running = self._running.pop(request_id)
+        model = self._models[running.request.model]
+        return request_id, RequestOutput(
+            request_id=request_id,
+            finish_reason=reason,
+            error=error,
+            device_seconds=running.device_seconds,
+            unread_words=running.unread_words,
+            unknown_words=unknown_words(running.request.prompt, model.vocabulary),
+        )
+
+
+def _about_equal(shown: float | None, now: float | None) -> bool:
+    if shown is None or now is None:
+        return shown is now
+    return abs(now - shown) <= max(1.0, 0.2 * shown)
+
+
+def _as_failure(error: EngineError) -> GenerationFailed:
+    if isinstance(error, GenerationFailed):
+        return error
+    return GenerationFailed(error.code, str(error), **error.values)

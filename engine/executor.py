@@ -1,0 +1,155 @@
+"""The line no tensor crosses: what the control plane may ask of the device plane, and the direct way to ask
+it.
+
+Everything that crosses is requests, paths, numbers and finished uint8 pictures, so that an executor in
+another process can take this one's place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from engine.catalog import ModelInfo
+from engine.errors import EngineError, GenerationFailed
+from engine.output import Loading, Safety
+from engine.scheduler import PictureProgress, ScheduledBatch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FinishedPicture:
+    """A decoded picture: uint8 RGB (H, W, 3)."""
+
+    request_id: str
+    index: int
+    pixels: npt.NDArray[np.uint8]
+    safety: Safety
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOutput:
+    """What one step did. A request in `failures` is forgotten by the worker; the others of its batch are
+    unharmed.
+    """
+
+    progress: tuple[PictureProgress, ...] = ()
+    finished: tuple[FinishedPicture, ...] = ()
+    previews: Mapping[tuple[str, int], npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """(request id, picture) → thumbnail; only of the requests that previews were asked for."""
+    unread_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of the requests that started in this step: the words past the text encoder's window."""
+    failures: Mapping[str, GenerationFailed] = field(default_factory=dict)
+    row_budget: int | None = None
+    """Set when the device turned out to hold fewer rows than it was given."""
+
+
+class WorkerInterface(Protocol):
+    """What the device plane offers. Built and loaded on a loader thread; everything else runs on the engine
+    thread.
+    """
+
+    @property
+    def device(self) -> str:
+        """What pictures are made on, for people: `cpu`, or the name of the GPU."""
+        ...
+
+    @property
+    def row_budget(self) -> int:
+        """Most rows of one step that are sensible on this device."""
+        ...
+
+    def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
+        """Download and load a model, and say what it is, now that its files are surely here. Raises
+        GenerationFailed or ModelUnavailable with what can be done about it.
+        """
+        ...
+
+    def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
+        """Run one step; `previews` names the requests that want thumbnails of it."""
+        ...
+
+    def forget(self, request_id: str) -> None:
+        """Free what is held for a request."""
+        ...
+
+    def close(self) -> None:
+        """Free everything."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model is ready, or could not be loaded."""
+
+    model: str
+    error: EngineError | None = None
+    info: ModelInfo | None = None
+    device: str = ""
+    row_budget: int = 0
+
+
+class Executor(Protocol):
+    """How the core reaches the device plane."""
+
+    def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
+        """Start loading in the background; `report` is called from another thread, with Loaded last."""
+        ...
+
+    def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput: ...
+
+    def forget(self, request_id: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class DirectExecutor:
+    """Calls the worker on the caller's thread; loads models on a thread of its own, one after the other."""
+
+    def __init__(self, make_worker: Callable[[], WorkerInterface]) -> None:
+        self._make_worker = make_worker
+        self._worker: WorkerInterface | None = None
+        self._loading = threading.Lock()
+
+    def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
+        def run() -> None:
+            try:
+                with self._loading:
+                    if self._worker is None:
+                        # Made here and not earlier because it imports torch, which takes seconds.
+                        self._worker = self._make_worker()
+                    info = self._worker.load(model, report)
+                loaded = Loaded(model, None, info, self._worker.device, self._worker.row_budget)
+            except EngineError as error:
+                loaded = Loaded(model, error)
+            except Exception as error:  # Whatever a library raises, the queue has to hear of it.
+                log.exception("loading %s failed", model)
+                sentence = f"{model} could not be loaded: {error}"
+                loaded = Loaded(
+                    model, GenerationFailed("model_load_failed", sentence, model=model, reason=str(error))
+                )
+            report(loaded)
+
+        # A daemon, because a download in progress cannot be interrupted and must not hold up the end of the
+        # process.
+        threading.Thread(target=run, name=f"load {model}", daemon=True).start()
+
+    def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
+        assert self._worker is not None, "only loaded models are scheduled"
+        return self._worker.execute(batch, previews)
+
+    def forget(self, request_id: str) -> None:
+        if self._worker is not None:
+            self._worker.forget(request_id)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()

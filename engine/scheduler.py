@@ -1,0 +1,215 @@
+"""Which pictures step next. Plain Python on a clock that tests can turn; it never sees a tensor.
+
+What is scheduled is one picture: one row of a step, two with guidance. The first picture in order sets the
+BatchKey; pictures with the same key fill the row budget. Every choice comes from one sort key,
+`Scheduler._order`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from engine.catalog import FAMILIES, ModelInfo
+from engine.request import GenerateRequest, Lane, Request
+
+MAX_WAIT = 120.0
+"""Seconds after which a request that has not started goes before everything younger, whatever its lane."""
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """Who may share a step: pictures whose keys are equal. `width` and `height` are pixels of the stage's
+    result.
+    """
+
+    model: str
+    stage: str
+    width: int
+    height: int
+    conditioning: str = ""
+    """What an adapter that cannot be mixed per row adds of itself."""
+    padding: str = ""
+
+
+@dataclass(frozen=True)
+class ScheduledPicture:
+    """One picture of a request, by its index in `request.seeds`."""
+
+    request: Request
+    index: int
+
+
+@dataclass(frozen=True)
+class ScheduledBatch:
+    """What one step runs: pictures of one key, and the rows they take."""
+
+    key: BatchKey
+    pictures: tuple[ScheduledPicture, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class PictureProgress:
+    """Where a picture stands after a step: `step` of `steps` done; `next_key` is None once it is finished."""
+
+    request_id: str
+    index: int
+    step: int
+    steps: int
+    next_key: BatchKey | None
+
+
+@dataclass
+class _Waiting:
+    """A request until its last picture is finished. `pictures` holds the unfinished ones."""
+
+    request: Request
+    arrival: int
+    start_tag: float
+    pictures: dict[int, BatchKey]
+    steps_left: dict[int, int]
+    started: bool = False
+
+
+def rows_per_picture(request: Request) -> int:
+    """Guidance above 1 adds an unconditional row to every picture."""
+    return 2 if request.params.guidance_scale > 1 else 1
+
+
+@dataclass
+class Scheduler:
+    """All waiting and running requests, and the order they step in.
+
+    Fair share is start-time fair queueing: each request gets a start tag on arrival, which grows with the
+    work its share_key has already asked for, divided by its weight. Tags never change, so places in the queue
+    only move forward.
+    """
+
+    row_budget: int
+    """Most rows of one step; at least 2, so that one guided picture always fits."""
+    clock: Callable[[], float] = time.time
+    ready: set[str] = field(default_factory=set)
+    """Models that are loaded; pictures of other models wait. Set by the core."""
+
+    def __post_init__(self) -> None:
+        self._requests: dict[str, _Waiting] = {}
+        self._arrivals = 0
+        self._virtual_time = 0.0
+        self._finish_tags: dict[str, float] = {}
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._requests
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def add(self, request: Request, model: ModelInfo) -> None:
+        """Queue every picture of a request. Its id must not be queued already; `submitted_at` must be filled
+        in.
+        """
+        assert request.request_id not in self._requests, "the front door refuses ids that are in use"
+        key = first_key(request, model)
+        share = self._finish_tags.get(request.share_key, 0.0)
+        waiting = _Waiting(
+            request=request,
+            arrival=self._arrivals,
+            start_tag=max(self._virtual_time, share),
+            pictures=dict.fromkeys(range(len(request.seeds)), key),
+            steps_left=dict.fromkeys(range(len(request.seeds)), request.params.num_inference_steps),
+        )
+        self._arrivals += 1
+        self._finish_tags[request.share_key] = waiting.start_tag + _work(waiting) / request.share_weight
+        self._requests[request.request_id] = waiting
+
+    def abort(self, request_id: str) -> bool:
+        """Forget a request; the next batch does not hold it. False when it is not here."""
+        return self._requests.pop(request_id, None) is not None
+
+    def schedule(self) -> ScheduledBatch | None:
+        """The pictures of the next step, or None when nothing can run."""
+        key: BatchKey | None = None
+        rows = 0
+        pictures: list[ScheduledPicture] = []
+        for waiting in self._in_order():
+            width = rows_per_picture(waiting.request)
+            for index, picture_key in waiting.pictures.items():
+                if picture_key.model not in self.ready:
+                    continue
+                if key is None:
+                    key = picture_key
+                    self._virtual_time = max(self._virtual_time, waiting.start_tag)
+                if picture_key == key and rows + width <= self.row_budget:
+                    pictures.append(ScheduledPicture(waiting.request, index))
+                    rows += width
+                    waiting.started = True
+        return None if key is None else ScheduledBatch(key, tuple(pictures), rows)
+
+    def update(self, progress: Iterable[PictureProgress]) -> list[str]:
+        """Take note of what a step did; returns the ids of requests whose last picture is now finished."""
+        finished = []
+        for report in progress:
+            waiting = self._requests.get(report.request_id)
+            if waiting is None:
+                continue  # It was aborted while the step ran.
+            waiting.steps_left[report.index] = report.steps - report.step
+            if report.next_key is not None:
+                waiting.pictures[report.index] = report.next_key
+                continue
+            del waiting.pictures[report.index]
+            if not waiting.pictures:
+                del self._requests[report.request_id]
+                finished.append(report.request_id)
+        if not self._requests:
+            self._finish_tags.clear()
+            self._virtual_time = 0.0
+        return finished
+
+    def places(self, seconds_per_row_step: float | None) -> Mapping[str, tuple[int, float | None]]:
+        """Position (1 is next) and seconds until its pictures are ready, for every request that has not
+        started.
+        """
+        ahead = 0.0
+        places: dict[str, tuple[int, float | None]] = {}
+        for waiting in self._in_order():
+            ahead += _work(waiting)
+            if not waiting.started:
+                eta = None if seconds_per_row_step is None else ahead * seconds_per_row_step
+                places[waiting.request.request_id] = (len(places) + 1, eta)
+        return places
+
+    @property
+    def waiting(self) -> int:
+        """Requests of which no picture has been stepped yet."""
+        return sum(not waiting.started for waiting in self._requests.values())
+
+    def waits_for(self, model: str) -> list[str]:
+        """Ids of the requests that need a model, in order."""
+        return [item.request.request_id for item in self._in_order() if item.request.model == model]
+
+    def _in_order(self) -> list[_Waiting]:
+        now = self.clock()
+        return sorted(self._requests.values(), key=lambda waiting: self._order(waiting, now))
+
+    def _order(self, waiting: _Waiting, now: float) -> tuple[float, ...]:
+        """The one sort key: over-age requests, oldest first; then lane; then fair share; then what is
+        started; then age.
+        """
+        submitted_at = waiting.request.submitted_at or 0.0
+        if now - submitted_at > MAX_WAIT:
+            return (0, submitted_at, waiting.arrival)
+        relaxed = waiting.request.lane is Lane.RELAXED
+        return (1, relaxed, waiting.start_tag, not waiting.started, submitted_at, waiting.arrival)
+
+
+def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
+    """The key of a request's first stage, known before anything of it is opened."""
+    stage = FAMILIES[model.family].stages[0]
+    return BatchKey(request.model, stage, request.params.width, request.params.height)
+
+
+def _work(waiting: _Waiting) -> float:
+    """Row-steps that are left."""
+    left = sum(waiting.steps_left[index] for index in waiting.pictures)
+    return float(left * rows_per_picture(waiting.request))

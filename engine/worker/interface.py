@@ -1,0 +1,53 @@
+"""What a family offers: an ordered tuple of stages, each of which begins, denoises and finishes pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.output import Safety
+from engine.worker.request_state import PictureState, RequestState
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Stage(Protocol):
+    """One loop of denoising steps. The state of its pictures is the truth; the batch is rebuilt every
+    step.
+    """
+
+    name: str
+    """Part of the BatchKey; the family's row in `engine.catalog.FAMILIES` lists the same names in the same
+    order.
+    """
+
+    def begin(self, state: RequestState) -> None:
+        """Prepare every picture of a request: conditions, schedule, generator, noise."""
+        ...
+
+    def denoise(self, pictures: Sequence[PictureState]) -> None:
+        """Move every picture one step on, in one forward pass. Pictures are changed only once nothing can
+        fail any more.
+        """
+        ...
+
+    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[Pixels, Safety]]:
+        """Turn pictures of one request that are done into uint8 RGB (H, W, 3)."""
+        ...
+
+    def preview(self, pictures: Sequence[PictureState]) -> list[Pixels]:
+        """Thumbnails of pictures that have been stepped, at most 128 px a side."""
+        ...
+
+
+class LoadedFamily(Protocol):
+    """A model with its weights on the device."""
+
+    stages: tuple[Stage, ...]
+
+    def save_memory(self) -> bool:
+        """Decode in slices and tiles from now on; False when that is already so."""
+        ...

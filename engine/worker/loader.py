@@ -1,0 +1,285 @@
+"""How a model gets onto the device: from a diffusers folder, a single .safetensors file, or the hub.
+
+The only place that downloads weights. Only safetensors are opened, and everything ends up in one dtype.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from huggingface_hub import hf_hub_download, snapshot_download
+from tqdm.auto import tqdm
+
+from engine.catalog import locate_model
+from engine.config import EngineConfig
+from engine.errors import GenerationFailed, ModelUnavailable
+from engine.output import Loading
+
+log = logging.getLogger(__name__)
+
+_COMPONENTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "safety_checker", "feature_extractor")
+_WEIGHTED = ("text_encoder", "unet", "vae", "safety_checker")
+_DOWNLOAD_SHARE = 0.9
+"""How much of Loading.fraction the download is; the rest is reading the files and moving them to the
+device.
+"""
+
+
+@dataclass(kw_only=True)
+class Components:
+    """diffusers' and transformers' own parts, in eval mode, all of one dtype on one device."""
+
+    tokenizer: Any
+    text_encoder: Any
+    unet: Any
+    vae: Any
+    scheduler: Any
+    safety_checker: Any
+    """None unless the checkpoint has one."""
+    feature_extractor: Any
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load_components(
+    name: str,
+    config: EngineConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Callable[[Loading], None],
+) -> Components:
+    """Find, download where needed, and load a model.
+
+    Raises:
+        ModelUnavailable: it cannot be found or read. GenerationFailed: the download failed; trying again may
+        help.
+    """
+    # Their bars would be drawn across the host's own terminal output; progress goes through `report`.
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    path = locate_model(name, config)
+    downloaded = path is None
+    if path is None:
+        path = _download(name, config, report)
+    report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))
+    parts = _read_folder(name, path, dtype) if path.is_dir() else _read_single_file(name, path, config, dtype)
+    for component in _WEIGHTED:
+        if parts[component] is not None:
+            parts[component].to(device).eval().requires_grad_(False)
+    report(Loading(name, 1.0))
+    return Components(**parts, device=device, dtype=dtype)
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """`auto` is CUDA, then Apple's MPS, then the CPU. Raises ModelUnavailable for a device that torch does
+    not have.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelUnavailable(
+            "device_unavailable",
+            f"The device {wanted} is not available: {error}. Use auto, cpu, or a device that `fourfold"
+            f" doctor` lists.",
+            device=wanted,
+            reason=str(error),
+        ) from error
+    return device
+
+
+def resolve_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on CUDA where it is native, else float16; float32 elsewhere and in exact mode."""
+    if config.dtype != "auto":
+        dtype = getattr(torch, config.dtype)
+        return torch.float32 if config.exact and dtype in (torch.float16, torch.bfloat16) else dtype
+    if config.exact or device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _read_folder(name: str, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    index = diffusers.DiffusionPipeline.load_config(folder)
+    parts: dict[str, Any] = {}
+    for component in _COMPONENTS:
+        _, class_name = index.get(component) or (None, None)
+        if class_name is None or (
+            component == "safety_checker" and index.get("requires_safety_checker") is False
+        ):
+            parts[component] = None
+            continue
+        made = _component_class(name, component, class_name)
+        if component in _WEIGHTED:
+            parts[component] = made.from_pretrained(
+                folder / component,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                variant=_variant(folder / component),
+            )
+        else:
+            parts[component] = made.from_pretrained(folder / component)
+    return parts
+
+
+def _component_class(name: str, component: str, class_name: str) -> Any:
+    classes = {
+        "tokenizer": {
+            "CLIPTokenizer": transformers.CLIPTokenizer,
+            "CLIPTokenizerFast": transformers.CLIPTokenizer,
+        },
+        "text_encoder": {"CLIPTextModel": transformers.CLIPTextModel},
+        "unet": {"UNet2DConditionModel": diffusers.UNet2DConditionModel},
+        "vae": {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny},
+        "feature_extractor": {
+            "CLIPImageProcessor": _image_processor(),
+            "CLIPFeatureExtractor": _image_processor(),
+        },
+        "safety_checker": {"StableDiffusionSafetyChecker": _safety_checker()},
+    }
+    if component == "scheduler":
+        found = getattr(diffusers, class_name, None) if class_name.endswith("Scheduler") else None
+    else:
+        found = classes[component].get(class_name)
+    if found is None:
+        raise ModelUnavailable(
+            "model_unsupported",
+            f"{name} has a {component} of the class {class_name}, which is not supported.",
+            model=name,
+            what=class_name,
+            supported=", ".join(classes.get(component, {"any of diffusers' schedulers": None})),
+        )
+    return found
+
+
+def _image_processor() -> Any:
+    # The default class of this name needs torchvision; this one does the same with Pillow.
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    return CLIPImageProcessorPil
+
+
+def _safety_checker() -> Any:
+    # Not exported by the package; importing it at the top would load the pipelines for every model.
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+    return StableDiffusionSafetyChecker
+
+
+def _variant(folder: Path) -> str | None:
+    """`fp16` where a component ships only as `….fp16.safetensors`."""
+    names = sorted(file.name for file in folder.glob("*.safetensors"))
+    if not names or any(name.count(".") == 1 for name in names):
+        return None
+    return names[0].split(".")[1]
+
+
+def _read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.dtype) -> dict[str, Any]:
+    if config.model_config_dir is None and config.offline:
+        raise ModelUnavailable(
+            "model_config_missing",
+            f"{name} is a single file, which says nothing of its configuration, and the engine is offline."
+            f" Set"
+            " FOURFOLD_MODEL_CONFIG to a diffusers folder of the same base model.",
+            model=name,
+        )
+    pipeline = diffusers.StableDiffusionPipeline.from_single_file(
+        str(path),
+        config=None if config.model_config_dir is None else str(config.model_config_dir),
+        torch_dtype=dtype,
+        local_files_only=config.offline or config.model_config_dir is not None,
+        cache_dir=config.cache_dir,
+        safety_checker=None,
+        requires_safety_checker=False,
+    )
+    return {component: getattr(pipeline, component, None) for component in _COMPONENTS}
+
+
+def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]) -> Path:
+    """Fetch what the engine opens of a hub model, with progress in bytes; returns the snapshot's folder."""
+    if config.offline:
+        raise ModelUnavailable(
+            "model_not_downloaded",
+            f"{name} has not been downloaded, and the engine is offline. Start once with the network, or"
+            f" name a folder.",
+            model=name,
+        )
+    try:
+        listed = snapshot_download(
+            name, cache_dir=config.cache_dir, allow_patterns=["model_index.json", "*/*"], dry_run=True
+        )
+        sizes = {file.filename: file.file_size or 0 for file in listed}
+        wanted = _wanted_files(list(sizes))
+        if not any(file.startswith("unet/") and file.endswith(".safetensors") for file in wanted):
+            raise ModelUnavailable(
+                "model_without_safetensors",
+                f"{name} offers no .safetensors weights in diffusers format; pickled weights are refused.",
+                model=name,
+            )
+        total, done, folder = sum(sizes[file] for file in wanted), 0, Path()
+        for file in wanted:
+
+            def show(bytes_of_file: float, done: int = done, size: int = sizes[file]) -> None:
+                now = done + min(int(bytes_of_file), size)
+                report(Loading(name, _DOWNLOAD_SHARE * now / max(1, total), now, total))
+
+            local = hf_hub_download(name, file, cache_dir=config.cache_dir, tqdm_class=_bar_class(show))
+            done += sizes[file]
+            if file == "model_index.json":
+                folder = Path(local).parent
+            show(sizes[file])
+    except OSError as error:  # Everything that huggingface_hub and the network raise is one of these.
+        raise GenerationFailed(
+            "download_failed",
+            f"{name} could not be downloaded: {error}. Check the name, the network and, for gated models,"
+            f" HF_TOKEN.",
+            model=name,
+            reason=str(error),
+        ) from error
+    return folder
+
+
+def _wanted_files(files: list[str]) -> list[str]:
+    """model_index.json, configurations and, per component, one set of safetensors: the fp16 variant where
+    there is one.
+    """
+    wanted = ["model_index.json"]
+    for component in _COMPONENTS:
+        here = [file for file in files if file.startswith(f"{component}/")]
+        wanted += [file for file in here if fnmatch.fnmatch(file, "*.json") or fnmatch.fnmatch(file, "*.txt")]
+        weights = [file for file in here if file.endswith(".safetensors") and "non_ema" not in file]
+        half = [file for file in weights if ".fp16." in file]
+        wanted += half or [file for file in weights if file.rsplit("/", 1)[1].count(".") == 1]
+    return wanted
+
+
+def _bar_class(show: Callable[[float], None]) -> type[Any]:
+    """A progress bar that draws nothing and tells `show` how many bytes of the file are here.
+
+    The hub's newer protocol opens two bars per file, for bytes received and bytes written; the larger count
+    is shown.
+    """
+    counts: list[float] = []
+
+    class Bytes(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+            self._slot = len(counts)
+            counts.append(float(options.get("initial") or 0))
+
+        def update(self, n: float | None = 1) -> None:
+            counts[self._slot] += n or 0
+            show(max(counts))
+
+    return Bytes

@@ -1,0 +1,206 @@
+"""Anything on the device happens here: one step of one batch, and what to do when it fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from engine.errors import EngineError, GenerationFailed
+from engine.executor import FinishedPicture, StepOutput
+from engine.output import Safety
+from engine.scheduler import PictureProgress, ScheduledBatch, ScheduledPicture
+from engine.worker.interface import LoadedFamily, Stage
+from engine.worker.previews import thumbnails
+from engine.worker.request_state import PictureState, RequestState
+from engine.worker.residency import Residency, free_memory
+
+log = logging.getLogger(__name__)
+
+
+class ModelRunner:
+    """Holds the state of every request that has started. State is the truth; the batch is rebuilt each
+    step.
+    """
+
+    def __init__(self, residency: Residency) -> None:
+        self._residency = residency
+        self._states: dict[str, RequestState] = {}
+        self._failures: dict[str, GenerationFailed] = {}
+        self._row_budget: int | None = None
+
+    @torch.inference_mode()
+    def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
+        """Begin what is new, denoise every picture of the batch by one step, finish what is done."""
+        family = self._residency.family(batch.key.model)
+        stage = next(stage for stage in family.stages if stage.name == batch.key.stage)
+        self._failures, self._row_budget = {}, None
+        unread = {}
+        requests = {picture.request.request_id: picture.request for picture in batch.pictures}
+        for request_id in requests:
+            if request_id not in self._states:
+                state = RequestState(requests[request_id])
+                if self._try(request_id, family, partial(stage.begin, state)):
+                    self._states[request_id] = state
+                    unread[request_id] = state.unread_words
+        pictures = [self._states[p.request.request_id].pictures[p.index] for p in self._alive(batch.pictures)]
+        self._denoise(family, stage, pictures)
+        finished = self._finish(family, stage, batch.pictures)
+        thumbs = self._previews(family, stage, batch.pictures, finished, previews)
+        progress = tuple(
+            PictureProgress(
+                p.request_id, p.index, p.step, len(p.schedule.timesteps), None if p.done else batch.key
+            )
+            for p in (
+                self._states[s.request.request_id].pictures[s.index] for s in self._alive(batch.pictures)
+            )
+        )
+        for request_id in {report.request_id for report in progress}:
+            if all(picture.done for picture in self._states[request_id].pictures.values()):
+                self.forget(request_id)
+        for request_id in self._failures:
+            self.forget(request_id)
+        return StepOutput(
+            progress=progress,
+            finished=tuple(finished),
+            previews=thumbs,
+            unread_words=unread,
+            failures=self._failures,
+            row_budget=self._row_budget,
+        )
+
+    def forget(self, request_id: str) -> None:
+        self._states.pop(request_id, None)
+
+    def _alive(self, pictures: Sequence[ScheduledPicture]) -> list[ScheduledPicture]:
+        return [picture for picture in pictures if picture.request.request_id not in self._failures]
+
+    def _denoise(self, family: LoadedFamily, stage: Stage, pictures: Sequence[PictureState]) -> None:
+        """Step every picture. Out of memory: in halves. Any other error: request by request, so that only its
+        own fails.
+        """
+        if not pictures:
+            return
+        try:
+            stage.denoise(pictures)
+        except torch.OutOfMemoryError as error:
+            free_memory(self._residency.device)
+            if len(pictures) == 1:
+                self._failures[pictures[0].request_id] = _out_of_memory(error)
+                return
+            half = len(pictures) // 2
+            rows = sum(1 if picture.uncond is None else 2 for picture in pictures)
+            self._row_budget = max(2, min(self._row_budget or rows, rows // 2))
+            log.warning("the device cannot hold %d rows; trying %d", rows, self._row_budget)
+            self._denoise(family, stage, pictures[:half])
+            still = [picture for picture in pictures[half:] if picture.request_id not in self._failures]
+            self._denoise(family, stage, still)
+        except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
+            ids = dict.fromkeys(picture.request_id for picture in pictures)
+            if len(ids) == 1:
+                self._failures[pictures[0].request_id] = _unexpected(error)
+                return
+            for request_id in ids:
+                self._denoise(
+                    family, stage, [picture for picture in pictures if picture.request_id == request_id]
+                )
+
+    def _finish(
+        self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]
+    ) -> list[FinishedPicture]:
+        """Decode what is done, the pictures of one request together."""
+        finished = []
+        for request_id in dict.fromkeys(picture.request.request_id for picture in self._alive(scheduled)):
+            state = self._states[request_id]
+            indices = [s.index for s in scheduled if s.request.request_id == request_id]
+            done = [state.pictures[index] for index in indices if state.pictures[index].done]
+            if not done:
+                continue
+            results: list[tuple[npt.NDArray[np.uint8], Safety]] = []
+
+            def decode(results: list[Any] = results, done: list[PictureState] = done) -> None:
+                results[:] = stage.finish(done)
+
+            if self._try(request_id, family, decode):
+                for picture, (pixels, safety) in zip(done, results, strict=True):
+                    finished.append(FinishedPicture(request_id, picture.index, pixels, safety))
+        return finished
+
+    def _try(self, request_id: str, family: LoadedFamily, work: Callable[[], None]) -> bool:
+        """Do a request's own work; out of memory: once more in slices and tiles. Its failure is the request's
+        alone.
+        """
+        try:
+            try:
+                work()
+            except torch.OutOfMemoryError:
+                free_memory(self._residency.device)
+                if not family.save_memory():
+                    raise
+                log.warning(
+                    "out of memory outside the denoising loop; from now on pictures are decoded in tiles"
+                )
+                work()
+        except torch.OutOfMemoryError as error:
+            self._failures[request_id] = _out_of_memory(error)
+        except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
+            self._failures[request_id] = _unexpected(error)
+        return request_id not in self._failures
+
+    def _previews(
+        self,
+        family: LoadedFamily,
+        stage: Stage,
+        scheduled: Sequence[ScheduledPicture],
+        finished: Sequence[FinishedPicture],
+        wanted: frozenset[str],
+    ) -> dict[tuple[str, int], npt.NDArray[np.uint8]]:
+        """Thumbnails of the requests that want them; a preview that fails is left out and fails nothing
+        else.
+        """
+        thumbs: dict[tuple[str, int], npt.NDArray[np.uint8]] = {}
+        for ready in finished:
+            pixels = torch.from_numpy(ready.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+            thumbs[ready.request_id, ready.index] = thumbnails(pixels)[0]
+        for request_id in wanted:
+            if request_id in self._failures:
+                continue
+            state = self._states[request_id]
+            indices = [s.index for s in scheduled if s.request.request_id == request_id]
+            running = [state.pictures[index] for index in indices if not state.pictures[index].done]
+            if not running:
+                continue
+            try:
+                for picture, thumb in zip(running, stage.preview(running), strict=True):
+                    thumbs[request_id, picture.index] = thumb
+            except Exception:  # A preview is a courtesy; the picture itself goes on.
+                log.warning("a preview failed", exc_info=True)
+        return thumbs
+
+
+def _out_of_memory(error: Exception) -> GenerationFailed:
+    return GenerationFailed(
+        "out_of_memory",
+        "The device does not have the memory for one picture of this size. Ask for a smaller picture,"
+        " choose a smaller"
+        " model, or close other programs that use the device.",
+        reason=str(error),
+    )
+
+
+def _unexpected(error: Exception) -> GenerationFailed:
+    if isinstance(error, GenerationFailed):
+        return error
+    if isinstance(error, EngineError):
+        return GenerationFailed(error.code, str(error), **error.values)
+    log.error("a request failed", exc_info=error)
+    return GenerationFailed(
+        "generation_failed",
+        f"The picture could not be made: {error}",
+        reason=f"{type(error).__name__}: {error}",
+    )

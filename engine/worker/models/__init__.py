@@ -1,0 +1,1 @@
+"""Families only, one self-contained file each; they never import each other."""

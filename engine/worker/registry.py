@@ -1,0 +1,19 @@
+"""Which file holds which family. The keys are those of `engine.catalog.FAMILIES`; a test holds them equal."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from engine.worker.interface import LoadedFamily
+
+FAMILY_CLASSES = {
+    "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
+}
+
+
+def make_family(family: str, components: Any, *, exact: bool) -> LoadedFamily:
+    """Import the family's file, only now, and build it around loaded components."""
+    module, name = FAMILY_CLASSES[family]
+    loaded: LoadedFamily = getattr(import_module(module), name)(components, exact=exact)
+    return loaded

@@ -1,0 +1,76 @@
+"""What a request is while it runs: the mutable, device-side counterpart of a Request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from engine.request import Request
+
+
+@dataclass(kw_only=True)
+class PictureState:
+    """One picture. Everything that a step needs is here; the batch holds nothing between steps."""
+
+    # Set once, by the stage's begin.
+    request_id: str
+    index: int
+    generator: torch.Generator
+    """On the CPU, so that noise depends on neither the neighbours in a batch nor the device."""
+    schedule: Schedule
+    latents: torch.Tensor
+    """(1, channels, height, width); replaced every step."""
+    cond: torch.Tensor
+    """(1, tokens, width): the encoded prompt."""
+    uncond: torch.Tensor | None
+    """The encoded negative prompt; None without guidance, and then the picture takes one row."""
+    guidance_scale: float
+    timestep_cond: torch.Tensor | None = None
+    """(1, width): the guidance scale as a condition, for consistency-distilled UNets."""
+    solver: Any = None
+    """A diffusers scheduler of the picture's own, for samplers that have no vector form."""
+
+    # Changed by every denoise.
+    step: int = 0
+    """Steps done; `schedule.timesteps[step]` is the next one."""
+    predicted: torch.Tensor | None = None
+    """The finished latents as the last step foresaw them; previews show them."""
+    previous_output: torch.Tensor | None = None
+    """What a multistep sampler remembers of the step before."""
+    pending_noise: torch.Tensor | None = None
+    """Drawn for the step under way; kept, so that a step that is tried again does not draw twice."""
+
+    @property
+    def done(self) -> bool:
+        return self.step >= len(self.schedule.timesteps)
+
+
+@dataclass
+class RequestState:
+    """One request. `unread_words` and `pictures` are set by the stage's begin."""
+
+    request: Request
+    pictures: dict[int, PictureState] = field(default_factory=dict)
+    unread_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The steps of one picture: timesteps from the first that is run to the last, and a row of scalars for
+    each.
+    """
+
+    sampler: str
+    timesteps: tuple[float, ...]
+    init_noise_sigma: Any
+    """float or 0-dim tensor: what the initial noise is multiplied by."""
+    prototype: Any
+    """A diffusers scheduler with these steps set; to be copied, or asked for `add_noise`."""
+    input_scale: torch.Tensor
+    """(steps,) float32: what the latents are divided by before the UNet reads them."""
+    table: torch.Tensor | None
+    """(steps, scalars) float32 for the vector form; None where each picture has a solver of its own."""
+    draws: tuple[bool, ...]
+    """Whether the step adds noise."""

@@ -1,0 +1,52 @@
+"""Which models are on the device. Models stay until one that is wanted does not fit beside them."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable
+
+import torch
+
+from engine.catalog import ModelInfo, read_model
+from engine.config import EngineConfig
+from engine.output import Loading
+from engine.worker.interface import LoadedFamily
+from engine.worker.loader import load_components, resolve_device, resolve_dtype
+from engine.worker.registry import make_family
+
+log = logging.getLogger(__name__)
+
+
+class Residency:
+    """Loaded models by name. `load` runs on a loader thread, the rest on the engine thread."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self.device = resolve_device(config.device)
+        self.dtype = resolve_dtype(config, self.device)
+        self._families: dict[str, LoadedFamily] = {}
+
+    def load(self, name: str, report: Callable[[Loading], None]) -> ModelInfo:
+        """Load a model and say what it is, now that its files are surely here."""
+        if name not in self._families:
+            with torch.inference_mode():
+                components = load_components(name, self._config, self.device, self.dtype, report)
+                family = read_model(name, self._config).family
+                self._families[name] = make_family(family, components, exact=self._config.exact)
+            log.info("%s is loaded on %s in %s", name, self.device, self.dtype)
+        return read_model(name, self._config)
+
+    def family(self, name: str) -> LoadedFamily:
+        return self._families[name]
+
+    def close(self) -> None:
+        self._families.clear()
+        free_memory(self.device)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give what torch holds in reserve back to the device."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,143 @@
+"""Tiny random models in diffusers format, made from configuration the way diffusers' own tests make them."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+SIDE = 64
+"""Pixels: 32 latents times the autoencoder's factor of 2."""
+
+
+def write_tiny_model(
+    folder: Path,
+    *,
+    tiny_vae: bool = False,
+    addition_embed_type: str | None = None,
+    scheduler: dict[str, Any] | None = None,
+    safety_checker: bool = False,
+    seed: int = 0,
+) -> Path:
+    """Write a StableDiffusionPipeline of a few thousand parameters; `scheduler` changes its DDIM configuration."""
+    torch.manual_seed(seed)
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        norm_num_groups=4,
+        addition_embed_type=addition_embed_type,
+        addition_embed_type_num_heads=4,
+    )
+    scheduler_config = {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+        # An old value, as in many checkpoints: the pipeline rewrites it, and the engine has to do the same.
+        "steps_offset": 0,
+        **(scheduler or {}),
+    }
+    checker, processor = _safety_checker() if safety_checker else (None, None)
+    diffusers.StableDiffusionPipeline(
+        vae=_tiny_vae() if tiny_vae else _vae(),
+        text_encoder=_text_encoder(),
+        tokenizer=_tokenizer(folder),
+        unet=unet,
+        scheduler=diffusers.DDIMScheduler(**scheduler_config),
+        safety_checker=checker,
+        feature_extractor=processor,
+        requires_safety_checker=safety_checker,
+    ).save_pretrained(folder)
+    # Saving writes the rewritten scheduler; the old file is put back so that loading meets the old value.
+    diffusers.DDIMScheduler(**scheduler_config).save_pretrained(folder / "scheduler")
+    return folder
+
+
+def _vae() -> Any:
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 8),
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=SIDE,
+    )
+
+
+def _tiny_vae() -> Any:
+    return diffusers.AutoencoderTiny(
+        in_channels=3,
+        out_channels=3,
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+        latent_channels=4,
+    )
+
+
+def _text_encoder() -> Any:
+    return transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
+            bos_token_id=0,
+            eos_token_id=1,
+            hidden_size=16,
+            intermediate_size=32,
+            num_attention_heads=2,
+            num_hidden_layers=2,
+            vocab_size=len(_vocabulary()),
+            max_position_embeddings=16,
+        )
+    )
+
+
+def _vocabulary() -> dict[str, int]:
+    pieces = ["<|startoftext|>", "<|endoftext|>", "the</w>"]
+    pieces += [*string.ascii_lowercase, "th"]
+    pieces += [f"{letter}</w>" for letter in string.ascii_lowercase]
+    return {piece: index for index, piece in enumerate(pieces)}
+
+
+def _tokenizer(folder: Path) -> Any:
+    target = folder / "tokenizer"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "vocab.json").write_text(json.dumps(_vocabulary()))
+    (target / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\n")
+    return transformers.CLIPTokenizer(
+        str(target / "vocab.json"), str(target / "merges.txt"), model_max_length=16, pad_token="<|endoftext|>"
+    )
+
+
+def _safety_checker() -> tuple[Any, Any]:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    config = transformers.CLIPConfig(
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "image_size": 16,
+            "patch_size": 8,
+        },
+        projection_dim=8,
+    )
+    size = {"shortest_edge": 16}
+    processor = CLIPImageProcessorPil(size=size, crop_size={"height": 16, "width": 16})
+    return StableDiffusionSafetyChecker(config), processor
