@@ -12,6 +12,7 @@ from importlib import metadata
 from engine.async_engine import AsyncEngine
 from engine.catalog import ModelInfo, list_models, read_model
 from engine.config import EngineConfig
+from engine.errors import EngineError
 from engine.executor import DirectExecutor, WorkerInterface
 
 __all__ = ["DeviceReport", "ModelInfo", "describe_device", "launch_engine", "list_models"]
@@ -43,60 +44,68 @@ async def launch_engine(config: EngineConfig) -> AsyncIterator[AsyncEngine]:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceReport:
-    """What `fourfold doctor` says of torch and the devices; memory in bytes."""
+    """What `fourfold doctor` says of torch and the device."""
 
     torch_version: str
-    device: str
-    """What `auto` would choose."""
-    dtype: str
-    """What `auto` would choose on that device."""
-    devices: tuple[tuple[str, int], ...]
-    """Name and memory of every GPU; empty on a machine without one."""
-    torchvision_problem: str | None
+    device: str = ""
+    """The torch device that the configured one resolves to; empty where `error` is set."""
+    name: str = ""
+    """The device's name for people."""
+    memory_bytes: int = 0
+    """Of a GPU; 0 where the device shares the machine's own memory."""
+    dtype: str = ""
+    """What the engine would compute in."""
+    error: str | None = None
+    """A sentence when torch does not load or does not have the device."""
+    torchvision_error: str | None = None
     """A sentence when a torchvision is installed that was built for another torch: it breaks every diffusers
     import.
     """
 
 
-def describe_device() -> DeviceReport:
-    """Look at torch and the devices; takes the seconds that importing torch takes. Raises ImportError without
-    torch.
+def describe_device(device: str = "auto") -> DeviceReport:
+    """Look at torch and the configured device; takes the seconds that importing torch takes, and never
+    raises.
     """
-    # Imported here so that this module, which every command imports, does not load torch.
-    import torch
+    version = _installed("torch") or "not installed"
+    try:
+        # Imported here so that this module, which every command imports, does not load torch.
+        from engine.worker import device as devices
 
-    from engine.worker.loader import resolve_device, resolve_dtype
-
-    device = resolve_device("auto")
-    count = torch.cuda.device_count()
-    properties = [torch.cuda.get_device_properties(index) for index in range(count)]
+        resolved = devices.resolve_device(device)
+        dtype = devices.resolve_dtype(EngineConfig(), resolved)
+    except (ImportError, OSError, EngineError) as error:  # OSError: one of torch's own libraries is missing.
+        return DeviceReport(torch_version=version, error=str(error), torchvision_error=torchvision_error())
     return DeviceReport(
-        torch_version=torch.__version__,
-        device=str(device),
-        dtype=str(resolve_dtype(EngineConfig(), device)).removeprefix("torch."),
-        devices=tuple((found.name, found.total_memory) for found in properties),
-        torchvision_problem=torchvision_problem(),
+        torch_version=version,
+        device=str(resolved),
+        name=devices.device_name(resolved),
+        memory_bytes=devices.device_memory(resolved),
+        dtype=str(dtype).removeprefix("torch."),
+        torchvision_error=torchvision_error(),
     )
 
 
-def torchvision_problem() -> str | None:
+def torchvision_error() -> str | None:
     """A sentence when an installed torchvision asks for another torch than the installed one; imports
     neither.
     """
-    try:
-        version = metadata.version("torchvision")
-        wanted = next(
-            (r for r in metadata.requires("torchvision") or () if r.replace(" ", "").startswith("torch==")),
-            "",
-        )
-        torch_version = metadata.version("torch").split("+")[0]
-    except metadata.PackageNotFoundError:
+    torchvision, torch = _installed("torchvision"), _installed("torch")
+    if torchvision is None or torch is None:
         return None
-    wanted_version = wanted.replace(" ", "").partition("==")[2].split(";")[0].split("+")[0]
-    if not wanted_version or wanted_version == torch_version:
+    requirements = [line.replace(" ", "") for line in metadata.requires("torchvision") or ()]
+    wanted = next((line[len("torch==") :] for line in requirements if line.startswith("torch==")), None)
+    if wanted is None or wanted.split(";")[0].split("+")[0] == torch.split("+")[0]:
         return None
     return (
-        f"torchvision {version} was built for torch {wanted_version}, but torch {torch_version} is"
-        f" installed; it breaks every"
+        f"torchvision {torchvision} was built for torch {wanted}, but torch {torch} is installed; it breaks"
+        f" every"
         " diffusers import. Uninstall torchvision: Fourfold does not need it."
     )
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

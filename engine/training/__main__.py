@@ -1,41 +1,149 @@
-"""The command: `python -m engine.training STAGE`."""
+"""The command: `python -m engine.training STAGE`, in the order in which a model is made."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 
+from engine.training.evaluate import Sampling, evaluate
+from engine.training.pipeline import SAMPLE_PROMPTS, SAMPLERS, generate, load, use_sampler
 from engine.training.profile import PROFILES
 from engine.training.recipe import GateMissedError, Recipe
+from engine.training.scenes.render import render
+from engine.training.scenes.spec import draw_scenes
+from engine.training.sheets import save_sheet
+
+EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
+# What measuring chose; `evaluate --sampler … --steps … --guidance …` measures another choice.
+SHIPPED = Sampling("ddim", 30, 2.5)
+
+STAGES = {
+    "pictures": "render the training and test pictures",
+    "probe": "train the attribute probe; gate (a)",
+    "vae": "train the autoencoder; gate (b)",
+    "unet": "train text encoder and UNet",
+    "export": "write the diffusers folder and the probe",
+    "evaluate": "measure a model folder; gate (c)",
+    "sheet": "write a sheet of generated pictures, or of real ones with --real",
+    "all": "everything above, in order",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.training", description="Make and measure the embedded model."
-    )
-    parser.add_argument("stage", choices=("pictures", "probe", "vae"))
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
-    parser.add_argument("--home", type=Path, default=platformdirs.user_data_path("fourfold") / "training")
-    parser.add_argument(
-        "--minutes", type=float, help="break the stage off after this long; the next call goes on"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    recipe = Recipe(PROFILES[options.profile], options.home, options.seed)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    profile = PROFILES[options.profile]
+    if options.train_steps is not None:
+        profile = dataclasses.replace(profile, unet_steps=options.train_steps)
+    recipe = Recipe(profile, options.home, options.seed)
+    stages = list(STAGES)[:-2] if options.stage == "all" else [options.stage]
     try:
-        if options.stage == "probe":
-            recipe.probe(options.minutes)
-        elif options.stage == "vae":
-            recipe.autoencoder(options.minutes)
+        for stage in stages:
+            if not _run(stage, recipe, options):
+                return 1
     except GateMissedError as missed:
         sys.stderr.write(f"{missed}\n")
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m engine.training",
+        description="Make and measure the model that ships with Fourfold.",
+        epilog="\n".join(f"{name:10} {text}" for name, text in STAGES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stage", choices=tuple(STAGES))
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
+    home = platformdirs.user_data_path("fourfold") / "training"
+    parser.add_argument(
+        "--home", type=Path, default=home, help=f"pictures, checkpoints, reports (default {home})"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--minutes", type=float, help="break a stage off after this long; the next call goes on"
+    )
+    parser.add_argument(
+        "--train-steps", type=int, help="length of the UNet's schedule instead of the profile's"
+    )
+    parser.add_argument(
+        "--model", type=Path, default=EMBEDDED / "fourfold-mini", help="folder to write or measure"
+    )
+    parser.add_argument("--probe", type=Path, default=EMBEDDED / "probe", help="the probe's folder")
+    parser.add_argument(
+        "--report", type=Path, help="where evaluate writes (default: <home>/<profile>/reports/gate-c.json)"
+    )
+    parser.add_argument("--captions", type=int, default=240, help="how many held-out captions evaluate draws")
+    parser.add_argument("--sampler", choices=sorted(SAMPLERS))
+    parser.add_argument("--steps", type=int, help="sampling steps instead of the model's default")
+    parser.add_argument("--guidance", type=float, help="guidance scale instead of the model's default")
+    parser.add_argument("--prompt", action="append", help="for sheet; may be given several times")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="for sheet")
+    parser.add_argument("--real", action="store_true", help="for sheet: renders of held-out scenes")
+    parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="for sheet")
+    return parser
+
+
+def _run(stage: str, recipe: Recipe, options: argparse.Namespace) -> bool:
+    if stage == "pictures":
+        recipe.probe_sets()
+        recipe.test_set()
+        recipe.train_sets()
+    elif stage == "probe":
+        return recipe.probe(options.minutes)
+    elif stage == "vae":
+        return recipe.autoencoder(options.minutes)
+    elif stage == "unet":
+        return recipe.denoiser(options.minutes)
+    elif stage == "export":
+        step = recipe.export(options.model, options.probe, _sampling(SHIPPED, options))
+        logging.getLogger(__name__).info("exported step %d to %s", step, options.model)
+    elif stage == "evaluate":
+        sampling = _sampling(Sampling.defaults(options.model), options)
+        report = options.report or recipe.reports / "gate-c.json"
+        return evaluate(options.model, options.probe, report, count=options.captions, sampling=sampling)
+    elif stage == "sheet":
+        _sheet(options)
+    return True
+
+
+def _sampling(base: Sampling, options: argparse.Namespace) -> Sampling:
+    return Sampling(
+        options.sampler or base.sampler,
+        options.steps or base.num_inference_steps,
+        base.guidance_scale if options.guidance is None else options.guidance,
+    )
+
+
+def _sheet(options: argparse.Namespace) -> None:
+    size = tuple(options.size) if options.size else None
+    if options.real:
+        width, height = size or (128, 128)
+        scenes = draw_scenes(64, options.seed, held_out=True)
+        save_sheet([render(scene, i, width, height) for i, scene in enumerate(scenes)], 8, options.out)
+        return
+    pipe = load(options.model)
+    sampling = _sampling(Sampling.defaults(options.model), options)
+    use_sampler(pipe, sampling.sampler)
+    prompts = [prompt for prompt in options.prompt or SAMPLE_PROMPTS for _ in range(4)]
+    seeds = options.seed * 1_000 + np.arange(len(prompts))
+    made = generate(
+        pipe,
+        prompts,
+        seeds=seeds.tolist(),
+        steps=sampling.num_inference_steps,
+        guidance=sampling.guidance_scale,
+        size=size,
+    )
+    save_sheet(made, 8, options.out)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+from transformers import CLIPTokenizer
 
 from engine.training import gates
 from engine.training.autoencoder import AutoencoderStage, encode, reconstruct
 from engine.training.checkpoint import load_checkpoint
 from engine.training.dataset import Pictures, pictures
+from engine.training.denoiser import DenoiserStage, LatentSet
+from engine.training.evaluate import Sampling
+from engine.training.export import export_model
 from engine.training.loop import train
 from engine.training.probe import Probe, ProbeStage, accuracy, predict
 from engine.training.profile import Profile
+from engine.training.text_encoder import TextStage
+from engine.training.tokenizer import build_tokenizer
 
 # Sets differ in their seeds: nothing is measured on pictures that anything was trained on.
 TRAIN_SEED, PROBE_SEED, TEST_SEED = 1, 101, 201
@@ -102,6 +111,69 @@ class Recipe:
             raise GateMissedError(f"the autoencoder misses gate (b); see {self.reports / 'gate-b.json'}")
         return True
 
-    def steps_done(self, stage: str) -> int:
-        saved = load_checkpoint(self.folder / stage / "checkpoint.pt")
-        return int(saved["step"]) if saved else 0
+    def tokenizer(self) -> CLIPTokenizer:
+        folder = self.folder / "tokenizer"
+        if (folder / "tokenizer.json").exists():
+            return CLIPTokenizer.from_pretrained(str(folder))
+        return build_tokenizer(folder, self.profile.text_length)
+
+    def trained_autoencoder(self) -> AutoencoderTiny:
+        return AutoencoderTiny.from_pretrained(str(self.folder / "vae" / "final")).eval()
+
+    def latent_sets(self) -> list[LatentSet]:
+        """The training pictures as latents, encoded once per autoencoder."""
+        vae = self.trained_autoencoder()
+        weights = (self.folder / "vae" / "final" / "diffusion_pytorch_model.safetensors").read_bytes()
+        folder = self.folder / "latents" / hashlib.sha256(weights).hexdigest()[:12]
+        folder.mkdir(parents=True, exist_ok=True)
+        vae = vae.to(memory_format=torch.channels_last)
+        found = []
+        for i, pictures in enumerate(self.train_sets()):
+            file = folder / f"{i}.npy"
+            if not file.exists():
+                np.save(file.with_suffix(".part.npy"), encode(vae, pictures.pixels).numpy())
+                file.with_suffix(".part.npy").replace(file)
+            latents = torch.from_numpy(np.load(file))
+            found.append(LatentSet(pictures.scenes, latents, np.array(pictures.masks)))
+        return found
+
+    def denoiser(self, minutes: float | None = None) -> bool:
+        """Warm the text encoder, then train it with the UNet. False when `minutes` ran out first."""
+        if not json.loads((self.reports / "gate-b.json").read_text(encoding="utf-8"))["passed"]:
+            raise GateMissedError("the autoencoder misses gate (b); the denoiser would only learn its blur")
+        reader = TextStage(self.profile, self.tokenizer())
+        train(reader, self.folder / "text", steps=self.profile.text_steps, seed=self.seed + 2)
+        stage = self.denoiser_stage(self.latent_sets(), reader.model.state_dict())
+        return train(
+            stage,
+            self.folder / "unet",
+            steps=self.profile.unet_steps,
+            seed=self.seed + 3,
+            minutes=minutes,
+            sample_every=500,
+        )
+
+    def denoiser_stage(
+        self, sets: list[LatentSet], text_weights: dict[str, torch.Tensor] | None = None
+    ) -> DenoiserStage:
+        return DenoiserStage(self.profile, sets, self.tokenizer(), self.trained_autoencoder(), text_weights)
+
+    def export(self, model: Path, probe: Path, sampling: Sampling) -> int:
+        """Write the averaged weights of the last checkpoint; returns the step they are from."""
+        saved = load_checkpoint(self.folder / "unet" / "checkpoint.pt")
+        if saved is None:
+            raise FileNotFoundError(f"no denoiser in {self.folder / 'unet'}; run the stage `unet` first")
+        stage = self.denoiser_stage([])
+        stage.load(saved["stage"])
+        unet, text = stage.averaged()
+        export_model(
+            model,
+            tokenizer=self.folder / "tokenizer",
+            text=text,
+            vae=self.trained_autoencoder(),
+            unet=unet,
+            size=self.profile.native_size,
+            defaults=asdict(sampling),
+        )
+        self.trained_probe().save(probe)
+        return int(saved["step"])

@@ -78,38 +78,6 @@ def load_components(
     return Components(**parts, device=device, dtype=dtype)
 
 
-def resolve_device(wanted: str) -> torch.device:
-    """`auto` is CUDA, then Apple's MPS, then the CPU. Raises ModelUnavailable for a device that torch does
-    not have.
-    """
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelUnavailable(
-            "device_unavailable",
-            f"The device {wanted} is not available: {error}. Use auto, cpu, or a device that `fourfold"
-            f" doctor` lists.",
-            device=wanted,
-            reason=str(error),
-        ) from error
-    return device
-
-
-def resolve_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on CUDA where it is native, else float16; float32 elsewhere and in exact mode."""
-    if config.dtype != "auto":
-        dtype = getattr(torch, config.dtype)
-        return torch.float32 if config.exact and dtype in (torch.float16, torch.bfloat16) else dtype
-    if config.exact or device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
 def _read_folder(name: str, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     index = diffusers.DiffusionPipeline.load_config(folder)
     parts: dict[str, Any] = {}
@@ -272,7 +240,7 @@ def _bar_class(show: Callable[[float], None]) -> type[Any]:
     """
     counts: list[float] = []
 
-    class Bytes(tqdm):
+    class Bytes(tqdm):  # type: ignore[type-arg]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})
             self._slot = len(counts)

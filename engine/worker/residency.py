@@ -11,8 +11,9 @@ import torch
 from engine.catalog import ModelInfo, read_model
 from engine.config import EngineConfig
 from engine.output import Loading
+from engine.worker.device import resolve_device, resolve_dtype
 from engine.worker.interface import LoadedFamily
-from engine.worker.loader import load_components, resolve_device, resolve_dtype
+from engine.worker.loader import load_components
 from engine.worker.registry import make_family
 
 log = logging.getLogger(__name__)

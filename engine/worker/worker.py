@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.executor import StepOutput
 from engine.output import Loading
 from engine.scheduler import ScheduledBatch
+from engine.worker.device import device_name
 from engine.worker.model_runner import ModelRunner
 from engine.worker.residency import Residency
 
@@ -29,8 +28,7 @@ class Worker:
 
     @property
     def device(self) -> str:
-        device = self._residency.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+        return device_name(self._residency.device)
 
     @property
     def row_budget(self) -> int:

@@ -1,0 +1,50 @@
+"""Which device and dtype the engine runs on, and what can be said of them."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.config import EngineConfig
+from engine.errors import ModelUnavailable
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """`auto` is CUDA, then Apple's MPS, then the CPU. Raises ModelUnavailable for a device that torch does
+    not have.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelUnavailable(
+            "device_unavailable",
+            f"The device {wanted} is not available: {error}. Use auto, cpu, or a device that `fourfold"
+            f" doctor` lists.",
+            device=wanted,
+            reason=str(error),
+        ) from error
+    return device
+
+
+def resolve_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on CUDA where it is native, else float16; float32 elsewhere and in exact mode."""
+    if config.dtype != "auto":
+        dtype = getattr(torch, config.dtype)
+        return torch.float32 if config.exact and dtype in (torch.float16, torch.bfloat16) else dtype
+    if config.exact or device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def device_name(device: torch.device) -> str:
+    """For people: the name of the GPU, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes of a CUDA device; 0 where the device shares the machine's own memory."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
