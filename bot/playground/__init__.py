@@ -1,0 +1,34 @@
+"""A local stand-in for Discord: REST v10, gateway and CDN over loopback, and the socket of the page that shows it.
+
+playground.py      `Playground`, the front door: starts and stops everything, switches for tests
+server.py          the one aiohttp application: Host check, faults, rate limits, errors, exchanges;  routes/ the REST routes
+gateway.py         the bot's WebSocket: identify, resume, intents, shards, compression
+state.py           everything that is remembered, over store.py (SQLite on a thread of its own, or memory)
+messages.py        the life of a message, with attachments.py (files, signed URLs) and rendering.py (rows -> Discord objects)
+interactions.py    commands, clicks and modals: acknowledgement, both clocks, follow-ups;  commands.py their definitions
+limits.py          the one table of Discord's limits, with validation.py, message_rules.py, command_rules.py and modal_rules.py
+permissions.py, rate_limits.py, faults.py, errors.py, events.py, clock.py, snowflakes.py   one idea each
+members.py         what a member can do; page_socket.py lets the page do it, user_session.py lets a test do it
+"""
+
+from __future__ import annotations
+
+from bot.playground.clock import Clock, JumpingClock, SystemClock
+from bot.playground.errors import DiscordError
+from bot.playground.faults import Faults
+from bot.playground.playground import Playground, reset
+from bot.playground.server import Exchange
+from bot.playground.user_session import Outcome, UserSession
+
+__all__ = [
+    "Clock",
+    "DiscordError",
+    "Exchange",
+    "Faults",
+    "JumpingClock",
+    "Outcome",
+    "Playground",
+    "SystemClock",
+    "UserSession",
+    "reset",
+]

@@ -1,0 +1,293 @@
+"""The page: its key, its files, uploads, and one WebSocket per open tab that acts as a member of the guild."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from bot.playground.attachments import UploadedFile
+from bot.playground.errors import DiscordError
+from bot.playground.events import (
+    ChannelCreated,
+    ChannelDeleted,
+    ChannelUpdated,
+    CommandsChanged,
+    Event,
+    MessageCreated,
+    MessageDeleted,
+    MessageUpdated,
+    PresenceChanged,
+    ResponseOverdue,
+    TypingStarted,
+)
+from bot.playground.interactions import Answer
+from bot.playground.permissions import ADMIN_PERMISSIONS
+from bot.playground.services import Services
+
+Json = dict[str, Any]
+
+FILES = Path(__file__).parent / "page"
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+class Page:
+    """Whoever has the key commands as any member, so every route asks for its cookie and refuses other origins."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._tabs: set[Tab] = set()
+        services.events.subscribe(self._on_event)
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/", self._open)
+        router.add_get("/page/socket", self._socket)
+        router.add_post("/page/upload", self._upload)
+        router.add_get("/page/{path:.+}", self._file)
+
+    async def close(self) -> None:
+        for tab in list(self._tabs):
+            await tab.ws.close(code=1001, message=b"Going away")
+
+    async def _open(self, request: web.Request) -> web.StreamResponse:
+        key = request.query.get("key")
+        if key is not None and secrets.compare_digest(key.encode(), self._services.state.secrets.page_key.encode()):
+            response = web.Response(status=303, headers={"Location": "/", **_HEADERS})
+            response.set_cookie(_cookie(request), key, httponly=True, samesite="Strict", max_age=365 * 86400, path="/")
+            return response
+        self._check(request)
+        return self._send_file("index.html")
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        self._check(request)
+        return self._send_file(request.match_info["path"])
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        self._check(request)
+        limit = self._services.rendering.upload_limit()
+        too_large = web.json_response({"message": f"Files here may have up to {limit / (1 << 20):g} MiB."}, status=413)
+        if (request.content_length or 0) > limit + (1 << 16):
+            return too_large
+        form = await request.post()
+        field = form.get("file")
+        if not isinstance(field, web.FileField):
+            return web.json_response({"message": "Send one multipart field named file."}, status=400)
+        file = UploadedFile(field.filename, field.file.read())
+        try:
+            uploaded = await self._services.members.upload(self._services.state.people[0].id, file)
+        except DiscordError:
+            return too_large
+        await self._services.state.store.flush()
+        return web.json_response(uploaded)
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        self._check(request, origin_needed=True)
+        ws = web.WebSocketResponse(heartbeat=30, max_msg_size=1 << 20)
+        await ws.prepare(request)
+        tab = Tab(self._services, ws)
+        self._tabs.add(tab)
+        try:
+            await tab.converse()
+        finally:
+            self._tabs.discard(tab)
+        return ws
+
+    def _check(self, request: web.Request, *, origin_needed: bool = False) -> None:
+        given = request.cookies.get(_cookie(request), "")
+        if not secrets.compare_digest(given.encode(), self._services.state.secrets.page_key.encode()):
+            raise web.HTTPForbidden(text="Open the address that `fourfold play` printed: it holds the key to this page.")
+        origin = request.headers.get("Origin")
+        if origin != f"http://{request.host}" and (origin is not None or origin_needed):
+            raise web.HTTPForbidden(text="This page answers only to itself.")
+
+    @staticmethod
+    def _send_file(name: str) -> web.StreamResponse:
+        path = (FILES / name).resolve()
+        if not path.is_relative_to(FILES.resolve()) or not path.is_file():
+            raise web.HTTPNotFound(text="There is no such file.")
+        return web.FileResponse(path, headers=_HEADERS)
+
+    def _on_event(self, event: Event) -> None:
+        for tab in self._tabs:
+            tab.show(event)
+
+
+class Tab:
+    """One open page; `user_id` is the member it acts as."""
+
+    def __init__(self, services: Services, ws: web.WebSocketResponse) -> None:
+        self.ws = ws
+        self.user_id = services.state.people[0].id
+        self._services = services
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def converse(self) -> None:
+        writing = asyncio.create_task(self._write())
+        self._send(self._hello())
+        try:
+            async for message in self.ws:
+                if message.type is not WSMsgType.TEXT:
+                    break
+                self._receive(message.data)
+        finally:
+            for task in (writing, *self._tasks):
+                task.cancel()
+            await asyncio.gather(writing, *self._tasks, return_exceptions=True)
+
+    def show(self, event: Event) -> None:
+        """Send what this member may see of an event."""
+        services = self._services
+        match event:
+            case MessageCreated(message) | MessageUpdated(message) if services.members.sees(self.user_id, message):
+                op = "message_create" if isinstance(event, MessageCreated) else "message_update"
+                self._send({"op": op, "message": services.rendering.message(message)})
+            case MessageDeleted(message) if services.members.sees(self.user_id, message):
+                self._send({"op": "message_delete", "channel_id": message.channel_id, "id": message.id})
+            case CommandsChanged():
+                self._send({"op": "commands", "commands": services.commands.for_member(self.user_id)})
+            case PresenceChanged(bot_online):
+                self._send({"op": "presence", "bot_online": bot_online})
+            case TypingStarted(channel, user_id) if channel.recipient_id in (None, self.user_id):
+                self._send({"op": "typing", "channel_id": channel.id, "user_id": user_id})
+            case ChannelCreated(channel) if channel.recipient_id in (None, self.user_id):
+                self._send({"op": "channel_create", "channel": services.rendering.channel(channel)})
+            case ChannelUpdated() | ChannelDeleted():
+                self._send(self._hello())
+            case ResponseOverdue(message) if services.members.sees(self.user_id, message):
+                self._send({"op": "failed", "n": None, "message_id": message.id})
+
+    def _receive(self, text: str) -> None:
+        n: object = None
+        try:
+            frame = json.loads(text)
+            n = frame.get("n")
+            self._act(frame, n)
+        except DiscordError as error:
+            self._refuse(n, error)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._refuse(n, DiscordError(400, 50109, f"This frame cannot be read: {error!r}"))
+
+    def _act(self, frame: Json, n: object) -> None:
+        members, me = self._services.members, self.user_id
+        match frame["op"]:
+            case "act_as":
+                if frame["user_id"] not in [user.id for user in self._services.state.people]:
+                    raise DiscordError(404, 10013, "Unknown User")
+                self.user_id = frame["user_id"]
+                self._send(self._hello() | {"n": n})
+            case "slash":
+                answer = members.slash(me, frame["channel_id"], frame["command_id"], frame.get("options") or [])
+                self._later(self._report(n, answer))
+            case "complete":
+                answer = members.complete(me, frame["channel_id"], frame["command_id"], frame.get("options") or [])
+                self._later(self._report(n, answer))
+            case "context_menu":
+                answer = members.context_menu(me, frame["channel_id"], frame["command_id"], frame["target_id"])
+                self._later(self._report(n, answer))
+            case "click":
+                answer = members.click(me, frame["channel_id"], frame["message_id"], frame["custom_id"])
+                self._later(self._report(n, answer))
+            case "select":
+                answer = members.select(
+                    me, frame["channel_id"], frame["message_id"], frame["custom_id"], frame["values"]
+                )
+                self._later(self._report(n, answer))
+            case "submit":
+                answer = members.submit(me, frame["interaction_id"], frame["custom_id"], frame["components"])
+                self._later(self._report(n, answer))
+            case "say":
+                self._later(self._say(n, frame["channel_id"], frame["content"]))
+            case "dismiss":
+                members.dismiss(me, frame["message_id"])
+                self._send({"op": "ok", "n": n})
+            case "older":
+                messages, more = members.history(me, frame["channel_id"], int(frame["before"]))
+                body = {"channel_id": frame["channel_id"], "messages": messages, "more": more}
+                self._send({"op": "older", "n": n, **body})
+            case op:
+                raise DiscordError(400, 50109, f"Unknown op {op!r}")
+
+    async def _say(self, n: object, channel_id: str, content: str) -> None:
+        try:
+            await self._services.members.say(self.user_id, channel_id, content)
+        except DiscordError as error:
+            self._refuse(n, error)
+        else:
+            self._send({"op": "ok", "n": n})
+
+    async def _report(self, n: object, answer: asyncio.Future[Answer]) -> None:
+        result = await answer
+        match result.kind:
+            case "ok":
+                self._send({"op": "ok", "n": n})
+            case "choices":
+                self._send({"op": "choices", "n": n, "choices": result.choices})
+            case "modal":
+                self._send({"op": "modal", "n": n, "interaction_id": result.interaction_id, "modal": result.modal})
+            case "failed":
+                shown = {} if result.message_id is None else {"message_id": result.message_id}
+                self._send({"op": "failed", "n": n, **shown})
+
+    def _hello(self) -> Json:
+        services = self._services
+        state, rendering = services.state, services.rendering
+        channels = [channel for channel in state.channels_of(self.user_id)]
+        admins = {role.id for role in state.roles if role.permissions & ADMIN_PERMISSIONS == ADMIN_PERMISSIONS}
+        return {
+            "op": "hello",
+            "me": self.user_id,
+            "members": [
+                {
+                    "user": rendering.user(user),
+                    "nick": state.members[user.id].nick,
+                    "admin": bool(admins & set(state.members[user.id].roles)),
+                    "color": user.color,
+                }
+                for user in state.people
+            ],
+            "bot": rendering.user(state.bot),
+            "guild": {"id": state.guild.id, "name": state.guild.name, "icon_color": state.guild.icon_color},
+            "channels": [rendering.channel(channel) for channel in channels],
+            "commands": services.commands.for_member(self.user_id),
+            "messages": {channel.id: services.members.history(self.user_id, channel.id)[0] for channel in channels},
+            "bot_online": services.gateway.online,
+            "upload_limit": rendering.upload_limit(),
+        }
+
+    def _refuse(self, n: object, error: DiscordError) -> None:
+        errors = {} if error.errors is None else {"errors": error.errors}
+        self._send({"op": "error", "n": n, "code": error.code, "message": error.message, **errors})
+
+    def _later(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self, frame: Json) -> None:
+        self._outgoing.put_nowait(json.dumps(frame))
+
+    async def _write(self) -> None:
+        while True:
+            text = await self._outgoing.get()
+            try:
+                await self.ws.send_str(text)
+            except ConnectionError:
+                return
+
+
+def _cookie(request: web.Request) -> str:
+    # Cookies are shared by all ports of a host, so two playgrounds side by side need two names.
+    return f"fourfold_key_{request.url.port}"

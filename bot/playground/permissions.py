@@ -1,0 +1,79 @@
+"""Discord's permission bits and how roles and a channel's overwrites combine into what somebody may do there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntFlag
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.playground.state import Channel, Member, Role
+
+
+class Permission(IntFlag):
+    ADMINISTRATOR = 1 << 3
+    MANAGE_CHANNELS = 1 << 4
+    MANAGE_GUILD = 1 << 5
+    ADD_REACTIONS = 1 << 6
+    VIEW_CHANNEL = 1 << 10
+    SEND_MESSAGES = 1 << 11
+    MANAGE_MESSAGES = 1 << 13
+    EMBED_LINKS = 1 << 14
+    ATTACH_FILES = 1 << 15
+    READ_MESSAGE_HISTORY = 1 << 16
+    MENTION_EVERYONE = 1 << 17
+    USE_EXTERNAL_EMOJIS = 1 << 18
+    USE_APPLICATION_COMMANDS = 1 << 31
+    SEND_MESSAGES_IN_THREADS = 1 << 38
+    USE_EXTERNAL_APPS = 1 << 50
+
+
+EVERY_PERMISSION = (1 << 53) - 1
+
+INVITE_PERMISSIONS = 274_878_024_704
+"""What Fourfold's invite link asks for: view, send (also in threads), embed, attach, read history."""
+
+MEMBER_PERMISSIONS = int(
+    Permission.VIEW_CHANNEL
+    | Permission.SEND_MESSAGES
+    | Permission.SEND_MESSAGES_IN_THREADS
+    | Permission.EMBED_LINKS
+    | Permission.ATTACH_FILES
+    | Permission.READ_MESSAGE_HISTORY
+    | Permission.ADD_REACTIONS
+    | Permission.USE_EXTERNAL_EMOJIS
+    | Permission.USE_APPLICATION_COMMANDS
+    | Permission.USE_EXTERNAL_APPS
+)
+
+ADMIN_PERMISSIONS = int(Permission.MANAGE_GUILD | Permission.MANAGE_MESSAGES | Permission.MANAGE_CHANNELS)
+
+DM_PERMISSIONS = int(
+    Permission.VIEW_CHANNEL
+    | Permission.SEND_MESSAGES
+    | Permission.EMBED_LINKS
+    | Permission.ATTACH_FILES
+    | Permission.READ_MESSAGE_HISTORY
+    | Permission.ADD_REACTIONS
+    | Permission.USE_APPLICATION_COMMANDS
+)
+
+
+def permissions_in(channel: Channel, member: Member, roles: Iterable[Role]) -> int:
+    """The bits `member` has in `channel`; `roles` are the guild's. In direct messages everybody has DM_PERMISSIONS."""
+    if channel.guild_id is None:
+        return DM_PERMISSIONS
+    held = {role.id: role for role in roles if role.id in member.roles or role.id == channel.guild_id}
+    bits = 0
+    for role in held.values():
+        bits |= role.permissions
+    if bits & Permission.ADMINISTRATOR:
+        return EVERY_PERMISSION
+    # Discord's order: everyone's overwrite, then all role overwrites together, then the member's own.
+    for names in ({channel.guild_id}, held.keys() - {channel.guild_id}, {member.user_id}):
+        chosen = [overwrite for overwrite in channel.overwrites if overwrite["id"] in names]
+        for overwrite in chosen:
+            bits &= ~int(overwrite["deny"])
+        for overwrite in chosen:
+            bits |= int(overwrite["allow"])
+    return bits

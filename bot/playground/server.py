@@ -1,0 +1,161 @@
+"""The one aiohttp application: Host check for all, and for REST v10 faults, tokens, rate limits, errors, exchanges."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bot.playground import cdn, errors
+from bot.playground.errors import DiscordError
+from bot.playground.faults import Fault
+from bot.playground.page_socket import Page
+from bot.playground.rate_limits import RateLimited
+from bot.playground.routes import applications, channels, guilds, users, webhooks
+from bot.playground.routes.request import json_response
+from bot.playground.services import Services
+
+API = "/api/v10"
+MAXIMUM_BODY = 512 << 20
+"""aiohttp's own limit stands far above Discord's, which answers in Discord's words."""
+
+_OPEN_PREFIXES = ("/interactions/", "/webhooks/", "/gateway")
+"""Routes without an Authorization header; the first two carry an interaction token and are exempt from the global limit."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One REST request and its reply, as a test's referee sees them; `path` is without /api/v10."""
+
+    method: str
+    path: str
+    query: str
+    request_type: str
+    request_body: bytes
+    status: int
+    response_type: str
+    response_body: bytes
+
+
+class Server:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.observers: list[Callable[[Exchange], None]] = []
+        self.invalid_requests = 0
+        """401, 403 and 429 answers; Discord bans an address after 10 000 of them in ten minutes."""
+        self.page = Page(services)
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._check_host, self._discord_api], client_max_size=MAXIMUM_BODY)
+        api = web.RouteTableDef()
+        for module in (applications, users, guilds, channels, webhooks):
+            module.add_routes(api, self._services)
+        for route in api:
+            assert isinstance(route, web.RouteDef)
+            app.router.add_route(route.method, API + route.path, route.handler)
+        app.router.add_get("/gateway", self._services.gateway.handle)
+        app.router.add_get("/gateway/", self._services.gateway.handle)
+        cdn.add_routes(app.router, self._services)
+        self.page.add_routes(app.router)
+        return app
+
+    @web.middleware
+    async def _check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        # A page elsewhere whose name was made to resolve to 127.0.0.1 would arrive with its own Host.
+        if request.url.host not in ("127.0.0.1", "localhost"):
+            return web.Response(status=403, text="This address is served on loopback only.")
+        return await handler(request)
+
+    @web.middleware
+    async def _discord_api(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.rel_url.raw_path.startswith("/api/"):
+            return await handler(request)
+        path = request.path.removeprefix(API)
+        fault = self._services.faults.take(request.method, path)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return error_response(errors.too_large())
+        if fault is not None:
+            await asyncio.sleep(fault.delay)
+            if fault.lose == "request":
+                return _hang_up(request)
+        response = await self._answer(request, path, handler, fault)
+        if response.status in (401, 403, 429):
+            self.invalid_requests += 1
+        sent = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
+        for observer in self.observers:
+            observer(
+                Exchange(
+                    request.method,
+                    path,
+                    request.query_string,
+                    request.headers.get("Content-Type", ""),
+                    body,
+                    response.status,
+                    response.headers.get("Content-Type", ""),
+                    sent,
+                )
+            )
+        if fault is not None and fault.lose == "reply":
+            return _hang_up(request)
+        return response
+
+    async def _answer(
+        self, request: web.Request, path: str, handler: Handler, fault: Fault | None
+    ) -> web.StreamResponse:
+        services = self._services
+        headers: dict[str, str] = {}
+        try:
+            if fault is not None and fault.status is not None:
+                raise _injected(fault)
+            if not path.startswith(_OPEN_PREFIXES):
+                self._check_token(request)
+            exempt = path.startswith(_OPEN_PREFIXES)
+            headers = services.rate_limits.take(request.method, path, exempt_from_global=exempt)
+            response = await handler(request)
+            # What the bot is told has happened must survive a crash right after.
+            await services.state.store.flush()
+        except DiscordError as error:
+            response = error_response(error)
+        except web.HTTPException as error:
+            refusal = DiscordError(error.status, 0, f"{error.status}: {error.reason}")
+            response = error_response(refusal)
+        except Exception:
+            # A mistake in this program must reach the log with its traceback, and the bot as Discord's own 500.
+            logger.exception("%s %s failed", request.method, path)
+            response = error_response(DiscordError(500, 0, "500: Internal Server Error"))
+        response.headers.update({name: value for name, value in headers.items() if name not in response.headers})
+        return response
+
+    def _check_token(self, request: web.Request) -> None:
+        given = request.headers.get("Authorization", "").encode()
+        if not secrets.compare_digest(given, f"Bot {self._services.state.secrets.bot_token}".encode()):
+            raise errors.unauthorized()
+
+
+def error_response(error: DiscordError) -> web.Response:
+    response = json_response(error.body(), status=error.status)
+    if isinstance(error, RateLimited):
+        response.headers.update(error.headers)
+    return response
+
+
+def _injected(fault: Fault) -> DiscordError:
+    if fault.status == 429:
+        return RateLimited(fault.retry_after, {})
+    return DiscordError(fault.status or 500, fault.code, fault.message)
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)

@@ -1,0 +1,190 @@
+"""Where rows and attachment files are kept: SQLite and a folder, or memory.
+
+Rows are JSON under (kind, id): the playground reads all of them once at start and afterwards only writes, so a table
+per kind would buy nothing. All statements and file accesses run on one own thread; the event loop never waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+
+
+class StoreError(Exception):
+    """The kept state cannot be used; the message says why and what to do."""
+
+
+class Store(Protocol):
+    async def load(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Every kept row as (kind, id, body)."""
+        ...
+
+    def put(self, kind: str, row_id: str, body: dict[str, Any]) -> None:
+        """Keep a row; it is copied at once and durable after the next `flush`."""
+        ...
+
+    def delete(self, kind: str, row_id: str) -> None: ...
+
+    async def flush(self) -> None:
+        """Return when every earlier `put` and `delete` is committed; raises the error of a failed write."""
+        ...
+
+    async def write_file(self, name: str, content: bytes) -> None: ...
+
+    async def read_file(self, name: str) -> bytes | None: ...
+
+    def delete_file(self, name: str) -> None: ...
+
+    async def file_names(self) -> set[str]: ...
+
+    async def close(self) -> None: ...
+
+
+class MemoryStore:
+    """Keeps nothing beyond the process."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    async def load(self) -> list[tuple[str, str, dict[str, Any]]]:
+        return []
+
+    def put(self, kind: str, row_id: str, body: dict[str, Any]) -> None:
+        pass
+
+    def delete(self, kind: str, row_id: str) -> None:
+        pass
+
+    async def flush(self) -> None:
+        pass
+
+    async def write_file(self, name: str, content: bytes) -> None:
+        self._files[name] = content
+
+    async def read_file(self, name: str) -> bytes | None:
+        return self._files.get(name)
+
+    def delete_file(self, name: str) -> None:
+        self._files.pop(name, None)
+
+    async def file_names(self) -> set[str]:
+        return set(self._files)
+
+    async def close(self) -> None:
+        pass
+
+
+class SqliteStore:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = folder / "attachments"
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="playground-store")
+        self._pending: dict[tuple[str, str], str | None] = {}
+        self._written: asyncio.Future[None] | None = None
+        self._database: sqlite3.Connection | None = None
+
+    async def load(self) -> list[tuple[str, str, dict[str, Any]]]:
+        return await self._run(self._open)
+
+    def put(self, kind: str, row_id: str, body: dict[str, Any]) -> None:
+        self._later(kind, row_id, json.dumps(body))
+
+    def delete(self, kind: str, row_id: str) -> None:
+        self._later(kind, row_id, None)
+
+    async def flush(self) -> None:
+        self._write_pending()
+        if self._written is not None:
+            await asyncio.shield(self._written)
+
+    async def write_file(self, name: str, content: bytes) -> None:
+        await self._run(lambda: self._replace_file(name, content))
+
+    async def read_file(self, name: str) -> bytes | None:
+        path = self._files / name
+        return await self._run(lambda: path.read_bytes() if path.is_file() else None)
+
+    def delete_file(self, name: str) -> None:
+        self._thread.submit((self._files / name).unlink, missing_ok=True)
+
+    async def file_names(self) -> set[str]:
+        return await self._run(lambda: {path.name for path in self._files.iterdir()})
+
+    async def close(self) -> None:
+        await self.flush()
+        await self._run(self._close_database)
+        self._thread.shutdown()
+
+    def _later(self, kind: str, row_id: str, body: str | None) -> None:
+        # Changes of one turn of the event loop become one transaction: a crash never shows half of an edit.
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._write_pending)
+        self._pending[kind, row_id] = body
+
+    def _write_pending(self) -> None:
+        if self._pending:
+            changes, self._pending = self._pending, {}
+            self._written = asyncio.ensure_future(self._run(lambda: self._write(changes)))
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    # What follows runs on the store's thread only.
+
+    def _open(self) -> list[tuple[str, str, dict[str, Any]]]:
+        self._files.mkdir(parents=True, exist_ok=True)
+        path = self._folder / "playground.sqlite3"
+        try:
+            database = sqlite3.connect(path, isolation_level=None)
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise StoreError(
+                    f"{path} was written by a newer version of Fourfold (its format is {version}, "
+                    f"this one reads up to {SCHEMA_VERSION}). Update Fourfold, or start afresh with --reset."
+                )
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS rows (kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id))"
+            )
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            rows = database.execute("SELECT kind, id, body FROM rows ORDER BY kind, length(id), id").fetchall()
+            loaded = [(kind, row_id, json.loads(body)) for kind, row_id, body in rows]
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise StoreError(
+                f"The playground's state in {path} cannot be read ({error}). Start afresh with --reset."
+            ) from error
+        self._database = database
+        return loaded
+
+    def _write(self, changes: dict[tuple[str, str], str | None]) -> None:
+        assert self._database is not None
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            for (kind, row_id), body in changes.items():
+                if body is None:
+                    self._database.execute("DELETE FROM rows WHERE kind = ? AND id = ?", (kind, row_id))
+                else:
+                    self._database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (kind, row_id, body))
+            self._database.execute("COMMIT")
+        except sqlite3.Error:
+            self._database.execute("ROLLBACK")
+            raise
+
+    def _replace_file(self, name: str, content: bytes) -> None:
+        unfinished = self._files / f"{name}.part"
+        unfinished.write_bytes(content)
+        unfinished.replace(self._files / name)
+
+    def _close_database(self) -> None:
+        if self._database is not None:
+            self._database.close()
