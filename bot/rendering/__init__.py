@@ -8,16 +8,19 @@ layout.py     how many columns and rows n cells take
 
 from __future__ import annotations
 
-from bot.rendering.encoding import EncodedFile, encode_png
+from bot.rendering.encoding import ENCODERS, EncodedFile, encode_as, encode_png
 from bot.rendering.grid import compose_grid, contact_sheet, grid_file, single_file
-from bot.rendering.preview import compose_preview
+from bot.rendering.preview import compose_preview, smaller_preview
 
 __all__ = [
+    "ENCODERS",
     "EncodedFile",
     "compose_grid",
     "compose_preview",
     "contact_sheet",
+    "encode_as",
     "encode_png",
     "grid_file",
     "single_file",
+    "smaller_preview",
 ]

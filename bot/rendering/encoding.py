@@ -35,6 +35,15 @@ def encode_png(pixels: npt.NDArray[np.uint8], parameters: str) -> bytes:
     return _png(Image.fromarray(pixels), parameters)
 
 
+def encode_as(image: Image.Image, parameters: str, suffix: str) -> bytes:
+    """One picture in the format that a file's ending names.
+
+    Raises:
+        KeyError: an ending that is not in ENCODERS.
+    """
+    return ENCODERS[suffix](image, parameters)
+
+
 def encode_to_fit(image: Image.Image, parameters: str, limit_bytes: int, stem: str) -> EncodedFile:
     """The best encoding of `image` within `limit_bytes`: PNG, then WebP, then JPEG, then smaller JPEGs."""
     encoded = None
@@ -81,3 +90,12 @@ def _exif(parameters: str) -> Image.Exif:
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[USER_COMMENT] = b"UNICODE\x00" + parameters.encode("utf-16-be")
     return exif
+
+
+ENCODERS: dict[str, Callable[[Image.Image, str], bytes]] = {
+    ".png": _png,
+    ".webp": lambda image, parameters: _webp(image, 92, parameters),
+    ".jpg": lambda image, parameters: _jpeg(image, 92, parameters),
+    ".jpeg": lambda image, parameters: _jpeg(image, 92, parameters),
+}
+"""File ending → encoder, for files that people name themselves."""

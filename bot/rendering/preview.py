@@ -43,6 +43,12 @@ def compose_preview(cells: Sequence[npt.NDArray[np.uint8] | None], *, width: int
     return _jpeg(sheet)
 
 
+def smaller_preview(preview: bytes) -> bytes:
+    """The same at half the width and height, for a place that refused it as too large."""
+    with Image.open(io.BytesIO(preview)) as image:
+        return _jpeg(image.resize((max(1, image.width // 2), max(1, image.height // 2))))
+
+
 def _enlarged(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
     """A thumbnail of the latents becomes a soft picture instead of a mosaic; a finished one stays sharp."""
     image = Image.fromarray(pixels)

@@ -1,0 +1,14 @@
+"""From a job's updates to its message on Discord.
+
+delivery.py           Delivery: reads the updates, one follower per job; what has to be posted after a restart
+follower.py           one job from its first update to its end: the newest state, at a pace
+progress_message.py   the message that shows progress: edited by the interaction's token, then by the bot's
+poster.py             the finished pictures, posted exactly once: channel, else direct message, else /history
+pacing.py             when a message may be edited next
+"""
+
+from __future__ import annotations
+
+from bot.delivery.delivery import Delivery
+
+__all__ = ["Delivery"]

@@ -1,0 +1,140 @@
+"""One job from its first update to its end: the newest state, at a pace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import discord
+
+from bot.delivery.pacing import RUNNING_INTERVAL, WAITING_INTERVAL, Clock, Pacer
+from bot.delivery.poster import Poster
+from bot.delivery.progress_message import ProgressMessage
+from bot.domain import Job, JobState, JobUpdate
+from bot.errors import UserError
+from bot.services import JobService
+from bot.views.interactions import UNREACHABLE
+from bot.views.job_text import cancelled_text, failed_text, progress_text, waiting_text
+from bot.views.panels import failed_buttons, unfinished_buttons
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = {JobState.WAITING, JobState.RUNNING}
+
+
+class Follower:
+    """Shows one job on Discord. Holds only its newest update, so a slow channel never builds up a backlog."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        jobs: JobService,
+        job_id: UUID,
+        *,
+        poster: Poster,
+        pacer: Pacer,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._job_id = job_id
+        self._poster = poster
+        self._pacer = pacer
+        self._clock = clock
+        self._newest: JobUpdate | None = None
+        self._arrived = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    def has_ended(self) -> bool:
+        """The job's last update has arrived; what is left to do is to show it."""
+        return self._ended.is_set()
+
+    def put(self, update: JobUpdate) -> None:
+        """Take over the newest update; a preview that was not shown yet stays where the newer one brings none."""
+        older = self._newest
+        if older is not None and older.state is update.state and update.preview is None:
+            update = replace(update, preview=older.preview)
+        self._newest = update
+        self._arrived.set()
+        if update.state not in UNFINISHED:
+            self._ended.set()
+
+    async def run(self) -> None:
+        """Show updates until the job has ended."""
+        await self._arrived.wait()
+        try:
+            job = await self._jobs.get(self._job_id)
+        except UserError:
+            return  # Deleted before anything could be shown.
+        message = ProgressMessage(self._client, self._jobs, job.id, job.destination, self._clock)
+        await self._show_progress(job, message)
+        assert self._newest is not None
+        await self._show_end(self._newest, message, job)
+
+    async def _show_progress(self, job: Job, message: ProgressMessage) -> None:
+        """Edit until the last update arrives; waiting for a free moment never holds that one up."""
+        shown, not_before = waiting_text(job), 0.0
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            while message.exists and not self.has_ended():
+                arrived = asyncio.ensure_future(self._arrived.wait())
+                await self._first_of(arrived, ended)
+                if not self.has_ended() and not_before:
+                    await self._first_of(
+                        asyncio.ensure_future(self._pacer.turn(job.destination.channel_id, not_before)), ended
+                    )
+                if self.has_ended():
+                    break
+                update, self._newest = self._newest, None
+                self._arrived.clear()
+                if update is None:
+                    continue
+                waiting = update.state is JobState.WAITING
+                content = waiting_text(job, update) if waiting else progress_text(job, update)
+                if content != shown or update.preview is not None:
+                    await message.edit(content, unfinished_buttons(job.id), update.preview)
+                    shown = content
+                not_before = self._clock.monotonic() + (WAITING_INTERVAL if waiting else RUNNING_INTERVAL)
+            await ended
+        finally:
+            ended.cancel()
+
+    @staticmethod
+    async def _first_of(step: asyncio.Future[Any], ended: asyncio.Future[Any]) -> None:
+        try:
+            await asyncio.wait({step, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            step.cancel()
+
+    async def _show_end(self, update: JobUpdate, message: ProgressMessage, job: Job) -> None:
+        match update.state:
+            case JobState.POSTING:
+                try:
+                    job = await self._jobs.get(job.id)
+                    await self._poster.post(job, look_first=False)
+                except UserError:
+                    log.info("job %s was deleted before it was posted", job.id)
+                await message.delete()
+            case JobState.CANCELLED:
+                await message.close(cancelled_text(job), None)
+            case JobState.FAILED:
+                text = failed_text(job, update.error or UserError("generation_failed", reason=""))
+                if not await message.close(text, failed_buttons(job.id)):
+                    await self._tell_anew(job, text)
+            case _:
+                pass  # DONE without a post: what was posted before a restart.
+
+    async def _tell_anew(self, job: Job, text: str) -> None:
+        """A failure whose progress message cannot be edited is still told, in the channel or by direct message."""
+        try:
+            channel = self._client.get_partial_messageable(job.destination.channel_id)
+            await channel.send(text, view=failed_buttons(job.id), suppress_embeds=True)
+        except UNREACHABLE:
+            try:
+                direct = await self._client.create_dm(discord.Object(job.owner_id))
+                await direct.send(text, view=failed_buttons(job.id), suppress_embeds=True)
+            except UNREACHABLE as error:
+                log.warning("job %s failed and nobody could be told: %s", job.id, error)

@@ -1,0 +1,125 @@
+"""The finished pictures, posted exactly once: in the channel, else by direct message, else they wait in /history."""
+
+from __future__ import annotations
+
+import logging
+
+import aiohttp
+import discord
+
+from bot.delivery.pacing import Clock
+from bot.domain import Job
+from bot.domain.job import nonce_of
+from bot.services import JobService
+from bot.texts import say
+from bot.views.button_id import is_result_button
+from bot.views.job_text import result_text
+from bot.views.panels import result_buttons
+from bot.views.result import result_file
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK = 50
+"""Messages of the channel that are searched for a result posted before."""
+TOO_LARGE = 40005
+SMALLEST_FILE = 20_000
+"""Bytes below which a refused upload is no longer made smaller."""
+LONGEST_DELAY = 60.0
+DEFAULT_LIMIT = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+
+class Poster:
+    """Posts a job in state POSTING and tells the job where."""
+
+    def __init__(self, client: discord.Client, jobs: JobService, clock: Clock) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._clock = clock
+
+    async def post(self, job: Job, *, look_first: bool) -> None:
+        """Deliver the pictures and record it. Waits as long as Discord is away.
+
+        Args:
+            look_first: the post may have been made before, by this process or one that died; look for it.
+
+        Raises:
+            discord.HTTPException: 401, the bot's token is no longer accepted; the next start delivers.
+        """
+        try:
+            channel = self._client.get_partial_messageable(job.destination.channel_id)
+            sent = await self._post_once(channel, job, look_first=look_first, by_direct_message=False)
+        except discord.HTTPException as refusal:
+            _raise_if_unauthorized(refusal)
+            log.info("job %s cannot be posted in its channel (%s); trying a direct message", job.id, refusal)
+            try:
+                direct = await self._client.create_dm(discord.Object(job.owner_id))
+                sent = await self._post_once(direct, job, look_first=look_first, by_direct_message=True)
+            except discord.HTTPException as second_refusal:
+                _raise_if_unauthorized(second_refusal)
+                log.warning("job %s waits in /history: %s; %s", job.id, refusal, second_refusal)
+                await self._jobs.not_postable(job.id, say("message.reason_refused"))
+                return
+        await self._jobs.posted(job.id, channel_id=sent.channel.id, message_id=sent.id)
+
+    async def _post_once(
+        self, channel: discord.abc.Messageable, job: Job, *, look_first: bool, by_direct_message: bool
+    ) -> discord.Message:
+        """Raises discord.HTTPException when Discord says no for good."""
+        limit, delay = self._upload_limit(job, by_direct_message), 1.0
+        content = result_text(job, by_direct_message=by_direct_message)
+        mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.owner_id)])
+        while True:
+            try:
+                if look_first and (found := await self._find(channel, job)):
+                    return found
+                file = await result_file(self._jobs, job, limit)
+                # discord.py sends a nonce with `enforce_nonce`: for some minutes Discord answers a repeated post
+                # with the message that is there already.
+                return await channel.send(
+                    content,
+                    file=file.upload(),
+                    view=result_buttons(job),
+                    nonce=nonce_of(job.id),
+                    allowed_mentions=mentions,
+                    suppress_embeds=True,
+                )
+            except discord.HTTPException as error:
+                if error.status == 413 or error.code == TOO_LARGE:
+                    limit = min(limit, len(file.encoded.data)) // 2
+                    if limit < SMALLEST_FILE:
+                        raise
+                    continue
+                if error.status < 500 and error.status != 429:
+                    raise
+                log.warning(
+                    "job %s: Discord answered %s; posting again in %.0f s", job.id, error.status, delay
+                )
+            except (aiohttp.ClientError, OSError) as error:
+                log.warning("job %s: Discord cannot be reached (%s); again in %.0f s", job.id, error, delay)
+            await self._clock.sleep(delay)
+            delay = min(2 * delay, LONGEST_DELAY)
+            # The answer may have been lost after the message was made, and a nonce holds only for minutes.
+            look_first = True
+
+    async def _find(self, channel: discord.abc.Messageable, job: Job) -> discord.Message | None:
+        """The job's result among the newest messages, known by its buttons."""
+        try:
+            async for message in channel.history(limit=LOOK_BACK):
+                if self._client.user is not None and message.author.id != self._client.user.id:
+                    continue
+                for row in message.components:
+                    for item in getattr(row, "children", ()):
+                        if is_result_button(getattr(item, "custom_id", None), job.id):
+                            return message
+        except (discord.Forbidden, discord.NotFound) as error:
+            log.warning("job %s: the channel's history cannot be read (%s); posting once more", job.id, error)
+        return None
+
+    def _upload_limit(self, job: Job, by_direct_message: bool) -> int:
+        guild = None if by_direct_message or job.guild_id is None else self._client.get_guild(job.guild_id)
+        return guild.filesize_limit if guild else DEFAULT_LIMIT
+
+
+def _raise_if_unauthorized(error: discord.HTTPException) -> None:
+    if error.status == 401:
+        raise error

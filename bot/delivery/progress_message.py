@@ -1,0 +1,126 @@
+"""The message that shows a job's progress: edited by the interaction's token while that lives, then by the bot's own."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import discord
+
+from bot.delivery.pacing import Clock
+from bot.domain import Destination
+from bot.rendering import smaller_preview
+from bot.services import JobService
+from bot.views.interactions import UNREACHABLE
+
+log = logging.getLogger(__name__)
+
+TOKEN_MARGIN = timedelta(seconds=60)
+"""The token is left alone this long before it expires, so that no edit is lost to a clock that is a little off."""
+TOO_LARGE = 40005
+DEAD_TOKEN = {50027, 10015}
+ORIGINAL = cast(int, "@original")
+"""The interaction's first answer; the path takes this word in place of an id."""
+
+
+class ProgressMessage:
+    """One message, two routes. Nothing here raises: progress that cannot be shown never fails a job."""
+
+    def __init__(
+        self, client: discord.Client, jobs: JobService, job_id: UUID, destination: Destination, clock: Clock
+    ) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._job_id = job_id
+        self._channel_id = destination.channel_id
+        self._message_id = destination.message_id
+        self._token = destination.token
+        self._expires_at = destination.expires_at
+        self._clock = clock
+        self._preview: bytes | None = None
+
+    @property
+    def exists(self) -> bool:
+        """False once it is known that there is no message to edit, or that we may not."""
+        return self._message_id is not None
+
+    async def edit(self, content: str, view: discord.ui.View | None, preview: bytes | None = None) -> bool:
+        """Show the newest state; a preview equal to the one that is shown is not sent again. True if it worked."""
+        if preview is None or preview == self._preview:
+            return await self._patch(content=content, view=view)
+        self._preview = preview
+        return await self._patch(content=content, view=view, picture=preview)
+
+    async def close(self, content: str, view: discord.ui.View | None) -> bool:
+        """The last state: words without a picture."""
+        return await self._patch(content=content, view=view, attachments=[])
+
+    async def delete(self) -> None:
+        """Remove the message; one that is gone already is success."""
+        if self._message_id is None:
+            return
+        try:
+            if webhook := await self._by_token():
+                await webhook.delete_message(ORIGINAL)
+            else:
+                await self._by_id().delete()
+        except discord.NotFound as error:
+            if error.code in DEAD_TOKEN:
+                await self._forget_token()
+                await self.delete()
+        except UNREACHABLE as error:
+            log.info("job %s: the progress message could not be deleted: %s", self._job_id, error)
+
+    async def _patch(self, *, picture: bytes | None = None, **fields: Any) -> bool:
+        if self._message_id is None:
+            return False
+        # Of an earlier file nothing is named, so Discord drops it: each edit replaces the picture.
+        changes: dict[str, Any] = {**fields, "attachments": [_file(picture)]} if picture else fields
+        try:
+            if webhook := await self._by_token():
+                await webhook.edit_message(ORIGINAL, **changes)
+            else:
+                await self._by_id().edit(**changes)
+        except discord.HTTPException as error:
+            if error.status == 401 or error.code in DEAD_TOKEN:
+                if self._token is None:
+                    return False
+                await self._forget_token()
+                return await self._patch(picture=picture, **fields)
+            if picture and (error.status == 413 or error.code == TOO_LARGE):
+                return await self._patch(picture=await asyncio.to_thread(smaller_preview, picture), **fields)
+            if isinstance(error, discord.NotFound | discord.Forbidden):
+                log.info("job %s: its progress message cannot be edited any more: %s", self._job_id, error)
+                self._message_id = None
+            else:
+                log.info("job %s: an edit of its progress message failed: %s", self._job_id, error)
+            return False
+        except UNREACHABLE as error:
+            log.info("job %s: an edit of its progress message failed: %s", self._job_id, error)
+            return False
+        return True
+
+    async def _by_token(self) -> discord.Webhook | None:
+        if self._token is None or self._client.application_id is None:
+            return None
+        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        if self._expires_at is None or now >= self._expires_at - TOKEN_MARGIN:
+            await self._forget_token()
+            return None
+        return discord.Webhook.partial(self._client.application_id, self._token, client=self._client)
+
+    def _by_id(self) -> discord.PartialMessage:
+        assert self._message_id is not None
+        return self._client.get_partial_messageable(self._channel_id).get_partial_message(self._message_id)
+
+    async def _forget_token(self) -> None:
+        self._token = None
+        await self._jobs.drop_token(self._job_id)
+
+
+def _file(picture: bytes) -> discord.File:
+    return discord.File(io.BytesIO(picture), "preview.jpg")
