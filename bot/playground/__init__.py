@@ -2,7 +2,7 @@
 
 playground.py      `Playground`, the front door: starts and stops everything, switches for tests
 server.py          the one aiohttp application: Host check, faults, rate limits, errors, exchanges;  routes/ the REST routes
-gateway.py         the bot's WebSocket: identify, resume, intents, shards, compression
+gateway.py         the bot's WebSocket: identify, resume, shards, compression;  bot_events.py what it is told, by intents
 state.py           everything that is remembered, over store.py (SQLite on a thread of its own, or memory)
 messages.py        the life of a message, with attachments.py (files, signed URLs) and rendering.py (rows -> Discord objects)
 interactions.py    commands, clicks and modals: acknowledgement, both clocks, follow-ups;  commands.py their definitions

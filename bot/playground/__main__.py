@@ -16,12 +16,16 @@ async def main() -> None:
     parser.add_argument("--home", type=Path, help="folder that keeps the state (default: memory)")
     parser.add_argument("--port", type=int, default=8420, help="first port to try (default: 8420)")
     parser.add_argument("--reset", action="store_true", help="forget the kept state first")
-    parser.add_argument("--bot", type=Path, help="a script to start as the bot, given origin and token as arguments")
+    parser.add_argument(
+        "--bot", type=Path, help="a script to start as the bot, given origin and token as arguments"
+    )
     options = parser.parse_args()
     if options.reset and options.home is not None:
         reset(options.home)
     async with Playground(options.home, options.port) as playground:
-        sys.stdout.write(f"page   {playground.page_url}\norigin {playground.origin}\ntoken  {playground.bot_token}\n")
+        sys.stdout.write(
+            f"page   {playground.page_url}\norigin {playground.origin}\ntoken  {playground.bot_token}\n"
+        )
         sys.stdout.flush()
         if options.bot is None:
             await asyncio.Event().wait()

@@ -37,7 +37,12 @@ class Attachments:
         """"http://127.0.0.1:PORT", set once the server listens."""
 
     async def add(
-        self, file: UploadedFile, *, channel_id: str | None, ephemeral: bool = False, description: str | None = None
+        self,
+        file: UploadedFile,
+        *,
+        channel_id: str | None,
+        ephemeral: bool = False,
+        description: str | None = None,
     ) -> Attachment:
         content_type, width, height = await asyncio.to_thread(sniff, file)
         attachment = Attachment(
@@ -61,7 +66,7 @@ class Attachments:
             self._state.attachments.delete(attachment_id)
             self._state.store.delete_file(attachment_id)
 
-        self._state.clock.call_later(LINGER, forget)
+        self._state.timers.later(LINGER, forget)
         if attachment := self._state.attachments.get(attachment_id):
             attachment.message_id = None
             self._state.attachments.put(attachment)

@@ -19,7 +19,9 @@ def add_routes(router: web.UrlDispatcher, services: Services) -> None:
     async def attachment(request: web.Request) -> web.Response:
         expires, issued, signature = (request.query.get(name, "") for name in ("ex", "is", "hm"))
         found = services.state.attachments.get(request.match_info["attachment_id"])
-        if found is None or not services.attachments.is_valid(request.rel_url.raw_path, expires, issued, signature):
+        if found is None or not services.attachments.is_valid(
+            request.rel_url.raw_path, expires, issued, signature
+        ):
             return web.Response(status=404, text="This content is no longer available.")
         content = await services.state.store.read_file(found.id)
         if content is None:
@@ -27,7 +29,9 @@ def add_routes(router: web.UrlDispatcher, services: Services) -> None:
         inline = found.content_type in _SHOWN_INLINE
         return web.Response(
             body=content,
-            content_type=(found.content_type or "application/octet-stream") if inline else "application/octet-stream",
+            content_type=(found.content_type or "application/octet-stream")
+            if inline
+            else "application/octet-stream",
             headers={
                 "Content-Disposition": f'{"inline" if inline else "attachment"}; filename="{found.filename}"',
                 "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -40,7 +44,9 @@ def add_routes(router: web.UrlDispatcher, services: Services) -> None:
         name = request.match_info["name"].partition(".")[0]
         user = services.state.users.get(name)
         color = user.color if user is not None else _AVATAR_COLORS[int(name) % 6 if name.isdecimal() else 0]
-        return web.Response(body=_disc(color), content_type="image/png", headers={"Cache-Control": "max-age=86400"})
+        return web.Response(
+            body=_disc(color), content_type="image/png", headers={"Cache-Control": "max-age=86400"}
+        )
 
     for kind in ("attachments", "ephemeral-attachments"):
         router.add_get(f"/cdn/{kind}/{{channel_id}}/{{attachment_id}}/{{filename}}", attachment)

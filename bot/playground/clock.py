@@ -83,6 +83,26 @@ class _JumpingTimer:
             self.handle.cancel()
 
 
+class Timers:
+    """The timers of one playground, so that stopping it stops them all."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._timers: set[Timer] = set()
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        def fire() -> None:
+            self._timers.discard(timer)
+            callback()
+
+        timer = self._clock.call_later(delay, fire)
+        self._timers.add(timer)
+
+    def cancel(self) -> None:
+        while self._timers:
+            self._timers.pop().cancel()
+
+
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as Discord writes them: ISO 8601 in UTC with microseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")

@@ -30,7 +30,9 @@ def check_commands(payload: object) -> list[Json]:
             check_form("slash command", command, (index,), errors)
         elif command.get("description") or command.get("options"):
             message = "Context menu commands cannot have description"
-            errors.add((index, "description"), "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID", message)
+            errors.add(
+                (index, "description"), "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID", message
+            )
         if (kind, str(command.get("name"))) in seen:
             message = "Application command names must be unique"
             errors.add((index,), "APPLICATION_COMMANDS_DUPLICATE_NAME", message)
@@ -82,20 +84,28 @@ def _check_choices(option: Json, path: Path, errors: FormErrors) -> None:
         errors.add(path, "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "This option type cannot have choices.")
     if choices and option.get("autocomplete"):
         message = "Autocomplete and choices are mutually exclusive"
-        errors.add((*path, "autocomplete"), "APPLICATION_COMMAND_OPTIONS_CHOICES_AUTOCOMPLETE_EXCLUSIVE", message)
+        errors.add(
+            (*path, "autocomplete"), "APPLICATION_COMMAND_OPTIONS_CHOICES_AUTOCOMPLETE_EXCLUSIVE", message
+        )
     for index, choice in enumerate(choices):
         value = choice.get("value")
         if option["type"] == 3 and not (isinstance(value, str) and 1 <= len(value) <= 100):
             message = "Must be between 1 and 100 in length."
             errors.add((*path, "choices", index, "value"), "BASE_TYPE_BAD_LENGTH", message)
         elif option["type"] != 3 and (isinstance(value, bool) or not isinstance(value, int | float)):
-            errors.add((*path, "choices", index, "value"), "NUMBER_TYPE_COERCE", f'Value "{value}" is not a number.')
+            errors.add(
+                (*path, "choices", index, "value"), "NUMBER_TYPE_COERCE", f'Value "{value}" is not a number.'
+            )
 
 
 def _check_permissions(command: Json, path: Path, errors: FormErrors) -> None:
     value = command.get("default_member_permissions")
     if value is not None and not str(value).isdecimal():
-        errors.add((*path, "default_member_permissions"), "BITWISE_TYPE_CONVERT", "Could not interpret as a permission set.")
+        errors.add(
+            (*path, "default_member_permissions"),
+            "BITWISE_TYPE_CONVERT",
+            "Could not interpret as a permission set.",
+        )
 
 
 def _text_size(command: Json) -> int:

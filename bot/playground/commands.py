@@ -68,7 +68,11 @@ class Commands:
 
     def for_member(self, user_id: str) -> list[Json]:
         """What this member's picker shows somewhere; where exactly is decided by `nsfw` and `contexts`."""
-        return [c.body for c in self._state.commands if self._may_use_in_guild(c, user_id) or self._in_context(c, None)]
+        return [
+            c.body
+            for c in self._state.commands
+            if self._may_use_in_guild(c, user_id) or self._in_context(c, None)
+        ]
 
     def usable(self, command_id: str, user_id: str, channel: Channel) -> Command:
         """The command, where this member may use it in this channel; else Discord's refusal."""
@@ -79,17 +83,23 @@ class Commands:
             raise errors.DiscordError(400, 50035, "This command cannot be used here.")
         if channel.guild_id is not None:
             granted = self._rendering.permissions(user_id, channel)
-            if not granted & Permission.USE_APPLICATION_COMMANDS or not self._may_use_in_guild(command, user_id):
+            if not granted & Permission.USE_APPLICATION_COMMANDS or not self._may_use_in_guild(
+                command, user_id
+            ):
                 raise errors.missing_permissions()
             if command.body["nsfw"] and not channel.nsfw:
-                raise errors.DiscordError(403, 50144, "This command can only be used in age-restricted channels.")
+                raise errors.DiscordError(
+                    403, 50144, "This command can only be used in age-restricted channels."
+                )
         return command
 
     def resolve(self, command: Command, sent: list[Json], *, partial: bool = False) -> Json:
         """The `data` of an interaction from a member's options; with `partial` (autocomplete) nothing needs to be complete."""
         found = FormErrors()
         resolved: Json = {}
-        options = self._resolve(command.body.get("options") or [], sent, ("options",), resolved, partial, found)
+        options = self._resolve(
+            command.body.get("options") or [], sent, ("options",), resolved, partial, found
+        )
         found.raise_if_any()
         data = self._data(command) | {"options": options}
         if resolved:
@@ -135,9 +145,13 @@ class Commands:
         else:
             full["guild_id"] = guild_id
             del full["contexts"]
-        changed = earlier is None or {k: v for k, v in earlier.body.items() if k not in ("id", "version")} != full
+        changed = (
+            earlier is None or {k: v for k, v in earlier.body.items() if k not in ("id", "version")} != full
+        )
         full["id"] = self._state.snowflakes.next() if earlier is None else earlier.id
-        full["version"] = self._state.snowflakes.next() if earlier is None or changed else earlier.body["version"]
+        full["version"] = (
+            self._state.snowflakes.next() if earlier is None or changed else earlier.body["version"]
+        )
         return full
 
     def _data(self, command: Command) -> Json:
@@ -149,7 +163,9 @@ class Commands:
     def _in_context(self, command: Command, guild_id: str | None) -> bool:
         if guild_id is None:
             contexts = command.body.get("contexts")
-            return command.guild_id is None and (command.body["dm_permission"] if contexts is None else 1 in contexts)
+            return command.guild_id is None and (
+                command.body["dm_permission"] if contexts is None else 1 in contexts
+            )
         contexts = command.body.get("contexts")
         return command.guild_id in (None, guild_id) and (contexts is None or 0 in contexts)
 
@@ -164,10 +180,18 @@ class Commands:
         for role in self._state.roles:
             bits |= role.permissions if role.id in held else 0
         # "0" means: administrators only.
-        return bool(bits & Permission.ADMINISTRATOR) or (int(needed) != 0 and bits & int(needed) == int(needed))
+        return bool(bits & Permission.ADMINISTRATOR) or (
+            int(needed) != 0 and bits & int(needed) == int(needed)
+        )
 
     def _resolve(
-        self, defined: list[Json], sent: list[Json], path: Path, resolved: Json, partial: bool, found: FormErrors
+        self,
+        defined: list[Json],
+        sent: list[Json],
+        path: Path,
+        resolved: Json,
+        partial: bool,
+        found: FormErrors,
     ) -> list[Json]:
         known = {option["name"]: option for option in defined}
         complete = []
@@ -189,10 +213,16 @@ class Commands:
                 if given.get("focused"):
                     option["focused"] = True
                 if not partial:
-                    option["value"] = self._resolve_value(definition, option["value"], (*where, "value"), resolved, found)
+                    option["value"] = self._resolve_value(
+                        definition, option["value"], (*where, "value"), resolved, found
+                    )
             complete.append(option)
         nested = bool(defined) and defined[0]["type"] in (SUBCOMMAND, GROUP)
-        missing = list(known.values()) if nested and not complete else [o for o in known.values() if o.get("required")]
+        missing = (
+            list(known.values())
+            if nested and not complete
+            else [o for o in known.values() if o.get("required")]
+        )
         if missing and not partial:
             for option in missing[:1] if nested else missing:
                 message = "Choose a subcommand." if nested else "This option is required. Specify a value."
@@ -210,7 +240,10 @@ class Commands:
                 problem = ("BASE_TYPE_BAD_LENGTH", f"Must be between {max(1, least)} and {most} in length.")
         elif kind in (INTEGER, NUMBER):
             if isinstance(value, bool) or not isinstance(value, int if kind == INTEGER else int | float):
-                problem = ("NUMBER_TYPE_COERCE", f'Value "{value}" is not {"int" if kind == INTEGER else "a number"}.')
+                problem = (
+                    "NUMBER_TYPE_COERCE",
+                    f'Value "{value}" is not {"int" if kind == INTEGER else "a number"}.',
+                )
             elif option.get("min_value") is not None and value < option["min_value"]:
                 problem = ("NUMBER_TYPE_MIN", f"Must be at least {option['min_value']}.")
             elif option.get("max_value") is not None and value > option["max_value"]:
@@ -219,7 +252,11 @@ class Commands:
             if not isinstance(value, bool):
                 problem = ("BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
         else:
-            problem = None if self._resolve_entity(kind, str(value), resolved) else ("SNOWFLAKE_UNKNOWN", f"Unknown: {value}")
+            problem = (
+                None
+                if self._resolve_entity(kind, str(value), resolved)
+                else ("SNOWFLAKE_UNKNOWN", f"Unknown: {value}")
+            )
             value = str(value)
         choices = option.get("choices")
         if problem is None and choices and value not in [choice["value"] for choice in choices]:
@@ -233,7 +270,9 @@ class Commands:
             self._resolve_user(value, resolved)
         elif kind in (ROLE, MENTIONABLE) and (role := self._state.roles.get(value)):
             resolved.setdefault("roles", {})[value] = self._rendering.role(role)
-        elif kind == CHANNEL and (channel := self._state.channels.get(value)) and channel.guild_id is not None:
+        elif (
+            kind == CHANNEL and (channel := self._state.channels.get(value)) and channel.guild_id is not None
+        ):
             partial = self._rendering.channel(channel)
             partial["permissions"] = str(self._rendering.permissions(self._state.application_id, channel))
             resolved.setdefault("channels", {})[value] = partial
@@ -266,4 +305,3 @@ def _full_option(option: Json) -> Json:
     if full["type"] not in (SUBCOMMAND, GROUP):
         full.setdefault("required", False)
     return full
-

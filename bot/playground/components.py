@@ -28,7 +28,9 @@ def _walk_one(component: Json, path: Path) -> Iterator[tuple[Json, Path]]:
 
 
 def find(components: list[Json], custom_id: str) -> Json | None:
-    return next((component for component, _ in walk(components) if component.get("custom_id") == custom_id), None)
+    return next(
+        (component for component, _ in walk(components) if component.get("custom_id") == custom_id), None
+    )
 
 
 def number(components: list[Json]) -> None:
@@ -41,7 +43,11 @@ def number(components: list[Json]) -> None:
                 following += 1
             taken.add(following)
             component["id"] = following
-        component |= {name: value for name, value in _DEFAULTS.get(component["type"], {}).items() if name not in component}
+        component |= {
+            name: value
+            for name, value in _DEFAULTS.get(component["type"], {}).items()
+            if name not in component
+        }
         for item in component.get("items", ()):
             item.setdefault("description", None)
             item.setdefault("spoiler", False)
@@ -55,7 +61,11 @@ def check_duplicates(components: list[Json], errors: FormErrors) -> None:
     for component, path in walk(components):
         custom_id = component.get("custom_id")
         if custom_id is not None and custom_id in seen:
-            errors.add((*path, "custom_id"), "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated")
+            errors.add(
+                (*path, "custom_id"),
+                "COMPONENT_CUSTOM_ID_DUPLICATED",
+                "Component custom id cannot be duplicated",
+            )
         seen.add(custom_id or "")
         if (identifier := component.get("id")) and identifier in ids:
             errors.add((*path, "id"), "COMPONENT_ID_DUPLICATED", "Component id cannot be duplicated")
@@ -70,7 +80,11 @@ def check_button(button: Json, path: Path, errors: FormErrors) -> None:
     if not button.get(needed):
         errors.add((*path, needed), "BASE_TYPE_REQUIRED", "This field is required")
     if button.get(refused):
-        errors.add((*path, refused), "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE", "A custom id and url cannot both be specified")
+        errors.add(
+            (*path, refused),
+            "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE",
+            "A custom id and url cannot both be specified",
+        )
     if not button.get("label") and not button.get("emoji"):
         errors.add(path, "BUTTON_COMPONENT_INVALID_STYLE", "A button needs a label or an emoji")
 

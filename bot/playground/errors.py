@@ -11,14 +11,19 @@ class DiscordError(Exception):
     """Becomes the reply `{"code": …, "message": …, "errors"?: …}` with `status`; `extra` fields are added to it."""
 
     def __init__(
-        self, status: int, code: int, message: str, errors: dict[str, Any] | None = None, **extra: object
+        self,
+        status: int,
+        code: int,
+        message: str,
+        errors: dict[str, Any] | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(f"{status} {code}: {message}" + (f" {errors}" if errors else ""))
         self.status = status
         self.code = code
         self.message = message
         self.errors = errors
-        self.extra = extra
+        self.extra = extra or {}
 
     def body(self) -> dict[str, Any]:
         body: dict[str, Any] = {"message": self.message, "code": self.code, **self.extra}

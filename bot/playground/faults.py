@@ -31,13 +31,17 @@ class Faults:
         self._drop: Callable[[], int] = lambda: 0
         self._reconnect: Callable[[], int] = lambda: 0
 
-    def fail(self, route: str, status: int, *, times: int = 1, code: int = 0, message: str = "Injected fault") -> None:
+    def fail(
+        self, route: str, status: int, *, times: int = 1, code: int = 0, message: str = "Injected fault"
+    ) -> None:
         """Answer the next `times` requests matching the regular expression `route`, as in "PATCH /channels/.*", with `status`."""
         self._faults.append(Fault(re.compile(route), times, status, code, message))
 
     def rate_limit(self, route: str, *, retry_after: float = 0.2, times: int = 1) -> None:
         """Answer 429 with this `retry_after` in seconds."""
-        self._faults.append(Fault(re.compile(route), times, 429, 0, "You are being rate limited.", retry_after))
+        self._faults.append(
+            Fault(re.compile(route), times, 429, 0, "You are being rate limited.", retry_after)
+        )
 
     def delay(self, route: str, seconds: float, *, times: int = 1) -> None:
         self._faults.append(Fault(re.compile(route), times, delay=seconds))

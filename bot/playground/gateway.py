@@ -12,27 +12,15 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from bot.playground.bot_events import GUILD_MEMBERS, GUILDS, MESSAGE_CONTENT, PRESENCES
 from bot.playground.clock import Clock
-from bot.playground.events import (
-    ChannelCreated,
-    ChannelDeleted,
-    ChannelUpdated,
-    Event,
-    Events,
-    MessageCreated,
-    MessageDeleted,
-    MessageUpdated,
-    PresenceChanged,
-    TypingStarted,
-)
+from bot.playground.events import Events, PresenceChanged
 from bot.playground.faults import Faults
 from bot.playground.rendering import Rendering
-from bot.playground.state import Channel, Message, State
+from bot.playground.state import State
 
 Json = dict[str, Any]
 
-GUILDS, GUILD_MEMBERS, GUILD_MESSAGES, GUILD_TYPING = 1 << 0, 1 << 1, 1 << 9, 1 << 11
-DIRECT_MESSAGES, DIRECT_TYPING, MESSAGE_CONTENT, PRESENCES = 1 << 12, 1 << 14, 1 << 15, 1 << 8
 PRIVILEGED = GUILD_MEMBERS | PRESENCES | MESSAGE_CONTENT
 EVERY_INTENT = (1 << 26) - 1
 
@@ -43,7 +31,9 @@ RESUME_WITHIN = 300.0
 """Seconds for which a session without a socket can be resumed."""
 SENDS_PER_MINUTE = 120
 
-DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = 0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11
+# Opcodes
+DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME = 0, 1, 2, 3, 4, 6
+RECONNECT, MEMBERS, INVALID, HELLO, ACK = 7, 8, 9, 10, 11
 
 
 @dataclass
@@ -58,7 +48,9 @@ class Session:
 
 
 class Gateway:
-    def __init__(self, state: State, rendering: Rendering, events: Events, faults: Faults, clock: Clock) -> None:
+    def __init__(
+        self, state: State, rendering: Rendering, events: Events, faults: Faults, clock: Clock
+    ) -> None:
         self._state = state
         self._rendering = rendering
         self._events = events
@@ -74,14 +66,19 @@ class Gateway:
         """How many IDENTIFYs were accepted; Discord allows 1000 a day."""
         self._was_online = False
         faults.bind(self.drop_sockets, self.ask_to_reconnect)
-        events.subscribe(self._on_event)
 
     @property
     def online(self) -> bool:
         return any(session.socket is not None for session in self._sessions.values())
 
     def dispatch(
-        self, name: str, data: Json, *, guild_id: str | None, intents: int = 0, content_hidden: Json | None = None
+        self,
+        name: str,
+        data: Json,
+        *,
+        guild_id: str | None,
+        intents: int = 0,
+        content_hidden: Json | None = None,
     ) -> None:
         """Send an event to the sessions of its shard that asked for it; `content_hidden` to those without message content."""
         for session in self._sessions.values():
@@ -98,7 +95,14 @@ class Gateway:
         socket = Socket(ws, request.transport, request.query.get("compress"))
         self._sockets.add(socket)
         writing = asyncio.create_task(socket.write_queued())
-        socket.send({"op": HELLO, "d": {"heartbeat_interval": int(HEARTBEAT_SECONDS * 1000), "_trace": []}, "s": None, "t": None})
+        socket.send(
+            {
+                "op": HELLO,
+                "d": {"heartbeat_interval": int(HEARTBEAT_SECONDS * 1000), "_trace": []},
+                "s": None,
+                "t": None,
+            }
+        )
         try:
             await self._converse(socket)
         finally:
@@ -153,7 +157,10 @@ class Gateway:
         if op in (IDENTIFY, RESUME):
             if socket.session is not None:
                 return 4005, b"Already authenticated."
-            if not isinstance(data, dict) or data.get("token", "").removeprefix("Bot ") != self._state.secrets.bot_token:
+            if (
+                not isinstance(data, dict)
+                or data.get("token", "").removeprefix("Bot ") != self._state.secrets.bot_token
+            ):
                 return 4004, b"Authentication failed."
             return self._identify(socket, data) if op == IDENTIFY else self._resume(socket, data)
         if socket.session is None:
@@ -211,7 +218,13 @@ class Gateway:
         lost = session is None or (
             session.socket is None and self._clock.now() - session.detached_at > RESUME_WITHIN
         )
-        if session is None or refused or lost or (session.sent and session.sent[0][0] > seen + 1) or seen > session.sequence:
+        if (
+            session is None
+            or refused
+            or lost
+            or (session.sent and session.sent[0][0] > seen + 1)
+            or seen > session.sequence
+        ):
             self._sessions.pop(str(data.get("session_id")), None)
             socket.send({"op": INVALID, "d": False, "s": None, "t": None})
             return None
@@ -249,65 +262,34 @@ class Gateway:
             session.socket.send_text(text)
 
     def _send_members(self, session: Session, data: Json) -> None:
-        wanted = {str(i) for i in data.get("user_ids") or ()} if isinstance(data.get("user_ids"), list) else None
+        wanted = (
+            {str(i) for i in data.get("user_ids") or ()} if isinstance(data.get("user_ids"), list) else None
+        )
         if isinstance(data.get("user_ids"), str):
             wanted = {data["user_ids"]}
         query = str(data.get("query") or "").lower()
         found = [
             self._rendering.member(member)
             for member in self._state.members
-            if (member.user_id in wanted if wanted is not None else self._state.users[member.user_id].username.startswith(query))
+            if (
+                member.user_id in wanted
+                if wanted is not None
+                else self._state.users[member.user_id].username.startswith(query)
+            )
         ]
-        chunk = {"guild_id": self._state.guild.id, "members": found, "chunk_index": 0, "chunk_count": 1, "not_found": []}
+        chunk: Json = {"guild_id": self._state.guild.id, "members": found, "not_found": []}
+        chunk |= {"chunk_index": 0, "chunk_count": 1}
         if data.get("nonce") is not None:
             chunk["nonce"] = data["nonce"]
         self._send_event(session, "GUILD_MEMBERS_CHUNK", chunk)
-
-    def _on_event(self, event: Event) -> None:
-        match event:
-            case MessageCreated(message):
-                self._send_message("MESSAGE_CREATE", message)
-            case MessageUpdated(message):
-                self._send_message("MESSAGE_UPDATE", message)
-            case MessageDeleted(message) if message.viewer_id is None:
-                if channel := self._state.channels.get(message.channel_id):
-                    body = {"id": message.id, "channel_id": message.channel_id}
-                    self._dispatch_in(channel, "MESSAGE_DELETE", body, GUILD_MESSAGES, DIRECT_MESSAGES)
-            case ChannelCreated(channel):
-                self.dispatch("CHANNEL_CREATE", self._rendering.channel(channel), guild_id=channel.guild_id, intents=GUILDS)
-            case ChannelUpdated(channel):
-                self.dispatch("CHANNEL_UPDATE", self._rendering.channel(channel), guild_id=channel.guild_id, intents=GUILDS)
-            case ChannelDeleted(channel):
-                self.dispatch("CHANNEL_DELETE", self._rendering.channel(channel), guild_id=channel.guild_id, intents=GUILDS)
-            case TypingStarted(channel, user_id):
-                body = {"channel_id": channel.id, "user_id": user_id, "timestamp": int(self._clock.now())}
-                self._dispatch_in(channel, "TYPING_START", body, GUILD_TYPING, DIRECT_TYPING)
-
-    def _send_message(self, name: str, message: Message) -> None:
-        channel = self._state.channels.get(message.channel_id)
-        if message.viewer_id is not None or channel is None:
-            return
-        body = self._rendering.message_event(message)
-        hidden = None
-        bot = self._state.application_id
-        if message.author_id != bot and bot not in message.mention_ids and channel.guild_id is not None:
-            hidden = {**body, "content": "", "embeds": [], "attachments": [], "components": []}
-        self._dispatch_in(channel, name, body, GUILD_MESSAGES, DIRECT_MESSAGES, hidden)
-
-    def _dispatch_in(
-        self, channel: Channel, name: str, body: Json, in_guild: int, in_dm: int, hidden: Json | None = None
-    ) -> None:
-        intents = in_dm
-        if channel.guild_id is not None:
-            body = {**body, "guild_id": channel.guild_id}
-            intents = in_guild
-        self.dispatch(name, body, guild_id=channel.guild_id, intents=intents, content_hidden=hidden)
 
 
 class Socket:
     """One connection; everything goes through a queue, so that sending never waits and order holds."""
 
-    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None, compress: str | None) -> None:
+    def __init__(
+        self, ws: web.WebSocketResponse, transport: asyncio.Transport | None, compress: str | None
+    ) -> None:
         self.ws = ws
         self.session: Session | None = None
         self.closed_by_us = False

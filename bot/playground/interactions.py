@@ -68,7 +68,7 @@ class Interactions:
 
     def begin(
         self,
-        type: int,
+        kind: int,
         user_id: str,
         channel: Channel,
         data: Json,
@@ -86,7 +86,7 @@ class Interactions:
         interaction = Interaction(
             id=interaction_id,
             token=f"{interaction_id}-{secrets.token_urlsafe(72)}",
-            type=type,
+            type=kind,
             user_id=user_id,
             channel_id=channel.id,
             data=data,
@@ -97,8 +97,10 @@ class Interactions:
         self._state.interactions.put(interaction)
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[interaction.id] = answered
-        self._state.clock.call_later(ANSWER_WITHIN, lambda: self._fail_unanswered(interaction))
-        self._dispatch("INTERACTION_CREATE", self._event(interaction, channel, message), guild_id=channel.guild_id)
+        self._state.timers.later(ANSWER_WITHIN, lambda: self._fail_unanswered(interaction))
+        self._dispatch(
+            "INTERACTION_CREATE", self._event(interaction, channel, message), guild_id=channel.guild_id
+        )
         return answered
 
     async def respond(self, interaction_id: str, token: str, payload: Any, files: Files) -> Json:
@@ -125,7 +127,7 @@ class Interactions:
         interaction.response_message_id = None if message is None else message.id
         self._state.interactions.put(interaction)
         if message is not None and message.flags & LOADING:
-            self._state.clock.call_later(
+            self._state.timers.later(
                 INTERACTION_LIFETIME - self._age(interaction), lambda: self._fail_overdue(message)
             )
         self._answer(interaction, payload.get("data") or {})
@@ -155,7 +157,9 @@ class Interactions:
         return message
 
     async def edit(self, interaction: Interaction, message: Message, payload: Any, files: Files) -> Message:
-        return await self._messages.edit(message, payload, files, upload_limit=self._upload_limit(interaction))
+        return await self._messages.edit(
+            message, payload, files, upload_limit=self._upload_limit(interaction)
+        )
 
     async def follow_up(self, interaction: Interaction, payload: Any, files: Files) -> Message:
         """A further message; the first one after a deferral fills the "is thinking…" message instead."""
@@ -170,9 +174,13 @@ class Interactions:
             draft.reference = self._reference(original)
             assert draft.interaction_metadata is not None
             draft.interaction_metadata["original_response_message_id"] = original.id
-        return await self._messages.create(draft, payload, files, upload_limit=self._upload_limit(interaction))
+        return await self._messages.create(
+            draft, payload, files, upload_limit=self._upload_limit(interaction)
+        )
 
-    async def _carry_out(self, interaction: Interaction, answer_type: int, data: Any, files: Files) -> Message | None:
+    async def _carry_out(
+        self, interaction: Interaction, answer_type: int, data: Any, files: Files
+    ) -> Message | None:
         flags = data.get("flags") if isinstance(data, dict) else 0
         ephemeral = isinstance(flags, int) and bool(flags & EPHEMERAL)
         limit = self._upload_limit(interaction)
@@ -236,7 +244,7 @@ class Interactions:
         draft = self._messages.draft(
             interaction.channel_id,
             self._state.application_id,
-            type=message_type,
+            kind=message_type,
             viewer_id=interaction.user_id if ephemeral else None,
         )
         draft.from_interaction = True
@@ -311,7 +319,11 @@ class Interactions:
         return event
 
     def _callback_response(self, interaction: Interaction, message: Message | None) -> Json:
-        described: Json = {"id": interaction.id, "type": interaction.type, "channel_id": interaction.channel_id}
+        described: Json = {
+            "id": interaction.id,
+            "type": interaction.type,
+            "channel_id": interaction.channel_id,
+        }
         if guild_id := self._state.channels[interaction.channel_id].guild_id:
             described["guild_id"] = guild_id
         if message is not None:

@@ -1,7 +1,8 @@
 """The one table of Discord's limits: forms by name, each a map of its fields to the rule a value must meet.
 
 validation.py walks it. What concerns more than one field at once (totals, duplicates, order) stands in message_rules.py,
-modal_rules.py and command_rules.py, with its numbers here. Sources: Discord's message, components and application command references.
+modal_rules.py and command_rules.py, with its numbers here. Sources: Discord's references of messages, components and
+application commands.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ _CUSTOM_ID = Text(100, 1, required=True)
 _ID = Integer(0, 2**31 - 1)
 _ALT_TEXT = Text(1024)
 _URL = Text(2048, url=True)
-_SELECT = {
+_SELECT: dict[str, Rule] = {
     "id": _ID,
     "custom_id": _CUSTOM_ID,
     "placeholder": Text(150),
@@ -115,11 +116,14 @@ _SELECT = {
     "disabled": Boolean(),
     "required": Boolean(),
 }
-_ENTITY_SELECT = {**_SELECT, "default_values": Items(Form("default value"), 25)}
+_ENTITY_SELECT: dict[str, Rule] = {**_SELECT, "default_values": Items(Form("default value"), 25)}
 _CHOICES = (4, 3, *ENTITY_SELECTS, FILE_UPLOAD, RADIO_GROUP, CHECKBOX_GROUP, CHECKBOX)
 
 COMPONENTS: dict[int, dict[str, Rule]] = {
-    ROW: {"id": _ID, "components": Items(Component((BUTTON, *SELECTS, TEXT_INPUT)), ROW_WIDTH, 1, required=True)},
+    ROW: {
+        "id": _ID,
+        "components": Items(Component((BUTTON, *SELECTS, TEXT_INPUT)), ROW_WIDTH, 1, required=True),
+    },
     BUTTON: {
         "id": _ID,
         "style": Integer(1, 6, required=True),
@@ -141,20 +145,27 @@ COMPONENTS: dict[int, dict[str, Rule]] = {
         "value": Text(4000),
         "placeholder": Text(100),
     },
-    **{entity: _ENTITY_SELECT for entity in ENTITY_SELECTS},
+    **dict.fromkeys(ENTITY_SELECTS, _ENTITY_SELECT),
     SECTION: {
         "id": _ID,
         "components": Items(Component((TEXT_DISPLAY,)), 3, 1, required=True),
         "accessory": Component((BUTTON, THUMBNAIL), required=True),
     },
     TEXT_DISPLAY: {"id": _ID, "content": Text(4000, 1, required=True)},
-    THUMBNAIL: {"id": _ID, "media": Form("media", required=True), "description": _ALT_TEXT, "spoiler": Boolean()},
+    THUMBNAIL: {
+        "id": _ID,
+        "media": Form("media", required=True),
+        "description": _ALT_TEXT,
+        "spoiler": Boolean(),
+    },
     GALLERY: {"id": _ID, "items": Items(Form("gallery item"), 10, 1, required=True)},
     FILE: {"id": _ID, "file": Form("media", required=True), "spoiler": Boolean()},
     SEPARATOR: {"id": _ID, "divider": Boolean(), "spacing": Integer(1, 2)},
     CONTAINER: {
         "id": _ID,
-        "components": Items(Component((ROW, SECTION, TEXT_DISPLAY, GALLERY, FILE, SEPARATOR)), 40, 1, required=True),
+        "components": Items(
+            Component((ROW, SECTION, TEXT_DISPLAY, GALLERY, FILE, SEPARATOR)), 40, 1, required=True
+        ),
         "accent_color": _COLOR,
         "spoiler": Boolean(),
     },
@@ -227,7 +238,11 @@ FORMS: dict[str, dict[str, Rule]] = {
         "image": Form("media"),
         "thumbnail": Form("media"),
     },
-    "embed field": {"name": Text(256, 1, required=True), "value": Text(1024, 1, required=True), "inline": Boolean()},
+    "embed field": {
+        "name": Text(256, 1, required=True),
+        "value": Text(1024, 1, required=True),
+        "inline": Boolean(),
+    },
     "embed author": {"name": Text(256, 1, required=True), "url": _URL, "icon_url": _URL},
     "embed footer": {"text": Text(2048, 1, required=True), "icon_url": _URL},
     "media": {"url": Text(2048, 1, required=True, url=True)},
@@ -240,7 +255,10 @@ FORMS: dict[str, dict[str, Rule]] = {
         "emoji": Form("emoji"),
         "default": Boolean(),
     },
-    "default value": {"id": Snowflake(required=True), "type": OneOf(("user", "role", "channel"), required=True)},
+    "default value": {
+        "id": Snowflake(required=True),
+        "type": OneOf(("user", "role", "channel"), required=True),
+    },
     "modal": {
         "custom_id": _CUSTOM_ID,
         "title": Text(45, 1, required=True),

@@ -45,14 +45,18 @@ class Members:
         self._commands = commands
         self._interactions = interactions
 
-    def slash(self, user_id: str, channel_id: str, command_id: str, options: list[Json]) -> asyncio.Future[Answer]:
+    def slash(
+        self, user_id: str, channel_id: str, command_id: str, options: list[Json]
+    ) -> asyncio.Future[Answer]:
         channel = self.channel(user_id, channel_id)
         command = self._commands.usable(command_id, user_id, channel)
         if command.body["type"] != 1:
             raise errors.unknown_command()
         return self._interactions.begin(COMMAND, user_id, channel, self._commands.resolve(command, options))
 
-    def complete(self, user_id: str, channel_id: str, command_id: str, options: list[Json]) -> asyncio.Future[Answer]:
+    def complete(
+        self, user_id: str, channel_id: str, command_id: str, options: list[Json]
+    ) -> asyncio.Future[Answer]:
         channel = self.channel(user_id, channel_id)
         command = self._commands.usable(command_id, user_id, channel)
         if not focused(options):
@@ -60,14 +64,18 @@ class Members:
         data = self._commands.resolve(command, options, partial=True)
         return self._interactions.begin(AUTOCOMPLETE, user_id, channel, data)
 
-    def context_menu(self, user_id: str, channel_id: str, command_id: str, target_id: str) -> asyncio.Future[Answer]:
+    def context_menu(
+        self, user_id: str, channel_id: str, command_id: str, target_id: str
+    ) -> asyncio.Future[Answer]:
         channel = self.channel(user_id, channel_id)
         command = self._commands.usable(command_id, user_id, channel)
         if command.body["type"] == 3:
             self.message(user_id, channel_id, target_id)
         elif command.body["type"] != 2:
             raise errors.unknown_command()
-        return self._interactions.begin(COMMAND, user_id, channel, self._commands.menu_data(command, target_id))
+        return self._interactions.begin(
+            COMMAND, user_id, channel, self._commands.menu_data(command, target_id)
+        )
 
     def click(self, user_id: str, channel_id: str, message_id: str, custom_id: str) -> asyncio.Future[Answer]:
         """Refused unless the button stands on that message and is enabled, as Discord refuses its own clients."""
@@ -75,7 +83,9 @@ class Members:
         if component["type"] != BUTTON or component["style"] in _SILENT_STYLES:
             raise _bad_component()
         data = {"id": component["id"], "custom_id": custom_id, "component_type": BUTTON}
-        return self._interactions.begin(COMPONENT, user_id, self._state.channels[channel_id], data, message=message)
+        return self._interactions.begin(
+            COMPONENT, user_id, self._state.channels[channel_id], data, message=message
+        )
 
     def select(
         self, user_id: str, channel_id: str, message_id: str, custom_id: str, values: list[str]
@@ -86,13 +96,19 @@ class Members:
             raise _bad_component()
         data: Json = {"id": component["id"], "custom_id": custom_id, "component_type": kind, "values": values}
         if kind == STRING_SELECT:
-            if set(values) - {option["value"] for option in component["options"]} or len(set(values)) < len(values):
+            if set(values) - {option["value"] for option in component["options"]} or len(set(values)) < len(
+                values
+            ):
                 raise _bad_component()
         else:
             data["resolved"] = self._commands.resolve_entities(kind, values)
-        return self._interactions.begin(COMPONENT, user_id, self._state.channels[channel_id], data, message=message)
+        return self._interactions.begin(
+            COMPONENT, user_id, self._state.channels[channel_id], data, message=message
+        )
 
-    def submit(self, user_id: str, interaction_id: str, custom_id: str, sent: list[Json]) -> asyncio.Future[Answer]:
+    def submit(
+        self, user_id: str, interaction_id: str, custom_id: str, sent: list[Json]
+    ) -> asyncio.Future[Answer]:
         """Send a modal back; `sent` as Discord's client sends it in MODAL_SUBMIT."""
         opened = self._state.interactions.get(interaction_id)
         if opened is None or opened.modal is None or opened.user_id != user_id:
@@ -102,8 +118,14 @@ class Members:
         check_submission(opened.modal, sent)
         resolved: Json = {}
         for component, _ in components.walk(sent):
-            if component.get("values") and component["type"] in (*SELECTS, FILE_UPLOAD) and component["type"] != STRING_SELECT:
-                for kind, entities in self._commands.resolve_entities(component["type"], component["values"]).items():
+            if (
+                component.get("values")
+                and component["type"] in (*SELECTS, FILE_UPLOAD)
+                and component["type"] != STRING_SELECT
+            ):
+                for kind, entities in self._commands.resolve_entities(
+                    component["type"], component["values"]
+                ).items():
                     resolved.setdefault(kind, {}).update(entities)
         data: Json = {"custom_id": custom_id, "components": sent}
         if resolved:
@@ -171,7 +193,9 @@ class Members:
             and bool(self._rendering.permissions(user_id, channel) & Permission.VIEW_CHANNEL)
         )
 
-    def _component(self, user_id: str, channel_id: str, message_id: str, custom_id: str) -> tuple[Message, Json]:
+    def _component(
+        self, user_id: str, channel_id: str, message_id: str, custom_id: str
+    ) -> tuple[Message, Json]:
         message = self.message(user_id, channel_id, message_id)
         component = components.find(message.components, custom_id)
         if component is None or component.get("disabled"):

@@ -70,8 +70,13 @@ def _check_components(components: Any, v2: bool, path: Path, errors: FormErrors)
     if len(everything) > V2_COMPONENTS:
         message = f"The maximum number of components on this message is {V2_COMPONENTS}"
         errors.add(path, "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED", message)
-    if sum(len(component["content"]) for component, _ in everything if component["type"] == TEXT_DISPLAY) > V2_TEXT_TOTAL:
-        message = f"The total displayable text size on this message or modal exceeds the maximum of {V2_TEXT_TOTAL}"
+    if (
+        sum(len(component["content"]) for component, _ in everything if component["type"] == TEXT_DISPLAY)
+        > V2_TEXT_TOTAL
+    ):
+        message = (
+            f"The total displayable text size on this message or modal exceeds the maximum of {V2_TEXT_TOTAL}"
+        )
         errors.add(path, "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", message)
 
 
@@ -90,10 +95,16 @@ def check_select(select: Json, path: Path, errors: FormErrors) -> None:
     for index, value in enumerate(values):
         if value in values[:index]:
             message = "The specified option value is already used"
-            errors.add((*path, "options", index, "value"), "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", message)
+            errors.add(
+                (*path, "options", index, "value"), "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", message
+            )
     most = 1 if select.get("max_values") is None else select["max_values"]
     if most > len(values):
-        errors.add((*path, "max_values"), "BASE_TYPE_BAD_LENGTH", f"Must be at most the number of options ({len(values)}).")
+        errors.add(
+            (*path, "max_values"),
+            "BASE_TYPE_BAD_LENGTH",
+            f"Must be at most the number of options ({len(values)}).",
+        )
     if (1 if select.get("min_values") is None else select["min_values"]) > most:
         errors.add((*path, "min_values"), "BASE_TYPE_BAD_LENGTH", f"Must be at most max_values ({most}).")
 
@@ -102,8 +113,12 @@ def _check_embeds(embeds: list[Json], path: Path, errors: FormErrors) -> None:
     total = 0
     for index, embed in enumerate(embeds):
         size = len(embed.get("title") or "") + len(embed.get("description") or "")
-        size += len((embed.get("footer") or {}).get("text") or "") + len((embed.get("author") or {}).get("name") or "")
-        size += sum(len(field["name"]) + len(field["value"]) for field in embed.get("fields") or () if not errors)
+        size += len((embed.get("footer") or {}).get("text") or "") + len(
+            (embed.get("author") or {}).get("name") or ""
+        )
+        size += sum(
+            len(field["name"]) + len(field["value"]) for field in embed.get("fields") or () if not errors
+        )
         total += size
         if total > EMBED_TEXT_TOTAL:
             message = f"Embed size exceeds maximum size of {EMBED_TEXT_TOTAL}"

@@ -33,7 +33,18 @@ NONCE_LIFETIME = 5 * 60.0
 """Seconds for which a repeated nonce finds the message it made. Discord says "the past few minutes"."""
 
 _REPLY = 19
-_EMBED_FIELDS = ("title", "description", "url", "color", "timestamp", "fields", "author", "footer", "image", "thumbnail")
+_EMBED_FIELDS = (
+    "title",
+    "description",
+    "url",
+    "color",
+    "timestamp",
+    "fields",
+    "author",
+    "footer",
+    "image",
+    "thumbnail",
+)
 
 
 class Messages:
@@ -61,7 +72,9 @@ class Messages:
         draft.nonce = payload.get("nonce")
         if enforce_nonce and payload.get("enforce_nonce") and (earlier := self._with_nonce(draft)):
             return earlier
-        draft.flags |= (payload.get("flags") or 0) & (SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2)
+        draft.flags |= (payload.get("flags") or 0) & (
+            SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
+        )
         draft.tts = bool(payload.get("tts"))
         self._refer(draft, payload.get("message_reference"), base)
         await self._fill(draft, payload, files, upload_limit, base)
@@ -100,13 +113,15 @@ class Messages:
         self._state.remove_message(message)
         self._events.publish(MessageDeleted(message))
 
-    def draft(self, channel_id: str, author_id: str, *, type: int = 0, flags: int = 0, viewer_id: str | None = None) -> Message:
+    def draft(
+        self, channel_id: str, author_id: str, *, kind: int = 0, flags: int = 0, viewer_id: str | None = None
+    ) -> Message:
         """An empty message with its id and time; ephemeral where it has a viewer."""
         return Message(
             id=self._state.snowflakes.next(),
             channel_id=channel_id,
             author_id=author_id,
-            type=type,
+            type=kind,
             content="",
             flags=flags | (EPHEMERAL if viewer_id is not None else 0),
             timestamp=self._state.clock.now(),
@@ -150,7 +165,9 @@ class Messages:
             chosen = [m for m in seen if before is None or int(m.id) < before][-limit:]
         return chosen[::-1]
 
-    async def _fill(self, message: Message, payload: Json, files: Files, upload_limit: int, base: Path) -> None:
+    async def _fill(
+        self, message: Message, payload: Json, files: Files, upload_limit: int, base: Path
+    ) -> None:
         """Content, files, embeds, components and mentions as `payload` changes them; stores files only when all is valid."""
         listed = payload.get("attachments")
         kept = self._kept(message, listed)
@@ -160,9 +177,13 @@ class Messages:
             raise errors.too_large()
         if "content" in payload:
             message.content = payload["content"] or ""
-        if message.flags & COMPONENTS_V2 and (message.content or message.embeds and payload.get("embeds") != []):
+        if message.flags & COMPONENTS_V2 and (
+            message.content or (message.embeds and payload.get("embeds") != [])
+        ):
             code = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
-            raise form_error((*base, "content"), code, "Clear content and embeds to use MessageFlags.IS_COMPONENTS_V2")
+            raise form_error(
+                (*base, "content"), code, "Clear content and embeds to use MessageFlags.IS_COMPONENTS_V2"
+            )
         details = {str(entry["id"]): entry for entry in listed or ()}
         for attachment in kept:
             if (entry := details.get(attachment.id)) and "description" in entry:
@@ -198,7 +219,9 @@ class Messages:
         if "embeds" in payload:
             message.embeds = [self._store_embed(embed, available) for embed in payload["embeds"] or ()]
         if payload.get("components") is not None:
-            message.components = self._store_components(payload["components"], available, (*base, "components"))
+            message.components = self._store_components(
+                payload["components"], available, (*base, "components")
+            )
             components.number(message.components)
         if "content" in payload or payload.get("allowed_mentions"):
             self._mention(message, payload.get("allowed_mentions"))
@@ -232,7 +255,10 @@ class Messages:
         stored = deepcopy(sent)
         for component, where in components.walk(stored, path):
             spots = [(component, name, (*where, name)) for name in ("media", "file") if name in component]
-            spots += [(item, "media", (*where, "items", i, "media")) for i, item in enumerate(component.get("items", ()))]
+            spots += [
+                (item, "media", (*where, "items", i, "media"))
+                for i, item in enumerate(component.get("items", ()))
+            ]
             for holder, name, spot in spots:
                 url = holder[name]["url"]
                 shown = self._find_attachment(url, available)
@@ -270,7 +296,9 @@ class Messages:
 
     def _mention(self, message: Message, allowed: Json | None) -> None:
         """Who is pinged: what the content names and `allowed` lets through (everything when it is missing)."""
-        allowed = {"parse": ["users", "roles", "everyone"], "replied_user": True} if allowed is None else allowed
+        allowed = (
+            {"parse": ["users", "roles", "everyone"], "replied_user": True} if allowed is None else allowed
+        )
         parse = allowed.get("parse") or ()
 
         def permitted(kind: str, found: list[str]) -> list[str]:

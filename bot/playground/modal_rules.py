@@ -35,13 +35,21 @@ def check_modal(data: object, path: Path) -> Json:
     for component, where in walk(data["components"], (*path, "components")):
         if component["type"] == ROW:
             if len(component["components"]) > 1 or component["components"][0]["type"] != TEXT_INPUT:
-                errors.add((*where, "components"), "UNION_TYPE_CHOICES", "An action row in a modal holds one text input.")
+                errors.add(
+                    (*where, "components"),
+                    "UNION_TYPE_CHOICES",
+                    "An action row in a modal holds one text input.",
+                )
             elif not component["components"][0].get("label"):
                 errors.add((*where, "components", 0, "label"), "BASE_TYPE_REQUIRED", "This field is required")
         elif component["type"] == STRING_SELECT:
             check_select(component, where, errors)
         elif component["type"] == LABEL and component["component"].get("disabled"):
-            errors.add((*where, "component", "disabled"), "COMPONENT_DISABLED", "Components in modals cannot be disabled.")
+            errors.add(
+                (*where, "component", "disabled"),
+                "COMPONENT_DISABLED",
+                "Components in modals cannot be disabled.",
+            )
         elif component["type"] == TEXT_DISPLAY:
             text += len(component["content"])
         elif component["type"] == TEXT_INPUT:
@@ -49,7 +57,9 @@ def check_modal(data: object, path: Path) -> Json:
         elif component["type"] in (FILE_UPLOAD, CHECKBOX_GROUP):
             _check_bounds(component, "min_values", "max_values", 10, where, errors)
     if text > V2_TEXT_TOTAL:
-        message = f"The total displayable text size on this message or modal exceeds the maximum of {V2_TEXT_TOTAL}"
+        message = (
+            f"The total displayable text size on this message or modal exceeds the maximum of {V2_TEXT_TOTAL}"
+        )
         errors.add((*path, "components"), "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", message)
     check_duplicates(data["components"], errors)
     errors.raise_if_any()
@@ -78,8 +88,10 @@ def check_submission(modal: Json, sent: list[Json]) -> list[str]:
             if not isinstance(answer.get("value", False), bool):
                 errors.add(path, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
         else:
-            most = asked.get("max_values") or (len(asked["options"]) if asked["type"] == CHECKBOX_GROUP else 1)
-            least = asked.get("min_values") if asked.get("min_values") is not None else 1
+            most: int = asked.get("max_values") or (
+                len(asked["options"]) if asked["type"] == CHECKBOX_GROUP else 1
+            )
+            least: int = 1 if asked.get("min_values") is None else asked["min_values"]
             values = answer.get("values") or []
             required = asked.get("required", True)
             _check_values(asked, values, (least if required or values else 0, most), path, errors)
@@ -100,7 +112,9 @@ def _check_text(asked: Json, value: str, path: Path, errors: FormErrors) -> None
         errors.add((*path, "value"), "BASE_TYPE_BAD_LENGTH", f"Must be between {least} and {most} in length.")
 
 
-def _check_values(asked: Json, values: list[str], bounds: tuple[int, int], path: Path, errors: FormErrors) -> None:
+def _check_values(
+    asked: Json, values: list[str], bounds: tuple[int, int], path: Path, errors: FormErrors
+) -> None:
     least, most = bounds
     if not least <= len(values) <= most:
         message = f"Must be between {least} and {most} in length."
@@ -111,6 +125,8 @@ def _check_values(asked: Json, values: list[str], bounds: tuple[int, int], path:
         errors.add(path, "COMPONENT_VALIDATION_FAILED", "Component validation failed")
 
 
-def _check_bounds(component: Json, least: str, most: str, default: int, path: Path, errors: FormErrors) -> None:
+def _check_bounds(
+    component: Json, least: str, most: str, default: int, path: Path, errors: FormErrors
+) -> None:
     if (component.get(least) or 0) > (default if component.get(most) is None else component[most]):
         errors.add((*path, least), "BASE_TYPE_BAD_LENGTH", f"{least} must not be above {most}.")

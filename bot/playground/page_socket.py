@@ -63,9 +63,13 @@ class Page:
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
         key = request.query.get("key")
-        if key is not None and secrets.compare_digest(key.encode(), self._services.state.secrets.page_key.encode()):
+        if key is not None and secrets.compare_digest(
+            key.encode(), self._services.state.secrets.page_key.encode()
+        ):
             response = web.Response(status=303, headers={"Location": "/", **_HEADERS})
-            response.set_cookie(_cookie(request), key, httponly=True, samesite="Strict", max_age=365 * 86400, path="/")
+            response.set_cookie(
+                _cookie(request), key, httponly=True, samesite="Strict", max_age=365 * 86400, path="/"
+            )
             return response
         self._check(request)
         return self._send_file("index.html")
@@ -77,7 +81,9 @@ class Page:
     async def _upload(self, request: web.Request) -> web.Response:
         self._check(request)
         limit = self._services.rendering.upload_limit()
-        too_large = web.json_response({"message": f"Files here may have up to {limit / (1 << 20):g} MiB."}, status=413)
+        too_large = web.json_response(
+            {"message": f"Files here may have up to {limit / (1 << 20):g} MiB."}, status=413
+        )
         if (request.content_length or 0) > limit + (1 << 16):
             return too_large
         form = await request.post()
@@ -107,7 +113,9 @@ class Page:
     def _check(self, request: web.Request, *, origin_needed: bool = False) -> None:
         given = request.cookies.get(_cookie(request), "")
         if not secrets.compare_digest(given.encode(), self._services.state.secrets.page_key.encode()):
-            raise web.HTTPForbidden(text="Open the address that `fourfold play` printed: it holds the key to this page.")
+            raise web.HTTPForbidden(
+                text="Open the address that `fourfold play` printed: it holds the key to this page."
+            )
         origin = request.headers.get("Origin")
         if origin != f"http://{request.host}" and (origin is not None or origin_needed):
             raise web.HTTPForbidden(text="This page answers only to itself.")
@@ -151,7 +159,9 @@ class Tab:
         """Send what this member may see of an event."""
         services = self._services
         match event:
-            case MessageCreated(message) | MessageUpdated(message) if services.members.sees(self.user_id, message):
+            case MessageCreated(message) | MessageUpdated(message) if services.members.sees(
+                self.user_id, message
+            ):
                 op = "message_create" if isinstance(event, MessageCreated) else "message_update"
                 self._send({"op": op, "message": services.rendering.message(message)})
             case MessageDeleted(message) if services.members.sees(self.user_id, message):
@@ -189,13 +199,19 @@ class Tab:
                 self.user_id = frame["user_id"]
                 self._send(self._hello() | {"n": n})
             case "slash":
-                answer = members.slash(me, frame["channel_id"], frame["command_id"], frame.get("options") or [])
+                answer = members.slash(
+                    me, frame["channel_id"], frame["command_id"], frame.get("options") or []
+                )
                 self._later(self._report(n, answer))
             case "complete":
-                answer = members.complete(me, frame["channel_id"], frame["command_id"], frame.get("options") or [])
+                answer = members.complete(
+                    me, frame["channel_id"], frame["command_id"], frame.get("options") or []
+                )
                 self._later(self._report(n, answer))
             case "context_menu":
-                answer = members.context_menu(me, frame["channel_id"], frame["command_id"], frame["target_id"])
+                answer = members.context_menu(
+                    me, frame["channel_id"], frame["command_id"], frame["target_id"]
+                )
                 self._later(self._report(n, answer))
             case "click":
                 answer = members.click(me, frame["channel_id"], frame["message_id"], frame["custom_id"])
@@ -236,7 +252,9 @@ class Tab:
             case "choices":
                 self._send({"op": "choices", "n": n, "choices": result.choices})
             case "modal":
-                self._send({"op": "modal", "n": n, "interaction_id": result.interaction_id, "modal": result.modal})
+                self._send(
+                    {"op": "modal", "n": n, "interaction_id": result.interaction_id, "modal": result.modal}
+                )
             case "failed":
                 shown = {} if result.message_id is None else {"message_id": result.message_id}
                 self._send({"op": "failed", "n": n, **shown})
@@ -244,8 +262,10 @@ class Tab:
     def _hello(self) -> Json:
         services = self._services
         state, rendering = services.state, services.rendering
-        channels = [channel for channel in state.channels_of(self.user_id)]
-        admins = {role.id for role in state.roles if role.permissions & ADMIN_PERMISSIONS == ADMIN_PERMISSIONS}
+        channels = state.channels_of(self.user_id)
+        admins = {
+            role.id for role in state.roles if role.permissions & ADMIN_PERMISSIONS == ADMIN_PERMISSIONS
+        }
         return {
             "op": "hello",
             "me": self.user_id,
@@ -262,7 +282,9 @@ class Tab:
             "guild": {"id": state.guild.id, "name": state.guild.name, "icon_color": state.guild.icon_color},
             "channels": [rendering.channel(channel) for channel in channels],
             "commands": services.commands.for_member(self.user_id),
-            "messages": {channel.id: services.members.history(self.user_id, channel.id)[0] for channel in channels},
+            "messages": {
+                channel.id: services.members.history(self.user_id, channel.id)[0] for channel in channels
+            },
             "bot_online": services.gateway.online,
             "upload_limit": rendering.upload_limit(),
         }

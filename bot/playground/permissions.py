@@ -28,6 +28,8 @@ class Permission(IntFlag):
     USE_EXTERNAL_APPS = 1 << 50
 
 
+NOTHING = Permission(0)
+
 EVERY_PERMISSION = (1 << 53) - 1
 
 INVITE_PERMISSIONS = 274_878_024_704

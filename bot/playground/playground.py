@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.playground.clock import Clock, SystemClock
 from bot.playground.events import ChannelDeleted, ChannelUpdated
 from bot.playground.faults import Faults
-from bot.playground.permissions import Permission
+from bot.playground.permissions import NOTHING, Permission
 from bot.playground.server import Exchange, Server
 from bot.playground.services import assemble
 from bot.playground.state import Channel, User
@@ -62,6 +62,7 @@ class Playground:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._services.state.timers.cancel()
         await self._services.gateway.close()
         await self._server.page.close()
         if self._runner is not None:
@@ -101,7 +102,7 @@ class Playground:
     # Switches that a test turns; the bot is told what Discord would tell it.
 
     def set_bot_permissions(
-        self, channel: str, *, deny: Permission = Permission(0), allow: Permission = Permission(0)
+        self, channel: str, *, deny: Permission = NOTHING, allow: Permission = NOTHING
     ) -> None:
         """Overwrite the bot's permissions in a channel; with neither, lift the overwrite again."""
         found = self.channel(channel)

@@ -98,7 +98,9 @@ class RateLimits:
         code: int = 0,
         message: str = "You are being rate limited.",
     ) -> RateLimited:
-        return RateLimited(self._remaining(window), headers or {}, is_global=is_global, code=code, message=message)
+        return RateLimited(
+            self._remaining(window), headers or {}, is_global=is_global, code=code, message=message
+        )
 
 
 class RateLimited(DiscordError):
@@ -113,7 +115,7 @@ class RateLimited(DiscordError):
         code: int = 0,
         message: str = "You are being rate limited.",
     ) -> None:
-        super().__init__(429, code, message, retry_after=retry_after, **{"global": is_global})
+        super().__init__(429, code, message, extra={"retry_after": retry_after, "global": is_global})
         self.headers = {
             "Via": "1.1 playground",
             "Retry-After": str(math.ceil(retry_after)),

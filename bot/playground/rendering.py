@@ -243,12 +243,15 @@ class Rendering:
             "attachments": [
                 self.attachment(attachment)
                 for attachment_id in message.attachment_ids
-                if attachment_id not in shown_by_embeds and (attachment := state.attachments.get(attachment_id))
+                if attachment_id not in shown_by_embeds
+                and (attachment := state.attachments.get(attachment_id))
             ],
             "embeds": [] if message.flags & SUPPRESS_EMBEDS else self._with_urls(message.embeds),
             "components": self._with_urls(message.components),
             "timestamp": timestamp(message.timestamp),
-            "edited_timestamp": None if message.edited_timestamp is None else timestamp(message.edited_timestamp),
+            "edited_timestamp": None
+            if message.edited_timestamp is None
+            else timestamp(message.edited_timestamp),
             "flags": message.flags,
             "pinned": False,
             "tts": message.tts,
@@ -261,8 +264,9 @@ class Rendering:
             rendered["interaction_metadata"] = self._metadata(metadata)
             if "name" in metadata:
                 # The older field still carries the command's name, which the page writes in "X used /name".
-                user = self.user(state.users[metadata["user_id"]])
-                rendered["interaction"] = {"id": metadata["id"], "type": 2, "name": metadata["name"], "user": user}
+                named: Json = {"id": metadata["id"], "type": 2, "name": metadata["name"]}
+                named["user"] = self.user(state.users[metadata["user_id"]])
+                rendered["interaction"] = named
         if message.reference is not None:
             rendered["message_reference"] = {"type": 0, **message.reference}
             if with_reference:
@@ -285,15 +289,21 @@ class Rendering:
         guild = self._state.guild
         if guild.upload_limit is not None:
             return guild.upload_limit
-        return TIER_UPLOAD_LIMITS[0 if channel is not None and channel.guild_id is None else guild.premium_tier]
+        return TIER_UPLOAD_LIMITS[
+            0 if channel is not None and channel.guild_id is None else guild.premium_tier
+        ]
 
     def _metadata(self, stored: Json) -> Json:
-        rendered = {name: value for name, value in stored.items() if name not in ("user_id", "name", "target_user_id")}
+        rendered = {
+            name: value for name, value in stored.items() if name not in ("user_id", "name", "target_user_id")
+        }
         rendered["user"] = self.user(self._state.users[stored["user_id"]])
         if "target_user_id" in stored:
             rendered["target_user"] = self.user(self._state.users[stored["target_user_id"]])
         if "triggering_interaction_metadata" in stored:
-            rendered["triggering_interaction_metadata"] = self._metadata(stored["triggering_interaction_metadata"])
+            rendered["triggering_interaction_metadata"] = self._metadata(
+                stored["triggering_interaction_metadata"]
+            )
         return rendered
 
     def _with_urls(self, stored: Any) -> Any:

@@ -91,7 +91,9 @@ class Server:
         response = await self._answer(request, path, handler, fault)
         if response.status in (401, 403, 429):
             self.invalid_requests += 1
-        sent = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
+        sent = (
+            response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
+        )
         for observer in self.observers:
             observer(
                 Exchange(
@@ -133,7 +135,9 @@ class Server:
             # A mistake in this program must reach the log with its traceback, and the bot as Discord's own 500.
             logger.exception("%s %s failed", request.method, path)
             response = error_response(DiscordError(500, 0, "500: Internal Server Error"))
-        response.headers.update({name: value for name, value in headers.items() if name not in response.headers})
+        response.headers.update(
+            {name: value for name, value in headers.items() if name not in response.headers}
+        )
         return response
 
     def _check_token(self, request: web.Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.playground.attachments import Attachments
+from bot.playground.bot_events import BotEvents
 from bot.playground.clock import Clock
 from bot.playground.commands import Commands
 from bot.playground.events import Events
@@ -44,6 +45,7 @@ def assemble(store: Store, clock: Clock, faults: Faults) -> Services:
     messages = Messages(state, attachments, rendering, events)
     commands = Commands(state, rendering, events)
     gateway = Gateway(state, rendering, events, faults, clock)
+    BotEvents(state, rendering, events, gateway.dispatch)
     interactions = Interactions(state, rendering, messages, events, gateway.dispatch)
     members = Members(state, rendering, messages, attachments, commands, interactions)
     return Services(

@@ -16,7 +16,7 @@ class Snowflakes:
         self._last = 0
 
     def next(self) -> str:
-        now = int((self._clock.now() * 1000 - DISCORD_EPOCH)) << 22
+        now = int(self._clock.now() * 1000 - DISCORD_EPOCH) << 22
         self._last = max(now, self._last + 1)
         return str(self._last)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from bot.playground.clock import Clock
+from bot.playground.clock import Clock, Timers
 from bot.playground.permissions import ADMIN_PERMISSIONS, INVITE_PERMISSIONS, MEMBER_PERMISSIONS
 from bot.playground.snowflakes import Snowflakes, created_at
 from bot.playground.store import Store
@@ -208,6 +208,7 @@ class State:
     def __init__(self, store: Store, clock: Clock, snowflakes: Snowflakes) -> None:
         self.store = store
         self.clock = clock
+        self.timers = Timers(clock)
         self.snowflakes = snowflakes
         self.users = Table(store, User)
         self.members = Table(store, Member)
@@ -223,9 +224,9 @@ class State:
 
     async def load(self) -> None:
         rows = await self.store.load()
-        for table in (self.users, self.members, self.roles, self.guilds, self.channels, self._secrets):
-            table.load(rows)
-        for table in (self.messages, self.attachments, self.commands, self.interactions):
+        tables: tuple[Table[Any], ...] = (self.users, self.members, self.roles, self.guilds, self.channels)
+        tables += (self.messages, self.attachments, self.commands, self.interactions, self._secrets)
+        for table in tables:
             table.load(rows)
         for _, row_id, _ in rows:
             if row_id.isdecimal():
@@ -297,7 +298,11 @@ class State:
         guild_id, bot_id = new(), new()
         self._secrets.put(
             Secrets(
-                bot_id, secrets.token_urlsafe(32), secrets.token_urlsafe(24), secrets.token_hex(32), secrets.token_hex(32)
+                bot_id,
+                secrets.token_urlsafe(32),
+                secrets.token_urlsafe(24),
+                secrets.token_hex(32),
+                secrets.token_hex(32),
             )
         )
         bot_role = self.roles.put(Role(new(), "Fourfold", INVITE_PERMISSIONS, 2, bot_id=bot_id))
@@ -305,12 +310,19 @@ class State:
         self.roles.put(Role(guild_id, "@everyone", MEMBER_PERMISSIONS, 0))
         self.users.put(User(bot_id, "Fourfold", None, "#5b6cff", bot=True))
         self.members.put(Member(bot_id, None, [bot_role.id], now))
-        people = (("mia", "Mia", "#d1587f"), ("theo", "Theo", "#2a9d8f"), ("yuki", "Yuki", "#8a63d2"), ("robin", "Robin", "#e07a3f"))
+        people = (
+            ("mia", "Mia", "#d1587f"),
+            ("theo", "Theo", "#2a9d8f"),
+            ("yuki", "Yuki", "#8a63d2"),
+            ("robin", "Robin", "#e07a3f"),
+        )
         for username, name, color in people:
             user = self.users.put(User(new(), username, name, color))
             self.members.put(Member(user.id, None, [admin_role.id] if username == "robin" else [], now))
             self.channels.put(Channel(new(), 1, recipient_id=user.id))
-        self.guilds.put(Guild(guild_id, "The Studio", next(u.id for u in self.people if u.username == "robin"), "#5b6cff"))
+        self.guilds.put(
+            Guild(guild_id, "The Studio", next(u.id for u in self.people if u.username == "robin"), "#5b6cff")
+        )
         channels = (
             ("general", "Say what you would like to see", False),
             ("gallery", "Pictures worth a second look", False),
@@ -329,7 +341,10 @@ class State:
     def _forget_stale(self) -> None:
         self.forget_expired_interactions()
         for attachment in self.attachments:
-            if attachment.message_id is None and self.clock.now() - created_at(attachment.id) > UPLOAD_LIFETIME:
+            if (
+                attachment.message_id is None
+                and self.clock.now() - created_at(attachment.id) > UPLOAD_LIFETIME
+            ):
                 self.attachments.delete(attachment.id)
 
     async def _delete_unknown_files(self) -> None:

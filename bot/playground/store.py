@@ -154,10 +154,13 @@ class SqliteStore:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute(
-                "CREATE TABLE IF NOT EXISTS rows (kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id))"
+                "CREATE TABLE IF NOT EXISTS rows "
+                "(kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id))"
             )
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            rows = database.execute("SELECT kind, id, body FROM rows ORDER BY kind, length(id), id").fetchall()
+            rows = database.execute(
+                "SELECT kind, id, body FROM rows ORDER BY kind, length(id), id"
+            ).fetchall()
             loaded = [(kind, row_id, json.loads(body)) for kind, row_id, body in rows]
         except (sqlite3.DatabaseError, ValueError) as error:
             raise StoreError(
@@ -174,7 +177,9 @@ class SqliteStore:
                 if body is None:
                     self._database.execute("DELETE FROM rows WHERE kind = ? AND id = ?", (kind, row_id))
                 else:
-                    self._database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (kind, row_id, body))
+                    self._database.execute(
+                        "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (kind, row_id, body)
+                    )
             self._database.execute("COMMIT")
         except sqlite3.Error:
             self._database.execute("ROLLBACK")

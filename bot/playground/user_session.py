@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from bot.playground import components
 from bot.playground.attachments import UploadedFile
@@ -16,6 +16,7 @@ from bot.playground.services import Services
 from bot.playground.state import Channel, User
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class UserSession:
         """`target` is a message, or a user (then `channel` says where)."""
         command = self._find_command(name, (2, 3))
         where = self.channel(channel or target.get("channel_id") or "general").id
-        return await self._outcome(self._services.members.context_menu(self.id, where, command["id"], target["id"]))
+        return await self._outcome(
+            self._services.members.context_menu(self.id, where, command["id"], target["id"])
+        )
 
     async def click(self, message: Json, button: str) -> Outcome:
         """`button` is a custom_id or the label or emoji on it."""
@@ -87,7 +90,9 @@ class UserSession:
         assert opened.modal is not None
         sent = [_filled(component, None, values) for component in opened.modal["components"]]
         members = self._services.members
-        return await self._outcome(members.submit(self.id, opened.interaction_id, opened.modal["custom_id"], sent))
+        return await self._outcome(
+            members.submit(self.id, opened.interaction_id, opened.modal["custom_id"], sent)
+        )
 
     async def upload(self, filename: str, content: bytes) -> Json:
         return await self._services.members.upload(self.id, UploadedFile(filename, content))
@@ -111,19 +116,26 @@ class UserSession:
         return self._services.rendering.message(found)
 
     async def wait_for(
-        self, predicate: Callable[[Json], object], *, channel: str = "general", timeout: float = 20.0
+        self, predicate: Callable[[Json], object], *, channel: str = "general", seconds: float = 20.0
     ) -> Json:
         """The newest message for which `predicate` holds, now or as soon as there is one. Raises TimeoutError."""
         where = self.channel(channel)
 
         def look() -> Json | None:
-            return next((message for message in reversed(self.messages(where.id)) if predicate(message)), None)
+            return next(
+                (message for message in reversed(self.messages(where.id)) if predicate(message)), None
+            )
 
-        return await self._until(look, timeout, lambda: f"no such message; seen: {[m['content'] for m in self.messages(where.id)]}")
+        def complaint() -> str:
+            return f"no such message; seen: {[message['content'] for message in self.messages(where.id)]}"
 
-    async def wait_gone(self, message: Json, *, timeout: float = 20.0) -> None:
+        return await self._until(look, seconds, complaint)
+
+    async def wait_gone(self, message: Json, *, seconds: float = 20.0) -> None:
         """Return once the message has been deleted. Raises TimeoutError."""
-        await self._until(lambda: None if self.message(message["id"]) else True, timeout, lambda: "it is still there")
+        await self._until(
+            lambda: None if self.message(message["id"]) else True, seconds, lambda: "it is still there"
+        )
 
     async def fetch(self, attachment: Json) -> bytes:
         """The bytes of an attachment object, straight from the store."""
@@ -137,18 +149,24 @@ class UserSession:
     def channel(self, name: str) -> Channel:
         """A channel by name, "dm" for the own direct messages with the bot, or by id."""
         for channel in self._services.state.channels_of(self.id):
-            if name.removeprefix("#") in (channel.name, channel.id) or (name == "dm" and channel.recipient_id):
+            if name.removeprefix("#") in (channel.name, channel.id) or (
+                name == "dm" and channel.recipient_id
+            ):
                 return channel
         raise LookupError(f"{self.name} sees no channel {name!r}")
 
     def button(self, message: Json, button: str) -> Json:
         for component, _ in components.walk(message["components"]):
-            faces = (component.get("custom_id"), component.get("label"), (component.get("emoji") or {}).get("name"))
+            faces = (
+                component.get("custom_id"),
+                component.get("label"),
+                (component.get("emoji") or {}).get("name"),
+            )
             if component["type"] == 2 and button in faces:
                 return component
         raise LookupError(f"no button {button!r} on this message: {message['components']}")
 
-    async def _until(self, look: Callable[[], Any], timeout: float, complaint: Callable[[], str]) -> Any:
+    async def _until(self, look: Callable[[], T | None], seconds: float, complaint: Callable[[], str]) -> T:
         happened = asyncio.Event()
 
         def notice(event: Event) -> None:
@@ -157,13 +175,13 @@ class UserSession:
 
         stop = self._services.events.subscribe(notice)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 while (found := look()) is None:
                     await happened.wait()
                     happened.clear()
                 return found
         except TimeoutError as error:
-            raise TimeoutError(f"After {timeout:g} s: {complaint()}") from error
+            raise TimeoutError(f"After {seconds:g} s: {complaint()}") from error
         finally:
             stop()
 
@@ -175,9 +193,13 @@ class UserSession:
         for command in self.commands():
             if command["name"] == name and command["type"] in types:
                 return command
-        raise LookupError(f"{self.name} has no command {name!r}; there are {[c['name'] for c in self.commands()]}")
+        raise LookupError(
+            f"{self.name} has no command {name!r}; there are {[c['name'] for c in self.commands()]}"
+        )
 
-    def _command(self, name: str, options: dict[str, object], focused: str | None = None) -> tuple[Json, list[Json]]:
+    def _command(
+        self, name: str, options: dict[str, object], focused: str | None = None
+    ) -> tuple[Json, list[Json]]:
         first, *rest = name.split()
         command = self._find_command(first, (1,))
         defined, path = command.get("options") or [], []

@@ -42,7 +42,9 @@ def check(rule: Rule, value: Any, path: Path, errors: FormErrors) -> None:
             if isinstance(value, bool) or not isinstance(value, int):
                 errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not int.')
             elif value < minimum:
-                errors.add(path, "NUMBER_TYPE_MIN", f"int value should be greater than or equal to {minimum}.")
+                errors.add(
+                    path, "NUMBER_TYPE_MIN", f"int value should be greater than or equal to {minimum}."
+                )
             elif value > maximum:
                 errors.add(path, "NUMBER_TYPE_MAX", f"int value should be less than or equal to {maximum}.")
         case Number():
@@ -53,13 +55,18 @@ def check(rule: Rule, value: Any, path: Path, errors: FormErrors) -> None:
                 errors.add(path, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
         case Snowflake():
             # discord.py sends many ids as integers; Discord takes both.
-            if not (isinstance(value, int) and not isinstance(value, bool) or isinstance(value, str) and value.isdecimal()):
+            if not (
+                (isinstance(value, int) and not isinstance(value, bool))
+                or (isinstance(value, str) and value.isdecimal())
+            ):
                 errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
         case Form(of):
             check_form(of, value, path, errors)
         case OneOf(values):
             if value not in values or isinstance(value, bool):
-                errors.add(path, "BASE_TYPE_CHOICES", f"Value must be one of {{{', '.join(map(str, values))}}}.")
+                errors.add(
+                    path, "BASE_TYPE_CHOICES", f"Value must be one of {{{', '.join(map(str, values))}}}."
+                )
         case Texts(of):
             if not isinstance(value, dict):
                 errors.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
@@ -79,7 +86,11 @@ def check(rule: Rule, value: Any, path: Path, errors: FormErrors) -> None:
                 errors.add(path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
             elif value.get("type") not in types:
                 allowed = ", ".join(map(str, types))
-                errors.add((*path, "type"), "UNION_TYPE_CHOICES", f'Value of field "type" must be one of ({allowed}).')
+                errors.add(
+                    (*path, "type"),
+                    "UNION_TYPE_CHOICES",
+                    f'Value of field "type" must be one of ({allowed}).',
+                )
             else:
                 _check_fields(COMPONENTS[value["type"]], value, path, errors)
 
@@ -108,7 +119,7 @@ def _check_text(rule: Text, value: object, path: Path, errors: FormErrors) -> No
     elif rule.url and value:
         scheme = urlsplit(value).scheme
         if scheme not in ("http", "https", "discord", "attachment"):
-            message = f'Scheme "{scheme}" is not supported. Scheme must be one of (\'http\', \'https\').'
+            message = f"Scheme \"{scheme}\" is not supported. Scheme must be one of ('http', 'https')."
             errors.add(path, "URL_TYPE_INVALID_SCHEME", message)
 
 

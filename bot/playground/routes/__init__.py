@@ -1,1 +1,1 @@
-"""REST v10, one module per kind of resource; each offers `add_routes(router, services)`. request.py reads bodies and checks tokens."""
+"""REST v10, one module per kind of resource, each with `add_routes(routes, services)`; request.py reads bodies."""

@@ -13,7 +13,9 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
     def guild_of(request: web.Request) -> str | None:
         """The guild in the path, if the route has one; raises where application or guild are not the bot's own."""
         if request.match_info["application_id"] != services.state.application_id:
-            raise errors.DiscordError(403, 20012, "You are not authorized to perform this action on this application")
+            raise errors.DiscordError(
+                403, 20012, "You are not authorized to perform this action on this application"
+            )
         guild_id = request.match_info.get("guild_id")
         if guild_id is not None and services.state.guilds.get(guild_id) is None:
             raise errors.missing_access()
@@ -41,10 +43,18 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
 
     @routes.get("/gateway/bot")
     async def gateway_bot(request: web.Request) -> web.Response:
-        limit = {"total": 1000, "remaining": max(0, 1000 - services.gateway.identifies), "reset_after": 86_400_000}
+        limit = {
+            "total": 1000,
+            "remaining": max(0, 1000 - services.gateway.identifies),
+            "reset_after": 86_400_000,
+        }
         session_start_limit = {**limit, "max_concurrency": 1}
         return json_response(
-            {"url": services.gateway.url, "shards": services.gateway.shards, "session_start_limit": session_start_limit}
+            {
+                "url": services.gateway.url,
+                "shards": services.gateway.shards,
+                "session_start_limit": session_start_limit,
+            }
         )
 
     @routes.post("/attachments/refresh-urls")
@@ -53,5 +63,7 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
         refreshed = []
         for url in body.payload.get("attachment_urls") or ():
             attachment = services.attachments.from_url(url)
-            refreshed.append({"original": url, "refreshed": attachment and services.attachments.url(attachment)})
+            refreshed.append(
+                {"original": url, "refreshed": attachment and services.attachments.url(attachment)}
+            )
         return json_response({"refreshed_urls": refreshed})

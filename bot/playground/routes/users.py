@@ -22,8 +22,14 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
 
     @routes.get("/users/@me/guilds")
     async def my_guilds(request: web.Request) -> web.Response:
-        guild = {name: value for name, value in rendering.guild().items() if name in ("id", "name", "icon", "banner", "features")}
-        permissions = sum(r.permissions for r in state.roles if r.bot_id is not None or r.id == state.guild.id)
+        guild = {
+            name: value
+            for name, value in rendering.guild().items()
+            if name in ("id", "name", "icon", "banner", "features")
+        }
+        permissions = sum(
+            r.permissions for r in state.roles if r.bot_id is not None or r.id == state.guild.id
+        )
         return json_response([guild | {"owner": False, "permissions": str(permissions)}])
 
     @routes.get("/users/{user_id}")

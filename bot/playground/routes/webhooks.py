@@ -31,7 +31,9 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
     async def follow_up(request: web.Request) -> web.Response:
         interaction = interaction_of(request)
         body = await read_body(request, upload_limit=rendering.upload_limit())
-        return json_response(rendering.message(await interactions.follow_up(interaction, body.payload, body.files)))
+        return json_response(
+            rendering.message(await interactions.follow_up(interaction, body.payload, body.files))
+        )
 
     @routes.get("/webhooks/{application_id}/{token}/messages/{message_id}")
     async def one(request: web.Request) -> web.Response:

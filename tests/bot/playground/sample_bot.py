@@ -21,7 +21,9 @@ def picture(color: str, size: int = 256, name: str = "grid.png") -> discord.File
     return discord.File(buffer, name, description=f"a {color} square")
 
 
-class Act(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=r"sample:(?P<verb>\w+):(?P<cell>\d)"):
+class Act(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=r"sample:(?P<verb>\w+):(?P<cell>\d)"
+):
     def __init__(self, verb: str, cell: int) -> None:
         labels = {"reroll": "🔄", "remix": "Remix"}
         label = labels.get(verb, f"{verb}{cell}")
@@ -55,10 +57,14 @@ def grid_view() -> discord.ui.View:
 
 
 class Remix(discord.ui.Modal, title="Remix"):
-    prompt = discord.ui.Label(text="Prompt", component=discord.ui.TextInput(max_length=4000, default="a red boat"))
+    prompt = discord.ui.Label(
+        text="Prompt", component=discord.ui.TextInput(max_length=4000, default="a red boat")
+    )
     strength = discord.ui.Label(
         text="Strength",
-        component=discord.ui.Select(options=[discord.SelectOption(label="low"), discord.SelectOption(label="high")]),
+        component=discord.ui.Select(
+            options=[discord.SelectOption(label="low"), discord.SelectOption(label="high")]
+        ),
     )
     image = discord.ui.Label(text="Image", component=discord.ui.FileUpload(required=False, min_values=0))
 
@@ -100,13 +106,21 @@ def add_commands(tree: app_commands.CommandTree[SampleBot]) -> None:
         size = 0 if image is None else len(await image.read())
         title = f"**{prompt}** - {interaction.user.mention}"
         for done, color in ((0, "black"), (50, "gray")):
-            await interaction.edit_original_response(content=f"{title} ({done}%)", attachments=[picture(color, 64)])
+            await interaction.edit_original_response(
+                content=f"{title} ({done}%)", attachments=[picture(color, 64)]
+            )
         content = f"{title} (done) {style or ''} {size}".strip()
-        await interaction.edit_original_response(content=content, attachments=[picture("red")], view=grid_view())
+        await interaction.edit_original_response(
+            content=content, attachments=[picture("red")], view=grid_view()
+        )
 
     @imagine.autocomplete("style")
     async def styles(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return [app_commands.Choice(name=name.title(), value=name) for name in ("ink", "oil", "photo") if current in name]
+        return [
+            app_commands.Choice(name=name.title(), value=name)
+            for name in ("ink", "oil", "photo")
+            if current in name
+        ]
 
     @tree.command(description="Only you see this")
     async def whisper(interaction: discord.Interaction, text: str) -> None:
@@ -125,13 +139,17 @@ def add_commands(tree: app_commands.CommandTree[SampleBot]) -> None:
         view = discord.ui.LayoutView(timeout=None)
         items = [discord.MediaGalleryItem(file, description=file.filename) for file in files]
         row = discord.ui.ActionRow[discord.ui.LayoutView](Act("V", 1))
-        view.add_item(discord.ui.Container(discord.ui.TextDisplay("# Gallery"), discord.ui.MediaGallery(*items), row))
+        view.add_item(
+            discord.ui.Container(discord.ui.TextDisplay("# Gallery"), discord.ui.MediaGallery(*items), row)
+        )
         await interaction.edit_original_response(view=view, attachments=files)
 
     @tree.command(description="For moderators")
     @app_commands.default_permissions(manage_guild=True)
     async def setup(interaction: discord.Interaction) -> None:
-        await interaction.response.send_message("set up", embed=discord.Embed(title="Settings", color=0x5B6CFF))
+        await interaction.response.send_message(
+            "set up", embed=discord.Embed(title="Settings", color=0x5B6CFF)
+        )
 
     @tree.context_menu(name="Describe image")
     async def describe(interaction: discord.Interaction, message: discord.Message) -> None:
