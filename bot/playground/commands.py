@@ -80,7 +80,7 @@ class Commands:
         if command is None:
             raise errors.unknown_command()
         if not self._in_context(command, channel.guild_id):
-            raise errors.DiscordError(400, 50035, "This command cannot be used here.")
+            raise _wrong_place("This command cannot be used here.")
         if channel.guild_id is not None:
             granted = self._rendering.permissions(user_id, channel)
             if not granted & Permission.USE_APPLICATION_COMMANDS or not self._may_use_in_guild(
@@ -88,9 +88,7 @@ class Commands:
             ):
                 raise errors.missing_permissions()
             if command.body["nsfw"] and not channel.nsfw:
-                raise errors.DiscordError(
-                    403, 50144, "This command can only be used in age-restricted channels."
-                )
+                raise _wrong_place("This command can only be used in age-restricted channels.")
         return command
 
     def resolve(self, command: Command, sent: list[Json], *, partial: bool = False) -> Json:
@@ -291,6 +289,10 @@ class Commands:
             partial = self._rendering.member_without_user(member)
             partial["permissions"] = "0"
             resolved.setdefault("members", {})[user_id] = partial
+
+
+def _wrong_place(message: str) -> errors.DiscordError:
+    return errors.DiscordError(400, 50024, message)
 
 
 def focused(options: list[Json]) -> bool:

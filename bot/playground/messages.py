@@ -248,6 +248,9 @@ class Messages:
                 if shown is None and value["url"].startswith("attachment://"):
                     continue
                 value = {"url": ATTACHMENT + shown.id if shown else value["url"]}
+            elif name in ("author", "footer") and value.get("icon_url"):
+                shown = self._find_attachment(value["icon_url"], available)
+                value = value | ({"icon_url": ATTACHMENT + shown.id} if shown else {})
             stored[name] = value
         return stored
 

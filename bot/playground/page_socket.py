@@ -34,9 +34,6 @@ Json = dict[str, Any]
 FILES = Path(__file__).parent / "page"
 
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -72,11 +69,11 @@ class Page:
             )
             return response
         self._check(request)
-        return self._send_file("index.html")
+        return self._send_file(request, "index.html")
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         self._check(request)
-        return self._send_file(request.match_info["path"])
+        return self._send_file(request, request.match_info["path"])
 
     async def _upload(self, request: web.Request) -> web.Response:
         self._check(request)
@@ -121,11 +118,13 @@ class Page:
             raise web.HTTPForbidden(text="This page answers only to itself.")
 
     @staticmethod
-    def _send_file(name: str) -> web.StreamResponse:
+    def _send_file(request: web.Request, name: str) -> web.StreamResponse:
         path = (FILES / name).resolve()
         if not path.is_relative_to(FILES.resolve()) or not path.is_file():
             raise web.HTTPNotFound(text="There is no such file.")
-        return web.FileResponse(path, headers=_HEADERS)
+        policy = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+        policy += f"connect-src 'self' ws://{request.host}; frame-ancestors 'none'"
+        return web.FileResponse(path, headers={"Content-Security-Policy": policy, **_HEADERS})
 
     def _on_event(self, event: Event) -> None:
         for tab in self._tabs:

@@ -312,14 +312,24 @@ class Rendering:
         if not isinstance(stored, dict):
             return stored
         rendered = {name: self._with_urls(value) for name, value in stored.items()}
+        if str(rendered.get("icon_url", "")).startswith(ATTACHMENT):
+            icon = self._state.attachments.get(rendered["icon_url"].removeprefix(ATTACHMENT))
+            rendered["icon_url"] = rendered["proxy_icon_url"] = self._url(icon)
         if str(rendered.get("url", "")).startswith(ATTACHMENT):
             attachment = self._state.attachments.get(rendered["url"].removeprefix(ATTACHMENT))
-            url = self._attachments.url(attachment) if attachment else f"{self._attachments.origin}/cdn/gone"
+            url = self._url(attachment)
             rendered |= {"url": url, "proxy_url": url}
             for name in ("width", "height", "content_type"):
                 if attachment is not None and (value := getattr(attachment, name)) is not None:
                     rendered[name] = value
         return rendered
+
+    def _url(self, attachment: Attachment | None) -> str:
+        return (
+            f"{self._attachments.origin}/cdn/gone"
+            if attachment is None
+            else self._attachments.url(attachment)
+        )
 
 
 def attachments_in(stored: Any) -> set[str]:
@@ -328,7 +338,8 @@ def attachments_in(stored: Any) -> set[str]:
         return set().union(*(attachments_in(item) for item in stored))
     if isinstance(stored, dict):
         found = set().union(*(attachments_in(item) for item in stored.values()))
-        if str(stored.get("url", "")).startswith(ATTACHMENT):
-            found.add(stored["url"].removeprefix(ATTACHMENT))
+        for name in ("url", "icon_url"):
+            if str(stored.get(name, "")).startswith(ATTACHMENT):
+                found.add(stored[name].removeprefix(ATTACHMENT))
         return found
     return set()

@@ -27,9 +27,10 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
             for name, value in rendering.guild().items()
             if name in ("id", "name", "icon", "banner", "features")
         }
-        permissions = sum(
-            r.permissions for r in state.roles if r.bot_id is not None or r.id == state.guild.id
-        )
+        permissions = 0
+        for role in state.roles:
+            if role.bot_id is not None or role.id == state.guild.id:
+                permissions |= role.permissions
         return json_response([guild | {"owner": False, "permissions": str(permissions)}])
 
     @routes.get("/users/{user_id}")
