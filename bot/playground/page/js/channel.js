@@ -86,6 +86,11 @@ export class ChannelPane {
     this.#views.get(message.id)?.update(message);
   }
 
+  /** A promised answer did not come. */
+  overdue(id) {
+    this.#views.get(id)?.fail();
+  }
+
   deleted() {
     this.layout();
   }
@@ -222,9 +227,13 @@ export class ChannelPane {
   async #fetchOlder() {
     const { store, socket } = this.chat;
     const oldest = store.messagesOf(this.channel.id)[0];
+    if (!oldest) {
+      this.more = false;
+      return;
+    }
     let frame;
     try {
-      frame = await socket.request("older", { channel_id: this.channel.id, before: oldest?.id ?? null });
+      frame = await socket.request("older", { channel_id: this.channel.id, before: oldest.id });
     } catch {
       // A lost connection brings a new hello, and scrolling asks again; there is nothing to say to the reader.
       return;

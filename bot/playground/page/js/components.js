@@ -11,7 +11,8 @@ const STYLES = { 1: "primary", 2: "secondary", 3: "success", 4: "danger", 5: "li
 
 /**
  * Draws a list of components. `host`: {chat, pictures, busy: Set of custom_ids that wait for the bot, press(component),
- * choose(component, values)}; unknown kinds are left out, as a client that is older than the API does.
+ * choose(component, values), chosen: Map of custom_id
+ * → values}; unknown kinds are left out, as a client that is older than the API does.
  */
 export function renderComponents(components, host, path = "c") {
   return components.map((component, index) => KINDS[component.type]?.(component, host, `${path}.${index}`) ?? null);
@@ -87,7 +88,7 @@ function button(component, host) {
 }
 
 function select(component, host) {
-  const made = new Select(component, host.chat, (values) => host.choose(component, values));
+  const made = new Select(component, host.chat, (values) => host.choose(component, values), host.chosen.get(component.custom_id));
   if (host.busy.has(component.custom_id)) {
     made.node.setAttribute("aria-busy", "true");
     made.node.disabled = true;

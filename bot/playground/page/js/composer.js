@@ -70,7 +70,7 @@ export class Composer {
     this.key = key;
     const draft = this.#drafts.get(key) ?? { text: "", form: null };
     const name = this.chat.store.channelName(channel);
-    this.area.placeholder = `Message ${channel.type === 1 ? "@" : "#"}${name}`;
+    this.area.placeholder = `Message ${channel.type === 1 ? "@" : "#"}${name}${innerWidth > 760 ? ", or / for commands" : ""}`;
     this.area.setAttribute("aria-label", `Message ${channel.type === 1 ? "" : "#"}${name}`);
     this.#drawTyping();
     // A reconnect shows the same channel again; whoever is typing keeps the cursor.

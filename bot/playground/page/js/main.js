@@ -122,6 +122,7 @@ store.on("message_create", (message) => {
   const seen = known?.visible && known.atBottom && !document.hidden;
   if (!seen && message.author.id !== store.me) store.setUnread(message.channel_id, (store.unread.get(message.channel_id) ?? 0) + 1);
 });
+store.on("overdue", (id) => panes.forEach((known) => known.overdue(id)));
 store.on("message_update", (message) => panes.get(message.channel_id)?.updated(message));
 store.on("message_delete", ({ channel_id: id }) => panes.get(id)?.deleted());
 

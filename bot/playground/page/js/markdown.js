@@ -82,12 +82,26 @@ function lineBlock(rest, chat, depth) {
   const lines = /^(?:> [^\n]*(?:\n|$))+/.exec(rest);
   if (lines) return { node: quote(lines[0].replace(/^> /gm, "").replace(/\n$/, ""), chat, depth), length: lines[0].length };
   const list = /^(?: {0,1}(?:[-*]|\d{1,9}\.) +\S[^\n]*(?:\n|$))(?: *(?:[-*]|\d{1,9}\.) +\S[^\n]*(?:\n|$)| {2,}\S[^\n]*(?:\n|$))*/.exec(rest);
-  if (list) return { node: listBlock(list[0].replace(/\n$/, "").split("\n"), chat, depth), length: list[0].length };
+  if (list) return { node: listBlocks(list[0].replace(/\n$/, "").split("\n"), chat, depth), length: list[0].length };
   return null;
 }
 
 function quote(text, chat, depth) {
   return el("blockquote.quote", {}, blocks(text, chat, depth + 1));
+}
+
+/** One list, or several where bullets and numbers alternate. */
+function listBlocks(lines, chat, depth) {
+  const runs = [];
+  const base = /^ */.exec(lines[0])[0].length;
+  for (const line of lines) {
+    const kind = /^ *\d/.test(line) ? "ol" : "ul";
+    const deeper = /^ */.exec(line)[0].length > base;
+    if (!runs.length || (!deeper && runs.at(-1).kind !== kind)) runs.push({ kind, lines: [] });
+    runs.at(-1).lines.push(line);
+  }
+  const lists = runs.map((run) => listBlock(run.lines, chat, depth));
+  return lists.length === 1 ? lists[0] : el("div", {}, lists);
 }
 
 /** Builds nested lists from lines, by their indentation. */
@@ -106,7 +120,7 @@ function listBlock(lines, chat, depth) {
       index += 1;
     }
     const nested = inner.length && /^ *(?:[-*]|\d+\.) /.test(inner[0]);
-    if (nested && depth < MAX_DEPTH) item.append(listBlock(inner, chat, depth + 1));
+    if (nested && depth < MAX_DEPTH) item.append(listBlocks(inner, chat, depth + 1));
     else for (const line of inner) item.append(el("br"), ...inline(line.trim(), chat, depth + 1));
     list.append(item);
   }

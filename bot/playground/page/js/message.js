@@ -19,6 +19,8 @@ export class MessageView {
   #keys = new Map();
   #pictures = new PictureCache();
   #busy = new Set();
+  #chosen = new Map();
+  #drawn = null;
   #failure = null;
 
   constructor(chat, message) {
@@ -73,6 +75,13 @@ export class MessageView {
   /** Whether the message shows who asked for it or what it answers, and so begins a group. */
   get hasContext() {
     return this.context.childElementCount > 0;
+  }
+
+  /** The answer that this message promised ("is thinking…") will not come. */
+  fail() {
+    this.#failure = "The application did not respond";
+    this.content.classList.add("failed");
+    this.#drawFailure();
   }
 
   /** Scroll targets light up for a moment. */
@@ -157,15 +166,23 @@ export class MessageView {
 
   #drawComponents() {
     const components = this.message.components ?? [];
+    const drawn = withoutSignatures(components);
+    if (drawn !== this.#drawn) this.#chosen.clear();
+    this.#drawn = drawn;
     const focused = this.components.contains(document.activeElement) ? document.activeElement.dataset.customId : null;
     const host = {
       chat: this.chat,
       pictures: this.#pictures,
       busy: this.#busy,
       press: (component) => this.#ask(component.custom_id, () => this.chat.click(this.message, component.custom_id)),
-      choose: (component, values) => this.#ask(component.custom_id, () => this.chat.select(this.message, component.custom_id, values)),
+      chosen: this.#chosen,
+      choose: (component, values) => {
+        // What was chosen stays visible until the bot changes the message.
+        this.#chosen.set(component.custom_id, values);
+        this.#ask(component.custom_id, () => this.chat.select(this.message, component.custom_id, values));
+      },
     };
-    this.#draw("components", [withoutSignatures(components), [...this.#busy]], () => renderComponents(components, host));
+    this.#draw("components", [drawn, [...this.#busy]], () => renderComponents(components, host));
     if (focused) this.components.querySelector(`[data-custom-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 

@@ -3,6 +3,7 @@
 import { usableCommands } from "./command_catalog.js";
 import { icon } from "./icons.js";
 import { openMenu } from "./menu.js";
+import { isPicture } from "./pictures.js";
 import { FLAGS } from "./store.js";
 
 const USER_COMMAND = 2;
@@ -10,7 +11,7 @@ const MESSAGE_COMMAND = 3;
 
 export function openMessageMenu(anchor, chat, message) {
   const ephemeral = Boolean((message.flags ?? 0) & FLAGS.EPHEMERAL);
-  const picture = message.attachments?.[0];
+  const picture = message.attachments?.find(isPicture);
   const guild = chat.store.channels.get(message.channel_id)?.type === 1 ? "@me" : chat.store.guild.id;
   const items = [
     message.content && { label: "Copy text", icon: icon("copy"), action: () => chat.copy(message.content, "Text copied") },

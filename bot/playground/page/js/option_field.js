@@ -26,6 +26,7 @@ class TextField {
     this.choices = fixedChoices(option, form.chat.store);
     this.input = el("textarea", {
       rows: 1,
+      cols: 1,
       "aria-label": `${option.name}${option.required ? ", required" : ""}: ${option.description ?? ""}`,
       autocomplete: "off",
       spellcheck: option.type === TYPES.STRING && !this.choices,

@@ -8,8 +8,8 @@ import { openPopover } from "./popover.js";
 export class Select {
   #closePopover = null;
 
-  /** `onChange(values)` runs when a choice is complete: at once for one value, on closing for several. */
-  constructor(component, chat, onChange) {
+  /** `onChange(values)` runs when a choice is complete: at once for one value, on closing for several; `chosen` outranks the defaults. */
+  constructor(component, chat, onChange, chosen) {
     this.component = component;
     this.onChange = onChange;
     this.options = optionsOf(component, chat);
@@ -17,6 +17,7 @@ export class Select {
     this.max = component.max_values ?? 1;
     const preset = new Set((component.default_values ?? []).map((entry) => entry.id));
     this.values = this.options.filter((option) => option.default || preset.has(option.value)).map((option) => option.value);
+    if (chosen) this.values = chosen;
     this.label = el("span.select-label");
     this.node = el(
       "button.select",

@@ -26,7 +26,8 @@ export class Disconnected extends Error {
 
 /** One or more plain sentences for an error of the socket. */
 export function describeFailure(error) {
-  if (error instanceof Refused) return error.details.length ? `${error.message}: ${error.details.join("; ")}` : error.message;
+  // With details, Discord's own sentence is only ever "Invalid Form Body".
+  if (error instanceof Refused) return error.details.length ? `This was refused: ${error.details.join("; ")}` : error.message;
   if (error instanceof NoAnswer || error instanceof Disconnected) return error.message;
   throw error;
 }
@@ -86,7 +87,8 @@ export class Socket {
       else if (frame.op === "failed") waiting.reject(new NoAnswer(frame));
       else waiting.resolve(frame);
     }
-    if (!ANSWERS.has(frame.op)) this.onFrame(frame);
+    // An answer to nothing is news: a reply that was promised and never came.
+    if (!ANSWERS.has(frame.op) || (frame.op === "failed" && !waiting)) this.onFrame(frame);
   }
 
   #retryLater() {
@@ -114,11 +116,11 @@ export class Socket {
   }
 }
 
-/** Discord nests field errors as {field: {_errors: [{message}]}}; gives "field: message" lines. */
+/** Discord nests field errors as {field: {_errors: [{message}]}}; gives "message (field)" sentences. */
 function flattenErrors(errors, path = []) {
   if (!errors || typeof errors !== "object") return [];
   return Object.entries(errors).flatMap(([key, value]) => {
-    if (key === "_errors") return value.map((error) => (path.length ? `${path.join(".")}: ${error.message}` : error.message));
+    if (key === "_errors") return value.map((error) => (path.length ? `${error.message} (${path.join(".")})` : error.message));
     return flattenErrors(value, [...path, key]);
   });
 }

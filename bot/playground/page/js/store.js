@@ -20,7 +20,7 @@ export class Store {
   #messages = new Map();
   #listeners = new Map();
 
-  /** Calls `listener(detail)` at each event: hello, presence, commands, channels, unread, typing, message_create/update/delete. */
+  /** Calls `listener(detail)` at each event: hello, presence, commands, channels, unread, typing, overdue (a message whose answer never came), message_create/update/delete. */
   on(event, listener) {
     if (!this.#listeners.has(event)) this.#listeners.set(event, []);
     this.#listeners.get(event).push(listener);
@@ -41,7 +41,8 @@ export class Store {
     } else if (frame.op === "presence") {
       this.botOnline = frame.bot_online;
       this.#emit("presence");
-    } else if (frame.op === "typing") this.#emit("typing", frame);
+    } else if (frame.op === "failed") this.#emit("overdue", frame.message_id);
+    else if (frame.op === "typing") this.#emit("typing", frame);
     else if (frame.op === "channel_create") {
       this.channels.set(frame.channel.id, frame.channel);
       this.#messages.set(frame.channel.id, this.#messages.get(frame.channel.id) ?? []);
