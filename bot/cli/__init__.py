@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
             name = name if name.startswith(("FOURFOLD_", "DISCORD_")) else f"FOURFOLD_{name}"
-            print(f"fourfold: the setting {name} is wrong: {problem['msg']} (got {problem['input']!r}).", file=sys.stderr)
+            print(
+                f"fourfold: the setting {name} is wrong: {problem['msg']} (got {problem['input']!r}).",
+                file=sys.stderr,
+            )
         return 1
     except KeyboardInterrupt:
         return 130
@@ -48,16 +51,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="fourfold", description="A Midjourney-style Discord bot that runs on your own GPU.", allow_abbrev=False
+        prog="fourfold",
+        description="A Midjourney-style Discord bot that runs on your own GPU.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"fourfold {version('fourfold')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     play = commands.add_parser(
-        "play", help="open the bot in a local stand-in for Discord: no token, no GPU, no download", allow_abbrev=False
+        "play",
+        help="open the bot in a local stand-in for Discord: no token, no GPU, no download",
+        allow_abbrev=False,
     )
-    play.add_argument("--port", type=_port, default=8490, help="first port to try; a busy one means the next (%(default)s)")
-    play.add_argument("--reset", action="store_true", help="forget the channel, its pictures and its history first")
+    play.add_argument(
+        "--port", type=_port, default=8490, help="first port to try; a busy one means the next (%(default)s)"
+    )
+    play.add_argument(
+        "--reset", action="store_true", help="forget the channel, its pictures and its history first"
+    )
 
     commands.add_parser("run", help="run the bot on Discord (needs DISCORD_TOKEN)", allow_abbrev=False)
 
@@ -69,10 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     imagine.add_argument("prompt", help="what to draw, in quotes")
-    imagine.add_argument("-o", "--output", default="grid.png", help="PNG, JPEG or WebP file to write (%(default)s)")
+    imagine.add_argument(
+        "-o", "--output", default="grid.png", help="PNG, JPEG or WebP file to write (%(default)s)"
+    )
     imagine.add_argument("--json", action="store_true", help="print what was made as JSON")
 
-    commands.add_parser("doctor", help="check token, database, folders, device and models", allow_abbrev=False)
+    commands.add_parser(
+        "doctor", help="check token, database, folders, device and models", allow_abbrev=False
+    )
     commands.add_parser("models", help="list the models that are here", allow_abbrev=False)
     return parser
 

@@ -41,7 +41,8 @@ def check_token(settings: Settings) -> Iterator[Finding]:
     """The token's presence and shape; whether Discord takes it shows when `fourfold run` logs in."""
     if settings.discord_token is None or not settings.discord_token.get_secret_value():
         yield Finding(
-            None, "Token: DISCORD_TOKEN is not set. `fourfold play` does not need it; `fourfold run` does (see README)."
+            None,
+            "Token: DISCORD_TOKEN is not set. `fourfold play` does not need it; `fourfold run` does (see README).",
         )
     elif TOKEN_SHAPE.fullmatch(settings.discord_token.get_secret_value()):
         yield Finding(True, "Token: DISCORD_TOKEN has the shape of a bot token.")
@@ -70,7 +71,8 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(home).free
     if free < LOW_DISK_BYTES:
         yield Finding(
-            False, f"Folder: {home} has {free / 1e9:.1f} GB left; pictures need room. Free some, or set FOURFOLD_HOME elsewhere."
+            False,
+            f"Folder: {home} has {free / 1e9:.1f} GB left; pictures need room. Free some, or set FOURFOLD_HOME elsewhere.",
         )
     else:
         yield Finding(True, f"Folder: {home} can be written; {free / 1e9:,.0f} GB free.")
@@ -101,7 +103,10 @@ def check_torch(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, f"Device: {device.error}")
     else:
         memory = f", {device.memory_bytes / 1e9:,.0f} GB memory" if device.memory_bytes else ""
-        yield Finding(True, f"Device: {device.device} ({device.name}{memory}), torch {device.torch_version}, {device.dtype}.")
+        yield Finding(
+            True,
+            f"Device: {device.device} ({device.name}{memory}), torch {device.torch_version}, {device.dtype}.",
+        )
     if device.torchvision_error:
         yield Finding(False, f"torchvision: {device.torchvision_error}")
 

@@ -14,7 +14,9 @@ def engine_config(settings: Settings) -> EngineConfig:
         StartupError: FOURFOLD_MODEL names nothing.
     """
     if not settings.models:
-        raise StartupError("FOURFOLD_MODEL is empty. Name a model, or remove the line to use the embedded one.")
+        raise StartupError(
+            "FOURFOLD_MODEL is empty. Name a model, or remove the line to use the embedded one."
+        )
     return EngineConfig(
         models=settings.models,
         model_config_dir=settings.model_config_dir,

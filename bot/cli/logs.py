@@ -26,7 +26,9 @@ def configure_logging(settings: Settings, *, terminal: bool = True) -> None:
     folder = settings.home / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = RotatingFileHandler(folder / "fourfold.log", maxBytes=5_000_000, backupCount=3, encoding="utf-8", delay=True)
+        file = RotatingFileHandler(
+            folder / "fourfold.log", maxBytes=5_000_000, backupCount=3, encoding="utf-8", delay=True
+        )
     except OSError as error:
         raise StartupError(
             f"The folder {folder} cannot be made ({error.strerror or error}). Set FOURFOLD_HOME to a folder you may write."

@@ -31,7 +31,10 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _play(settings: Settings, port: int) -> None:
     async with Playground(home=settings.home, port=port) as playground:
         print(f"\n  Fourfold is at  {playground.page_url}\n", flush=True)
-        print("  Open it in a browser and type  /imagine prompt: a red sailboat on a calm sea at sunset, watercolor", flush=True)
+        print(
+            "  Open it in a browser and type  /imagine prompt: a red sailboat on a calm sea at sunset, watercolor",
+            flush=True,
+        )
         print("  Ctrl-C stops it; pictures and buttons are still there next time.\n", flush=True)
         local = {"discord_token": SecretStr(playground.bot_token), "discord_api": playground.origin}
         await serve(settings.model_copy(update=local), engine_config(settings))

@@ -1,0 +1,118 @@
+"""The terminal's commands, run as a user runs them: in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def fourfold(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `fourfold` with its data in `home` and no .env file in reach."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FOURFOLD_", "DISCORD_"))}
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from bot.cli import main; sys.exit(main())", *arguments],
+        cwd=home,
+        env={**clean, "FOURFOLD_HOME": str(home), "PYTHONUTF8": "1", **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    result = fourfold("--help", home=tmp_path)
+    assert result.returncode == 0
+    for command in ("play", "run", "imagine", "doctor", "models"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["imagine", "", "-o", "x.png"]])
+def test_commands_without_tensors_load_neither_torch_nor_discord(tmp_path: Path, arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom bot.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'discord'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_models_lists_the_embedded_one_as_default(tmp_path: Path) -> None:
+    result = fourfold("models", home=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("fourfold-mini  (default)")
+
+
+def test_imagine_writes_a_grid_with_its_parameters_inside(tmp_path: Path) -> None:
+    result = fourfold(
+        "imagine", "a red sailboat on a calm sea", "--seed", "7", "--n", "2", "-o", "two.png", "--json", home=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["seeds"] == [7, 8]
+    assert report["prompt"] == "a red sailboat on a calm sea"
+    with Image.open(tmp_path / "two.png") as image:
+        assert image.width > image.height >= 256
+        assert "Seed: 7" in image.text["parameters"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "clue"),
+    [
+        (["imagine", "   "], "prompt"),
+        (["imagine", "a cat --ar 0:1"], "--ar"),
+        (["imagine", "a cat", "--seed", "-1"], "--seed"),
+        (["imagine", "a cat --sed 3"], "--seed"),
+        (["imagine", "a" * 4001], "4,000"),
+        (["imagine", "a cat", "-o", "grid.gif"], ".png"),
+        (["imagine", "a cat", "-o", "nowhere/grid.png"], "nowhere"),
+        (["run"], "DISCORD_TOKEN"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(tmp_path: Path, arguments: list[str], clue: str) -> None:
+    result = fourfold(*arguments, home=tmp_path)
+    assert result.returncode == 1
+    assert clue in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_model_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    result = fourfold("imagine", "a cat", home=tmp_path, FOURFOLD_MODEL=str(tmp_path / "gone.safetensors"))
+    assert result.returncode == 1
+    assert "gone.safetensors" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
+    result = fourfold("models", home=tmp_path, FOURFOLD_MAX_RUNNING_PER_USER="0")
+    assert result.returncode == 1
+    assert "FOURFOLD_MAX_RUNNING_PER_USER" in result.stderr
+
+
+def test_doctor_is_content_with_a_fresh_home(tmp_path: Path) -> None:
+    result = fourfold("doctor", home=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for word in ("Token", "Folder", "Database", "Device", "Model"):
+        assert word in result.stdout
+
+
+def test_doctor_names_what_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "fourfold.db").write_bytes(b"this is not a database at all")
+    result = fourfold(
+        "doctor", home=tmp_path, DISCORD_TOKEN="nonsense", FOURFOLD_MODEL=str(tmp_path / "old.ckpt"), FOURFOLD_DEVICE="cuda:7"
+    )
+    assert result.returncode == 1
+    failed = [line for line in result.stdout.splitlines() if line.startswith("FAIL")]
+    assert [line.split()[1] for line in failed] == ["Token:", "Database:", "Device:", "Model:"]
+    assert "nonsense" not in result.stdout
