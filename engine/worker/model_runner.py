@@ -167,9 +167,8 @@ class ModelRunner:
         for ready in finished:
             pixels = torch.from_numpy(ready.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
             thumbs[ready.request_id, ready.index] = thumbnails(pixels)[0]
-        for request_id in wanted:
-            if request_id in self._failures:
-                continue
+        alive = {picture.request.request_id for picture in self._alive(scheduled)}
+        for request_id in sorted(wanted & alive):
             state = self._states[request_id]
             indices = [s.index for s in scheduled if s.request.request_id == request_id]
             running = [state.pictures[index] for index in indices if not state.pictures[index].done]

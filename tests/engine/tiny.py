@@ -11,8 +11,8 @@ import diffusers
 import torch
 import transformers
 
-SIDE = 64
-"""Pixels: 32 latents times the autoencoder's factor of 2."""
+SIDE = 32
+"""Pixels: 16 latents times the autoencoder's factor of 2."""
 
 
 def write_tiny_model(
@@ -24,12 +24,14 @@ def write_tiny_model(
     safety_checker: bool = False,
     seed: int = 0,
 ) -> Path:
-    """Write a StableDiffusionPipeline of a few thousand parameters; `scheduler` changes its DDIM configuration."""
+    """Write a StableDiffusionPipeline of a few thousand parameters; `scheduler` changes its DDIM
+    configuration.
+    """
     torch.manual_seed(seed)
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16),
         layers_per_block=1,
-        sample_size=32,
+        sample_size=16,
         in_channels=4,
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),

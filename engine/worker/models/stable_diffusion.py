@@ -130,7 +130,7 @@ class _Denoise:
         if guided:
             without, prediction = prediction[: len(guided)], prediction[len(guided) :]
             scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)
-            scale = scale.to(self._device, _at_least_float32(self._dtype)).view(-1, 1, 1, 1)
+            scale = scale.to(_at_least_float32(self._dtype)).to(self._device).view(-1, 1, 1, 1)
             if len(guided) == len(pictures):
                 prediction = (without + scale * (prediction - without)).to(self._dtype)
             else:
@@ -224,8 +224,9 @@ class _Denoise:
         size = (request.params.width, request.params.height)
         if image.size != size:
             image = image.resize(size, Image.Resampling.LANCZOS)
-        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255.0)
-        pixels = 2.0 * pixels.permute(2, 0, 1)[None] - 1.0
+        # The layout is part of exactness: convolutions sum in another order when channels do not come last.
+        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255.0)[None].transpose(0, 3, 1, 2))
+        pixels = 2.0 * pixels - 1.0
         return self._vae.encode(pixels.to(self._device, self._dtype))
 
     def _guidance_embedding(self, guidance_scale: float, width: int) -> torch.Tensor:

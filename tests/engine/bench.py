@@ -1,0 +1,142 @@
+"""A worker and a scheduler driven tick by tick on the test's own thread, with what diffusers makes of the same request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+
+from engine import EngineConfig, GenerateRequest, GenerationFailed, Operation, SamplingParams
+from engine.scheduler import Scheduler
+from engine.worker.samplers import SAMPLERS
+from engine.worker.worker import Worker
+from tests.engine.tiny import SIDE
+
+PROMPT = "a red cat"
+
+
+def make_request(model: Path | str, request_id: str = "one", **changes: Any) -> GenerateRequest:
+    """A small request; `changes` reach SamplingParams and GenerateRequest by name."""
+    params = {
+        "num_inference_steps": 4,
+        "guidance_scale": 5.0,
+        "sampler": "ddim",
+        "width": SIDE,
+        "height": SIDE,
+        "negative_prompt": "dog",
+        "strength": 1.0,
+    }
+    params |= {name: changes.pop(name) for name in list(changes) if name in params}
+    values: dict[str, Any] = {"prompt": PROMPT, "seeds": (3, 4), "submitted_at": 0.0} | changes
+    if values.get("init_image") is not None:
+        values["operation"] = Operation.IMAGE_TO_IMAGE
+    return GenerateRequest(request_id=request_id, model=str(model), params=SamplingParams(**params), **values)
+
+
+@dataclass
+class Result:
+    """Latents (1, c, h, w) and pixels by picture, and how it failed."""
+
+    latents: dict[int, torch.Tensor] = field(default_factory=dict)
+    pixels: dict[int, np.ndarray] = field(default_factory=dict)
+    failure: GenerationFailed | None = None
+
+
+class Bench:
+    """One loaded model."""
+
+    def __init__(self, folder: Path, *, row_budget: int = 64, **config: Any) -> None:
+        self.config = EngineConfig(**{"models": (str(folder),), "device": "cpu", "dtype": "float64"} | config)
+        self.worker = Worker(self.config)
+        self.info = self.worker.load(str(folder), lambda _: None)
+        self.family = self.worker._residency.family(str(folder))
+        self.stage = self.family.stages[0]
+        self.row_budget = row_budget
+        self.rows: list[int] = []
+
+    def run(self, *requests: GenerateRequest, joins: Mapping[str, int] | None = None) -> dict[str, Result]:
+        """Run requests, each joining at its tick (0 unless `joins` says otherwise), until all have ended."""
+        scheduler = Scheduler(self.row_budget, lambda: 0.0, {self.info.name})
+        results = {request.request_id: Result() for request in requests}
+        finish = type(self.stage).finish
+
+        def record(pictures: Any) -> Any:
+            for picture in pictures:
+                results[picture.request_id].latents[picture.index] = picture.latents
+            return finish(self.stage, pictures)
+
+        self.stage.finish = record
+        waiting = sorted(requests, key=lambda request: (joins or {}).get(request.request_id, 0))
+        tick = 0
+        while waiting or len(scheduler):
+            while waiting and (joins or {}).get(waiting[0].request_id, 0) <= tick:
+                scheduler.add(waiting.pop(0), self.info)
+            tick += 1
+            batch = scheduler.schedule()
+            if batch is None:
+                continue
+            self.rows.append(batch.rows)
+            output = self.worker.execute(batch, frozenset(r.request_id for r in requests))
+            if output.row_budget is not None:
+                scheduler.row_budget = output.row_budget
+            for picture in output.finished:
+                results[picture.request_id].pixels[picture.index] = picture.pixels
+            for request_id, failure in output.failures.items():
+                scheduler.abort(request_id)
+                results[request_id].failure = failure
+            scheduler.update(output.progress)
+        del self.stage.finish
+        assert not self.worker._runner._states, "the worker still holds requests that have ended"
+        return results
+
+
+@cache
+def _pipeline(folder: Path, kind: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """A pipeline and the scheduler configuration that it made of the model's own."""
+    pipeline = getattr(diffusers, kind).from_pretrained(folder, torch_dtype=dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline, pipeline.scheduler.config
+
+
+@cache
+def diffusers_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = torch.float64) -> Result:
+    """The same request through diffusers' own pipeline."""
+    params = request.params
+    from_image = request.init_image is not None
+    kind = "StableDiffusionImg2ImgPipeline" if from_image else "StableDiffusionPipeline"
+    pipeline, config = _pipeline(folder, kind, dtype)
+    name, changes = SAMPLERS[params.sampler]
+    pipeline.scheduler = getattr(diffusers, name).from_config(config, **changes)
+    last: dict[str, torch.Tensor] = {}
+
+    def keep(
+        pipeline: Any, step: int, timestep: Any, values: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        last.update(values)
+        return values
+
+    extra: dict[str, Any] = {"height": params.height, "width": params.width}
+    if from_image:
+        extra = {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
+    images = pipeline(
+        request.prompt,
+        negative_prompt=params.negative_prompt,
+        num_inference_steps=params.num_inference_steps,
+        guidance_scale=params.guidance_scale,
+        num_images_per_prompt=len(request.seeds),
+        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
+        callback_on_step_end=keep,
+        **extra,
+    ).images
+    result = Result()
+    for index, image in enumerate(images):
+        result.pixels[index] = np.asarray(image)
+        result.latents[index] = last["latents"][index : index + 1]
+    return result
