@@ -8,9 +8,17 @@ job_repository   jobs with their pictures          fact_repository   values by k
 
 from __future__ import annotations
 
-from bot.database.database import Database
+from bot.database.database import Database, DatabaseUnavailableError
 from bot.database.fact_repository import FactRepository
 from bot.database.job_repository import JobRepository
 from bot.database.opening import inspect_database, migrate, open_database
 
-__all__ = ["Database", "FactRepository", "JobRepository", "inspect_database", "migrate", "open_database"]
+__all__ = [
+    "Database",
+    "DatabaseUnavailableError",
+    "FactRepository",
+    "JobRepository",
+    "inspect_database",
+    "migrate",
+    "open_database",
+]

@@ -10,11 +10,17 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 BUSY_TIMEOUT_MS = 5000
 WRITES = {"fourfold_writes": True}
 """The execution option of transactions that write."""
+
+
+class DatabaseUnavailableError(Exception):
+    """The file is locked, full or gone; nothing of this transaction was stored. Trying again may succeed."""
 
 
 class Database:
@@ -35,9 +41,15 @@ class Database:
         """One transaction: committed at the end, rolled back on any error.
 
         A writer takes SQLite's write lock at once, so that what it reads before it writes cannot change in between.
+
+        Raises:
+            DatabaseUnavailableError: SQLite could not do it now.
         """
-        async with (self._writing if write else self._reading).begin() as db_session:
-            yield db_session
+        try:
+            async with (self._writing if write else self._reading).begin() as db_session:
+                yield db_session
+        except (OperationalError, PoolTimeout) as error:
+            raise DatabaseUnavailableError(reason(error)) from error
 
     async def close(self) -> None:
         """Close every connection."""
