@@ -21,7 +21,7 @@ def check_commands(payload: object) -> list[Json]:
         errors.add((), "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
         errors.raise_if_any()
         return []
-    seen: set[tuple[int, str]] = set()
+    seen: set[tuple[str, str]] = set()
     for index, command in enumerate(payload):
         if not check_form("command", command, (index,), errors):
             continue
@@ -33,10 +33,11 @@ def check_commands(payload: object) -> list[Json]:
             errors.add(
                 (index, "description"), "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID", message
             )
-        if (kind, str(command.get("name"))) in seen:
+        identity = (str(kind), str(command.get("name")))
+        if identity in seen:
             message = "Application command names must be unique"
             errors.add((index,), "APPLICATION_COMMANDS_DUPLICATE_NAME", message)
-        seen.add((kind, str(command.get("name"))))
+        seen.add(identity)
         _check_permissions(command, (index,), errors)
     errors.raise_if_any()
     for index, command in enumerate(payload):

@@ -37,9 +37,11 @@ class FormErrors:
 
     def __init__(self) -> None:
         self._errors: dict[str, Any] = {}
+        self.count = 0
 
     def add(self, path: Path, code: str, message: str) -> None:
         """`path` leads to the field, list indices as numbers, as in ("embeds", 0, "description")."""
+        self.count += 1
         node = self._errors
         for step in path:
             node = node.setdefault(str(step), {})

@@ -34,8 +34,10 @@ def check_message(payload: object, *, base: Path = (), v2: bool = False) -> Json
     """
     errors = FormErrors()
     check_form("message", payload, base, errors)
-    errors.raise_if_any()
+    if not isinstance(payload, dict) or not isinstance(payload.get("flags") or 0, int):
+        errors.raise_if_any()
     assert isinstance(payload, dict)
+    sound = not errors
     v2 = v2 or bool((payload.get("flags") or 0) & COMPONENTS_V2)
     if v2:
         for name in ("content", "embeds"):
@@ -43,8 +45,9 @@ def check_message(payload: object, *, base: Path = (), v2: bool = False) -> Json
                 message = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
                 errors.add((*base, name), "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", message)
     _check_components(payload.get("components"), v2, (*base, "components"), errors)
-    _check_embeds(payload.get("embeds") or [], (*base, "embeds"), errors)
-    _check_mentions(payload.get("allowed_mentions") or {}, (*base, "allowed_mentions"), errors)
+    if sound:
+        _check_embeds(payload.get("embeds") or [], (*base, "embeds"), errors)
+        _check_mentions(payload.get("allowed_mentions") or {}, (*base, "allowed_mentions"), errors)
     nonce = payload.get("nonce")
     if nonce is not None and (not isinstance(nonce, str | int) or len(str(nonce)) > 25):
         errors.add((*base, "nonce"), "NONCE_TYPE_TOO_LONG", "Nonce must be 25 or fewer in length.")
@@ -55,9 +58,10 @@ def check_message(payload: object, *, base: Path = (), v2: bool = False) -> Json
 def _check_components(components: Any, v2: bool, path: Path, errors: FormErrors) -> None:
     if components is None:
         return
+    earlier = errors.count
     top = Items(Component(V2_TOP), V2_COMPONENTS) if v2 else Items(Component(CLASSIC_TOP), CLASSIC_ROWS)
     check(top, components, path, errors)
-    if errors:
+    if errors.count > earlier:
         return
     everything = list(walk(components, path))
     for component, where in everything:
@@ -116,9 +120,7 @@ def _check_embeds(embeds: list[Json], path: Path, errors: FormErrors) -> None:
         size += len((embed.get("footer") or {}).get("text") or "") + len(
             (embed.get("author") or {}).get("name") or ""
         )
-        size += sum(
-            len(field["name"]) + len(field["value"]) for field in embed.get("fields") or () if not errors
-        )
+        size += sum(len(field["name"]) + len(field["value"]) for field in embed.get("fields") or ())
         total += size
         if total > EMBED_TEXT_TOTAL:
             message = f"Embed size exceeds maximum size of {EMBED_TEXT_TOTAL}"
