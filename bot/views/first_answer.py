@@ -37,25 +37,31 @@ async def start_job(interaction: Interaction, ask: Callable[[Asker, str], Awaita
 
 
 async def _show(interaction: Interaction, job: Job) -> Destination:
-    channel_id = job.destination.channel_id
-    content, view = waiting_text(job), unfinished_buttons(job.id)
     try:
-        if interaction.response.is_done():
-            message_id = (await interaction.edit_original_response(content=content, view=view)).id
-        else:
-            answer = await interaction.response.send_message(content, view=view, suppress_embeds=True)
-            message_id = answer.message_id or (await interaction.original_response()).id
+        message_id = await _answer(interaction, job)
     except UNREACHABLE as error:
-        if isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED:
-            message_id = (await interaction.original_response()).id
-        else:
-            return await _show_without_interaction(interaction, job, error)
+        return await _show_without_interaction(interaction, job, error)
     return Destination(
-        channel_id=channel_id,
+        channel_id=job.destination.channel_id,
         message_id=message_id,
         token=interaction.token,
         expires_at=interaction.expires_at,
     )
+
+
+async def _answer(interaction: Interaction, job: Job) -> int:
+    """Returns the message's id, which the answer to the answer carries."""
+    content, view = waiting_text(job), unfinished_buttons(job.id)
+    if interaction.response.is_done():
+        return (await interaction.edit_original_response(content=content, view=view)).id
+    try:
+        answer = await interaction.response.send_message(content, view=view, suppress_embeds=True)
+    except discord.HTTPException as error:
+        if error.code != ALREADY_ACKNOWLEDGED:
+            raise
+        # The same event came twice, or an acknowledgement was lost on its way back: the message is there.
+        return (await interaction.edit_original_response(content=content, view=view)).id
+    return answer.message_id or (await interaction.original_response()).id
 
 
 async def _show_without_interaction(interaction: Interaction, job: Job, error: Exception) -> Destination:

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain import Action
+from bot.views.button_id import TEMPLATE, button_id, is_result_button
+from bot.views.clicks import CLICKS
+from bot.views.panels import failed_buttons, history_buttons, result_buttons, unfinished_buttons
+from tests.bot.examples import JOB
+from tests.bot.views.test_job_text import picture
+
+GRID = replace(JOB, images=tuple(picture(index) for index in range(4)))
+SINGLE = replace(JOB, action=Action.UPSCALE, images=(picture(0),))
+
+
+@given(st.sampled_from(sorted(CLICKS)), st.uuids(), st.integers(0, 3))
+def test_an_id_says_action_cell_and_job(action, job_id, cell):
+    match = TEMPLATE.fullmatch(button_id(action, job_id, cell))
+    assert (match["action"], UUID(match["job"]), int(match["cell"])) == (action, job_id, cell)
+
+
+@given(st.text())
+def test_other_ids_are_nobodys_result(text):
+    assert not is_result_button(text, JOB.id)
+
+
+def test_a_result_is_known_by_its_own_buttons_only():
+    assert is_result_button(button_id("u", JOB.id, 2), JOB.id)
+    assert not is_result_button(button_id("c", JOB.id), JOB.id)
+    assert not is_result_button(button_id("u", uuid4()), JOB.id)
+    assert not is_result_button(None, JOB.id)
+
+
+def rows(view):
+    return [[item["custom_id"][3:6] for item in row["components"]] for row in view.to_components()]
+
+
+async def test_panels():
+    assert rows(result_buttons(GRID)) == [
+        ["u:0", "u:1", "u:2", "u:3", "r:0"],
+        ["v:0", "v:1", "v:2", "v:3", "d:0"],
+    ]
+    assert rows(result_buttons(SINGLE)) == [["v:0", "r:0", "s:0", "d:0"]]
+    assert rows(unfinished_buttons(JOB.id)) == [["c:0"]]
+    assert rows(failed_buttons(JOB.id)) == [["t:0"]]
+    assert rows(history_buttons(JOB.id, first=True, more=True)) == [["h:0"]]
+    assert rows(history_buttons(JOB.id, first=False, more=False)) == [["h:1"]]
+    assert rows(history_buttons(JOB.id, first=True, more=False)) == []
+
+
+@pytest.mark.parametrize("panel", [result_buttons(GRID), result_buttons(SINGLE), failed_buttons(JOB.id)])
+async def test_every_button_has_an_answer(panel):
+    assert {TEMPLATE.fullmatch(item.custom_id)["action"] for item in panel.children} <= CLICKS.keys()
+
+
+async def test_posted_views_are_not_kept_in_memory():
+    assert result_buttons(GRID).is_finished()
