@@ -57,7 +57,7 @@ class TextField {
   }
 
   setText(text) {
-    this.input.value = text;
+    this.input.value = oneLine(text);
     this.#picked = null;
     this.#resize();
   }
@@ -111,8 +111,7 @@ class TextField {
   }
 
   #typed() {
-    // Options hold one line; line breaks of a pasted text become spaces.
-    const flat = this.input.value.replace(/\s*\n\s*/g, " ").replace(/^\s+/, "");
+    const flat = oneLine(this.input.value);
     if (flat !== this.input.value) this.input.value = flat;
     this.#resize();
     this.#suggest();
@@ -220,6 +219,9 @@ class AttachmentField {
     fill(this.card, this.#item && describeUpload(this.#item, remove));
   }
 }
+
+/** Options hold one line; line breaks of a pasted text become spaces. */
+const oneLine = (text) => text.replace(/\s*\n\s*/g, " ").replace(/^\s+/, "");
 
 /** The values of an option that knows them all: its choices, yes and no, members, channels, roles. */
 function fixedChoices(option, store) {

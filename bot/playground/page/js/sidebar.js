@@ -10,6 +10,9 @@ const CATEGORY = 4;
 const DIRECT = 1;
 
 export class Sidebar {
+  #rows = new Map();
+  #drawn = null;
+
   constructor(node, shade, chat) {
     this.node = node;
     this.shade = shade;
@@ -19,10 +22,22 @@ export class Sidebar {
     for (const event of ["hello", "channels", "unread", "presence"]) chat.store.on(event, () => this.draw());
   }
 
+  /** Builds the column when what it lists changed; otherwise only touches the rows, so that a press is never lost. */
   draw() {
     const { store } = this.chat;
     if (!store.guild) return;
     const channels = [...store.channels.values()];
+    const listed = JSON.stringify([store.me, store.guild, [...store.members.values()], channels.map(({ id, name, position, parent_id: parent }) => [id, name, position, parent])]);
+    if (listed !== this.#drawn) {
+      this.#drawn = listed;
+      this.#build(channels);
+    }
+    for (const channel of channels) this.#update(channel);
+  }
+
+  #build(channels) {
+    const { store } = this.chat;
+    this.#rows.clear();
     const byPosition = (a, b) => (a.position ?? 0) - (b.position ?? 0) || a.name.localeCompare(b.name);
     const text = channels.filter((channel) => TEXT_TYPES.has(channel.type)).sort(byPosition);
     const categories = channels.filter((channel) => channel.type === CATEGORY).sort(byPosition);
@@ -51,20 +66,36 @@ export class Sidebar {
 
   #row(channel) {
     const { store, views } = this.chat;
+    const name = store.channelName(channel);
+    const other = channel.type === DIRECT ? ((channel.recipients ?? []).find((user) => user.id !== store.me) ?? store.bot) : null;
+    const face = other && el("span.channel-face", {}, avatar(other, name));
+    const badge = el("span.badge", { hidden: true });
+    const node = el(
+      "button.channel",
+      { type: "button", on: { click: () => views.openChannel(channel.id) } },
+      face ?? icon("hash"),
+      el("span.channel-name", {}, name),
+      other?.bot && el("span.tag", {}, "APP"),
+      badge,
+    );
+    this.#rows.set(channel.id, { node, badge, face, other });
+    return node;
+  }
+
+  #update(channel) {
+    const { store, views } = this.chat;
+    const row = this.#rows.get(channel.id);
+    if (!row) return;
     const current = views.current === channel.id;
     const unread = store.unread.get(channel.id) ?? 0;
-    const name = store.channelName(channel);
-    const direct = channel.type === DIRECT;
-    const other = direct ? ((channel.recipients ?? []).find((user) => user.id !== store.me) ?? store.bot) : null;
-    const classes = `${current ? ".current" : ""}${unread ? ".unread" : ""}`;
-    return el(
-      `button.channel${classes}`,
-      { type: "button", "aria-current": current ? "page" : null, on: { click: () => views.openChannel(channel.id) } },
-      direct ? el("span.channel-face", { dataset: { online: String(other.id !== store.bot?.id || store.botOnline) } }, avatar(other, name)) : icon("hash"),
-      el("span.channel-name", {}, name),
-      direct && other.bot && el("span.tag", {}, "APP"),
-      unread > 0 && el("span.badge", { "aria-label": `${unread} unread` }, unread > 99 ? "99+" : String(unread)),
-    );
+    row.node.classList.toggle("current", current);
+    row.node.classList.toggle("unread", unread > 0);
+    if (current) row.node.setAttribute("aria-current", "page");
+    else row.node.removeAttribute("aria-current");
+    row.badge.hidden = unread === 0;
+    row.badge.textContent = unread > 99 ? "99+" : String(unread);
+    row.badge.setAttribute("aria-label", `${unread} unread`);
+    if (row.face) row.face.dataset.online = String(row.other.id !== store.bot?.id || store.botOnline);
   }
 
   #switcher() {
