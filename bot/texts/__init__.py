@@ -18,7 +18,7 @@ from string import Formatter
 DEFAULT_LOCALE = "en"
 
 
-def say(code: str, /, locale: str = DEFAULT_LOCALE, **values: object) -> str:
+def say(code: str, locale: str = DEFAULT_LOCALE, /, **values: object) -> str:
     """The sentence `code` ("error.prompt_empty") with its `{placeholders}` filled in.
 
     `{eta:when}` writes seconds as "in about 40 seconds" (None: "soon"), `{eta:duration}` as "40 seconds", and
