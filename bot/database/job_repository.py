@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.database import Database
 from bot.database.tables import ImageTable, JobTable, UserTable
-from bot.domain import Action, Destination, Job, JobState, StoredImage
-from engine import Safety
+from bot.domain import Action, Destination, Job, JobState, Safety, StoredImage
 
 
 class JobRepository:

@@ -10,8 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, MetaData,
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from bot.database.column_types import FrozenJson, JsonDict, JsonTuple, UtcDateTime
-from bot.domain import Action, JobState, Parameters
-from engine import Safety, SamplingParams
+from bot.domain import Action, JobState, Parameters, Safety, SamplingParams
 
 
 class Base(DeclarativeBase):
