@@ -27,6 +27,7 @@ playwright_api = pytest.importorskip(
     "playwright.async_api", reason="Playwright's Python package is not installed"
 )
 expect = playwright_api.expect
+expect.set_options(timeout=15_000)
 BROWSER = find_browser()
 
 pytestmark = [
@@ -175,6 +176,8 @@ async def test_buttons_and_modal(tab: Tab, desktop: Any, stage: Playground) -> N
     page = tab.page
     async with open_tab(desktop, stage.page_url) as other:
         await other.act_as("Theo")
+        # A tab in the background draws one frame a second, and clicks wait for frames.
+        await page.bring_to_front()
         await tab.type_line("/imagine buttons")
         # Answers quote the grid's text in their reply line, but not in bold.
         grid = tab.pane.locator(".message", has=page.locator("strong", has_text="buttons"))

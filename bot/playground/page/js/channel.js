@@ -11,6 +11,7 @@ import { welcome } from "./welcome.js";
 const GROUP_MS = 7 * 60 * 1000;
 const NEAR_BOTTOM = 30;
 const LOAD_AHEAD = 800;
+const REPLACE_MS = 150;
 const MOST_PAGES_FOR_A_JUMP = 40;
 
 export class ChannelPane {
@@ -91,14 +92,16 @@ export class ChannelPane {
     this.#views.get(id)?.fail();
   }
 
+  /** The row goes a moment later: where a new message takes its place, both happen in one step and nothing sinks. */
   deleted() {
-    this.layout();
+    setTimeout(() => this.layout(), REPLACE_MS);
   }
 
   /** After a reconnect or a change of what is known: every view shows the newest state. */
   refresh() {
     const messages = this.chat.store.messagesOf(this.channel.id);
-    this.more = messages.length >= PAGE_OF_MESSAGES;
+    const sameStart = messages.length > PAGE_OF_MESSAGES;
+    this.more = messages.length >= PAGE_OF_MESSAGES && (this.more || !sameStart);
     for (const message of messages) this.#views.get(message.id)?.update(message);
     this.layout();
   }

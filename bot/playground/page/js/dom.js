@@ -12,7 +12,7 @@ export function el(spec, properties = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
     else if (name === "dataset") Object.assign(node.dataset, value);
-    else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text);
+    else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text ?? "");
     else if (name in node && !name.includes("-") && !READ_ONLY.has(name)) node[name] = value;
     else node.setAttribute(name, value === true ? "" : value);
   }

@@ -5,6 +5,7 @@ import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { el, fill } from "./dom.js";
 import { icon } from "./icons.js";
+import { Members } from "./members.js";
 import { messagePlace, plainText } from "./markdown.js";
 import { Notices } from "./notices.js";
 import { Sidebar } from "./sidebar.js";
@@ -16,11 +17,13 @@ const app = document.getElementById("app");
 const header = document.getElementById("channel-header");
 const panesNode = document.getElementById("panes");
 
+let freshConnection = false;
 const store = new Store();
 const panes = new Map();
 const socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/page/socket`, {
-  onFrame: (frame) => store.receive(frame),
+  onFrame: receive,
   onState: (state) => {
+    freshConnection = state === "open";
     app.dataset.state = state === "open" ? "open" : "closed";
     notices.connection(state);
   },
@@ -29,7 +32,21 @@ const views = { current: null, pane, openChannel, composer: null };
 const chat = new Chat(store, socket, views);
 const notices = new Notices(document.getElementById("notices"), store, () => socket.connect());
 const sidebar = new Sidebar(document.getElementById("sidebar"), document.getElementById("drawer-shade"), chat);
+new Members(document.getElementById("members"), chat);
 views.composer = new Composer(document.getElementById("composer"), chat);
+
+/** A new connection begins as the first member; this tab goes back to the one it was acting as before showing anything. */
+function receive(frame) {
+  const wanted = sessionStorage.getItem("member");
+  if (frame.op === "hello" && freshConnection) {
+    freshConnection = false;
+    if (wanted && wanted !== frame.me && frame.members.some(({ user }) => user.id === wanted)) {
+      chat.actAs(wanted);
+      return;
+    }
+  }
+  store.receive(frame);
+}
 
 function pane(channelId) {
   const channel = store.channels.get(channelId);
@@ -74,7 +91,6 @@ function drawHeader(channel) {
 }
 
 store.on("hello", ({ sameViewer }) => {
-  const wanted = sessionStorage.getItem("member");
   if (sameViewer) {
     for (const [id, known] of panes) {
       if (store.channels.has(id)) known.refresh();
@@ -87,14 +103,7 @@ store.on("hello", ({ sameViewer }) => {
     // Another member sees other private messages and another direct channel, so nothing drawn is kept.
     for (const known of panes.values()) known.node.remove();
     panes.clear();
-    if (wanted && wanted !== store.me && store.members.has(wanted) && !store.actingChosen) {
-      // A reload or a restart of the playground returns this tab to the member it was acting as.
-      store.actingChosen = true;
-      chat.actAs(wanted);
-      return;
-    }
   }
-  store.actingChosen = true;
   sessionStorage.setItem("member", store.me);
   document.documentElement.classList.add("ready");
   notices.draw();

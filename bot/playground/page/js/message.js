@@ -114,7 +114,7 @@ export class MessageView {
     const { author } = this.message;
     const color = this.chat.store.colorOf(author);
     return [
-      el("span.author", { style: color ? { color } : {} }, name),
+      el("span.author", { style: { "--name": color } }, name),
       author.bot && el("span.tag", {}, "APP"),
       this.#time("span.message-time", messageTime),
     ];
@@ -220,7 +220,7 @@ export function usedLine(chat, user, command) {
     "div.context",
     {},
     avatar(user, name),
-    el("span.context-name", { style: color ? { color } : {} }, name),
+    el("span.context-name", { style: { "--name": color } }, name),
     " used ",
     el("span.context-command", {}, command ? commandLabel(command) : "a command"),
   );

@@ -60,9 +60,11 @@ export class Store {
     this.commands = frame.commands;
     this.botOnline = frame.bot_online;
     this.uploadLimit = frame.upload_limit ?? this.uploadLimit;
+    const before = sameViewer ? this.#messages : new Map();
     this.#messages = new Map();
     for (const id of this.channels.keys()) {
-      this.#messages.set(id, [...(frame.messages?.[id] ?? [])].sort((a, b) => compareIds(a.id, b.id)));
+      const newest = [...(frame.messages?.[id] ?? [])].sort((a, b) => compareIds(a.id, b.id));
+      this.#messages.set(id, [...olderThan(newest, before.get(id) ?? []), ...newest]);
     }
     if (!sameViewer) this.unread.clear();
     this.#emit("hello", { sameViewer });
@@ -139,6 +141,12 @@ export class Store {
     const other = (channel.recipients ?? []).find((user) => user.id !== this.me) ?? this.bot;
     return this.nameOf(other);
   }
+}
+
+/** After a reconnect: older pages that were loaded stay, if they join the newest page without a gap. */
+function olderThan(newest, known) {
+  const joint = newest.length >= PAGE_OF_MESSAGES ? known.findIndex((message) => message.id === newest[0].id) : -1;
+  return known.slice(0, Math.max(joint, 0));
 }
 
 function insertSorted(list, message) {
