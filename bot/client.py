@@ -17,10 +17,9 @@ import yarl
 from discord import app_commands
 
 from bot.cogs import COMMANDS
-from bot.errors import StartupError
+from bot.errors import StartupError, UserError
 from bot.services import Services
-from bot.texts import say
-from bot.views.interactions import tell, tell_error
+from bot.views.interactions import tell_error
 from bot.views.job_button import JobButton
 
 log = logging.getLogger(__name__)
@@ -160,7 +159,7 @@ class FourfoldTree(app_commands.CommandTree[FourfoldClient]):
         """Say what was wrong, to the asker alone."""
         if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
             log.warning("interaction %s: %s", interaction.id, error)
-            await tell(interaction, say("message.command_unknown"))
+            await tell_error(interaction, UserError("command_unknown"))
             return
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         await tell_error(interaction, cause)

@@ -82,7 +82,7 @@ class Follower:
             while message.exists and not self.has_ended():
                 arrived = asyncio.ensure_future(self._arrived.wait())
                 await self._first_of(arrived, ended)
-                if not self.has_ended() and not_before:
+                if not self.has_ended():
                     await self._first_of(
                         asyncio.ensure_future(self._pacer.turn(job.destination.channel_id, not_before)), ended
                     )

@@ -34,11 +34,17 @@ class Pacer:
 
     async def turn(self, channel_id: int, not_before: float) -> None:
         """Wait for the channel's next free moment at or after `not_before` (monotonic seconds)."""
+        # A moment is taken only when it is near: one taken far ahead would hold up everybody else in the channel.
+        await self._until(not_before)
         now = self._clock.monotonic()
-        moment = max(now, not_before, self._next_free.get(channel_id, now))
+        moment = max(now, self._next_free.get(channel_id, now))
         self._next_free[channel_id] = moment + CHANNEL_INTERVAL
-        if moment > now:
-            await self._clock.sleep(moment - now)
+        await self._until(moment)
+
+    async def _until(self, moment: float) -> None:
+        wait = moment - self._clock.monotonic()
+        if wait > 0:
+            await self._clock.sleep(wait)
 
     def forget_idle(self) -> None:
         """Drop channels whose last moment has passed, so that the table holds only what is in use."""

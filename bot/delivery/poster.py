@@ -15,7 +15,7 @@ from bot.texts import say
 from bot.views.button_id import is_result_button
 from bot.views.job_text import result_text
 from bot.views.panels import result_buttons
-from bot.views.result import result_file
+from bot.views.result import ResultFile, result_file
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,10 @@ SMALLEST_FILE = 20_000
 """Bytes below which a refused upload is no longer made smaller."""
 LONGEST_DELAY = 60.0
 DEFAULT_LIMIT = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+
+class PicturesUnreadableError(Exception):
+    """The stored pictures are gone or damaged; asking Discord again would not help."""
 
 
 class Poster:
@@ -59,20 +63,24 @@ class Poster:
                 log.warning("job %s waits in /history: %s; %s", job.id, refusal, second_refusal)
                 await self._jobs.not_postable(job.id, say("message.reason_refused"))
                 return
+        except PicturesUnreadableError:
+            log.exception("job %s: its pictures cannot be read", job.id)
+            await self._jobs.not_postable(job.id, say("message.reason_unreadable"))
+            return
         await self._jobs.posted(job.id, channel_id=sent.channel.id, message_id=sent.id)
 
     async def _post_once(
         self, channel: discord.abc.Messageable, job: Job, *, look_first: bool, by_direct_message: bool
     ) -> discord.Message:
-        """Raises discord.HTTPException when Discord says no for good."""
+        """Raises discord.HTTPException when Discord says no for good, PicturesUnreadableError before it was asked."""
         limit, delay = self._upload_limit(job, by_direct_message), 1.0
         content = result_text(job, by_direct_message=by_direct_message)
         mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.owner_id)])
         while True:
+            file = await self._file(job, limit)
             try:
                 if look_first and (found := await self._find(channel, job)):
                     return found
-                file = await result_file(self._jobs, job, limit)
                 # discord.py sends a nonce with `enforce_nonce`: for some minutes Discord answers a repeated post
                 # with the message that is there already.
                 return await channel.send(
@@ -100,6 +108,12 @@ class Poster:
             delay = min(2 * delay, LONGEST_DELAY)
             # The answer may have been lost after the message was made, and a nonce holds only for minutes.
             look_first = True
+
+    async def _file(self, job: Job, limit: int) -> ResultFile:
+        try:
+            return await result_file(self._jobs, job, limit)
+        except OSError as error:
+            raise PicturesUnreadableError(str(error)) from error
 
     async def _find(self, channel: discord.abc.Messageable, job: Job) -> discord.Message | None:
         """The job's result among the newest messages, known by its buttons."""

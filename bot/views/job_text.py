@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from bot.domain import Action, Job, JobUpdate
+from bot.domain import Action, Job, JobUpdate, Safety
 from bot.errors import UserError
 from bot.prompting import Prompt, format_prompt
 from bot.texts import DEFAULT_LOCALE, say
-from engine import Safety
 
 SHOWN_CHARACTERS = 1500
 ESCAPED_CHARACTERS = 1600

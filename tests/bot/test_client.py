@@ -12,8 +12,8 @@ from bot.client import FourfoldClient, use_origin
 from bot.cogs import COMMANDS
 from bot.errors import StartupError
 from bot.playground import Playground
+from tests.bot.delivery.test_delivery import Notes, ScriptedJobs
 from tests.bot.stage import bot_online, discord_at
-from tests.bot.test_delivery import Notes, ScriptedJobs
 
 
 @pytest.fixture

@@ -71,9 +71,7 @@ def said(message, text: str) -> bool:
 
 
 async def private_answer(user: UserSession, text: str, channel: str = "general"):
-    message = await user.wait_for(lambda m: said(m, text), channel=channel)
-    assert message["flags"] & 64
-    return message
+    return await user.wait_for(lambda m: m["flags"] & 64 and said(m, text), channel=channel)
 
 
 async def grid_of(user: UserSession, engine: ScriptedEngine, prompt: str = PROMPT):
@@ -416,6 +414,34 @@ async def test_an_acknowledgement_lost_on_its_way_back_starts_one_job(client, pl
     engine.finish(await engine.request())
     await mia.wait_for(is_grid)
     assert len(engine.requests) == 1
+
+
+async def test_a_slow_database_defers_and_goes_on(client, engine, mia, monkeypatch):
+    monkeypatch.setattr("bot.views.interactions.LATE_AFTER", 0.0)
+    outcome = await mia.slash("imagine", prompt=PROMPT)
+    assert said(await mia.wait_for(lambda m: said(m, "(Waiting to start")), PROMPT)
+    engine.finish(await engine.request())
+    grid = await mia.wait_for(is_grid)
+    await mia.wait_gone({"id": outcome.message_id})
+    await mia.slash("history")
+    await private_answer(mia, PROMPT)
+    await mia.slash("imagine", prompt="a cat --ar 0:1")
+    await private_answer(mia, "`--ar 0:1` is not possible")
+    assert not [m for m in mia.messages() if m["flags"] & 128]
+    await mia.click(grid, "🗑️")
+    await mia.wait_gone(grid)
+
+
+async def test_a_mistake_in_the_program_is_answered(client, engine, mia, monkeypatch):
+    async def broken(*_arguments: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    grid = await grid_of(mia, engine)
+    monkeypatch.setattr(client.services.jobs, "create", broken)
+    monkeypatch.setattr(client.services.jobs, "unfinished", broken)
+    for answer in (mia.click(grid, "V1"), mia.slash("imagine", prompt=PROMPT), mia.slash("info")):
+        outcome = await answer
+        assert "Something went wrong on my side" in mia.message(outcome.message_id)["content"]
 
 
 async def test_a_lost_socket_and_a_click_meanwhile(client, playground, engine, mia):

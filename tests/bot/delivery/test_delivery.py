@@ -306,6 +306,13 @@ async def test_what_nobody_takes_waits_in_the_history(client, playground, jobs, 
     assert (await jobs.until_told())[0] == "not_postable"
 
 
+async def test_damaged_pictures_end_in_a_sentence_not_in_a_loop(client, playground, jobs, images, user):
+    await imagine(user, jobs)
+    images[2].path.write_bytes(b"no picture")
+    finished(jobs, images)
+    assert (await jobs.until_told())[0] == "not_postable"
+
+
 async def test_a_lost_reply_posts_only_once(client, playground, jobs, images, time, user):
     await imagine(user, jobs)
     playground.faults.lose("POST /channels/[0-9]+/messages", "reply", times=6)
