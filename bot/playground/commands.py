@@ -67,12 +67,14 @@ class Commands:
         return [command.body for command in self._state.commands if command.guild_id == guild_id]
 
     def for_member(self, user_id: str) -> list[Json]:
-        """What this member's picker shows somewhere; where exactly is decided by `nsfw` and `contexts`."""
-        return [
-            c.body
-            for c in self._state.commands
-            if self._may_use_in_guild(c, user_id) or self._in_context(c, None)
-        ]
+        """What this member's picker shows; a command forbidden to them in the guild is left to direct messages alone."""
+        shown = []
+        for command in self._state.commands:
+            if self._may_use_in_guild(command, user_id):
+                shown.append(command.body)
+            elif self._in_context(command, None):
+                shown.append(command.body | {"contexts": [1]})
+        return shown
 
     def usable(self, command_id: str, user_id: str, channel: Channel) -> Command:
         """The command, where this member may use it in this channel; else Discord's refusal."""

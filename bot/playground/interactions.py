@@ -26,6 +26,9 @@ Json = dict[str, Any]
 ANSWER_WITHIN = 3.0
 """Seconds within which the first answer must come."""
 
+MODAL_OPENS_AFTER = 0.1
+"""Real seconds between the callback and the modal on the member's screen."""
+
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
 REPLY, DEFER, DEFER_UPDATE, UPDATE, CHOICES, MODAL = 4, 5, 6, 7, 8, 9
 
@@ -213,7 +216,10 @@ class Interactions:
         if interaction.response_type == CHOICES:
             waiting.set_result(Answer("choices", interaction.id, choices=data["choices"]))
         elif interaction.response_type == MODAL:
-            waiting.set_result(Answer("modal", interaction.id, modal=interaction.modal))
+            answer = Answer("modal", interaction.id, modal=interaction.modal)
+            # A client library registers its modal only after the reply to this callback has arrived, and no hand sends
+            # a modal back within the blink it takes to open. A test would, so it waits that blink.
+            asyncio.get_running_loop().call_later(MODAL_OPENS_AFTER, _settle, waiting, answer)
         else:
             waiting.set_result(Answer("ok", interaction.id, message_id=interaction.response_message_id))
 
@@ -337,6 +343,11 @@ class Interactions:
                 "message": self._rendering.message(message),
             }
         return response
+
+
+def _settle(waiting: asyncio.Future[Answer], answer: Answer) -> None:
+    if not waiting.done():
+        waiting.set_result(answer)
 
 
 def command_words(data: Json) -> str:

@@ -127,9 +127,7 @@ class Members:
                     component["type"], component["values"]
                 ).items():
                     resolved.setdefault(kind, {}).update(entities)
-        data: Json = {"custom_id": custom_id, "components": sent}
-        if resolved:
-            data["resolved"] = resolved
+        data: Json = {"custom_id": custom_id, "components": sent, "resolved": resolved}
         channel = self.channel(user_id, opened.channel_id)
         message = self._state.messages.get(opened.message_id)
         return self._interactions.begin(MODAL_SUBMIT, user_id, channel, data, message=message, parent=opened)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bot.playground import JumpingClock, Playground
+from bot.playground.store import SqliteStore, StoreError
+from tests.bot.playground.raw_bot import RawBot, png
+
+
+async def test_an_interaction_token_outlives_a_restart(tmp_path: Path) -> None:
+    commands = [{"name": "draw", "description": "d"}]
+    clock = JumpingClock(frozen=True)
+    async with Playground(tmp_path, clock=clock) as playground, RawBot(playground) as bot:
+        await bot.put_commands(commands)
+        task = asyncio.create_task(playground.user("Mia").slash("draw"))
+        interaction = await bot.interaction()
+        await bot.respond(interaction, 5, {"flags": 64})
+        await task
+        before = playground.user("Mia").commands()
+    clock.advance(600)
+    async with Playground(tmp_path, clock=clock) as playground, RawBot(playground) as bot:
+        assert playground.user("Mia").commands() == before
+        original = bot.webhook(interaction, "/messages/@original")
+        assert (await bot.call("PATCH", original, {"content": "done"}, files={"a.png": png()})).status == 200
+        assert playground.user("Mia").messages()[-1]["content"] == "done"
+        assert playground.user("Theo").messages() == []
+        # A command that keeps its name keeps its id.
+        assert (await bot.put_commands(commands)).body[0]["id"] == before[0]["id"]
+        clock.advance(301)
+        assert (await bot.call("PATCH", original, {"content": "x"})).code == 50027
+
+
+async def test_files_that_nothing_shows_are_removed(tmp_path: Path, clock: JumpingClock) -> None:
+    files = tmp_path / "playground" / "attachments"
+    async with Playground(tmp_path, clock=clock) as playground, RawBot(playground, connect=False) as bot:
+        path = f"/channels/{playground.channel('general').id}/messages"
+        posted = (await bot.call("POST", path, {}, files={"a.png": png()})).body
+        await bot.call("PATCH", f"{path}/{posted['id']}", {"attachments": []}, files={"b.png": png()})
+        # The replaced file lingers: a page may be loading it.
+        assert (await bot.fetch(posted["attachments"][0]["url"])).status == 200
+        clock.advance(61)
+        assert (await bot.fetch(posted["attachments"][0]["url"])).status == 404
+        await playground.user("Mia").upload("c.png", png())
+    (files / "stray").write_bytes(b"x")
+    assert len(list(files.iterdir())) == 3
+    clock.advance(25 * 3600)
+    async with Playground(tmp_path, clock=clock) as playground:
+        assert len(playground.user("Mia").messages()) == 1
+    assert len(list(files.iterdir())) == 1
+
+
+async def test_the_next_free_port() -> None:
+    async with Playground(None) as first:
+        port = int(first.origin.rpartition(":")[2])
+        async with Playground(None, port=port) as second:
+            assert port < int(second.origin.rpartition(":")[2]) < port + 50
+
+
+async def test_state_that_cannot_be_read(tmp_path: Path) -> None:
+    async with Playground(tmp_path):
+        pass
+    path = tmp_path / "playground" / "playground.sqlite3"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(StoreError, match="newer version"):
+        async with Playground(tmp_path):
+            pass
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="--reset"):
+        async with Playground(tmp_path):
+            pass
+
+
+async def test_a_write_that_fails_is_not_hidden(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    await store.load()
+    store.put("user", "1", {"a": 1})
+    await store.flush()
+    with sqlite3.connect(tmp_path / "playground.sqlite3") as database:
+        database.execute("DROP TABLE rows")
+    database.close()
+    store.put("user", "2", {"a": 1})
+    with pytest.raises(sqlite3.OperationalError):
+        await store.flush()
+    await store._run(store._close_database)
+    store._thread.shutdown()
