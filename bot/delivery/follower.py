@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -46,6 +47,7 @@ class Follower:
         self._clock = clock
         self._newest: JobUpdate | None = None
         self._arrived = asyncio.Event()
+        self._started = asyncio.Event()
         self._ended = asyncio.Event()
 
     def has_ended(self) -> bool:
@@ -59,6 +61,8 @@ class Follower:
             update = replace(update, preview=older.preview)
         self._newest = update
         self._arrived.set()
+        if not _is_idle(update):
+            self._started.set()
         if update.state not in UNFINISHED:
             self._ended.set()
 
@@ -76,38 +80,41 @@ class Follower:
 
     async def _show_progress(self, job: Job, message: ProgressMessage) -> None:
         """Edit until the last update arrives; waiting for a free moment never holds that one up."""
-        shown, not_before = waiting_text(job), 0.0
-        ended = asyncio.ensure_future(self._ended.wait())
-        try:
-            while message.exists and not self.has_ended():
-                arrived = asyncio.ensure_future(self._arrived.wait())
-                await self._first_of(arrived, ended)
-                if not self.has_ended():
-                    await self._first_of(
-                        asyncio.ensure_future(self._pacer.turn(job.destination.channel_id, not_before)), ended
-                    )
-                if self.has_ended():
-                    break
-                update, self._newest = self._newest, None
-                self._arrived.clear()
-                if update is None:
-                    continue
-                waiting = update.state is JobState.WAITING
-                content = waiting_text(job, update) if waiting else progress_text(job, update)
-                if content != shown or update.preview is not None:
-                    await message.edit(content, unfinished_buttons(job.id), update.preview)
-                    shown = content
-                not_before = self._clock.monotonic() + (WAITING_INTERVAL if waiting else RUNNING_INTERVAL)
-            await ended
-        finally:
-            ended.cancel()
+        shown = waiting_text(job)
+        # The first answer says that the job waits; a job that starts at once goes straight on to its per cent.
+        last_edit = self._clock.monotonic() - RUNNING_INTERVAL
+        not_waiting_before = self._clock.monotonic() + RUNNING_INTERVAL
+        while message.exists and not self.has_ended():
+            await self._unless_ended(self._arrived.wait())
+            if self._newest is not None and _is_idle(self._newest):
+                moment = max(last_edit + WAITING_INTERVAL, not_waiting_before)
+                await self._unless_ended(self._sleep_until(moment), self._started.wait())
+            await self._unless_ended(
+                self._pacer.turn(job.destination.channel_id, last_edit + RUNNING_INTERVAL)
+            )
+            update, self._newest = self._newest, self._newest if self.has_ended() else None
+            self._arrived.clear()
+            if update is None or self.has_ended():
+                continue
+            waiting = update.state is JobState.WAITING
+            content = waiting_text(job, update) if waiting else progress_text(job, update)
+            if content != shown or update.preview is not None:
+                last_edit = self._clock.monotonic()
+                await message.edit(content, unfinished_buttons(job.id), update.preview)
+                shown = content
+        await self._ended.wait()
 
-    @staticmethod
-    async def _first_of(step: asyncio.Future[Any], ended: asyncio.Future[Any]) -> None:
+    async def _unless_ended(self, *steps: Coroutine[Any, Any, object]) -> None:
+        """Wait for the first of these steps, or for the job's end if that comes sooner."""
+        tasks = [asyncio.ensure_future(step) for step in (*steps, self._ended.wait())]
         try:
-            await asyncio.wait({step, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            step.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _sleep_until(self, moment: float) -> None:
+        await self._clock.sleep(max(0.0, moment - self._clock.monotonic()))
 
     async def _show_end(self, update: JobUpdate, message: ProgressMessage, job: Job) -> None:
         match update.state:
@@ -138,3 +145,8 @@ class Follower:
                 await direct.send(text, view=failed_buttons(job.id), suppress_embeds=True)
             except UNREACHABLE as error:
                 log.warning("job %s failed and nobody could be told: %s", job.id, error)
+
+
+def _is_idle(update: JobUpdate) -> bool:
+    """The job only stands in the queue: nothing to watch, so its message is edited less often."""
+    return update.state is JobState.WAITING and update.loading is None

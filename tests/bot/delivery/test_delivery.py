@@ -117,13 +117,22 @@ class TestClock:
     def __init__(self) -> None:
         self.ahead = timedelta()
         self.slept: list[float] = []
+        self.hold = False
+        """Whoever waits now waits for ever."""
+        self._held = asyncio.Event()
 
     def clock(self) -> Clock:
         return Clock(wall=lambda: (datetime.now(UTC) + self.ahead).timestamp(), sleep=self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        if self.hold:
+            self._held.set()
+            await asyncio.Event().wait()
         await asyncio.sleep(0)
+
+    async def until_held(self) -> None:
+        await self._held.wait()
 
 
 @pytest.fixture
@@ -359,6 +368,19 @@ async def test_only_the_newest_state_is_shown(client, playground, jobs, time, us
     for percent in range(1, 100):
         jobs.say(JobState.RUNNING, fraction=percent / 100)
     await user.wait_for(lambda m: "(99%)" in m["content"])
+    assert len(edits(requests)) == 1
+
+
+async def test_a_job_that_starts_at_once_does_not_wait_behind_its_place_in_the_queue(
+    client, playground, jobs, user, time
+):
+    await imagine(user, jobs)
+    requests = recorded(playground)
+    time.hold = True
+    jobs.say(JobState.WAITING, place=1, eta=10.0)
+    await time.until_held()
+    jobs.say(JobState.RUNNING, fraction=0.05)
+    await user.wait_for(lambda m: "(5%)" in m["content"])
     assert len(edits(requests)) == 1
 
 
