@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -67,7 +67,7 @@ class Destination:
 
     channel_id: int
     message_id: int | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """The interaction's token: a secret until it expires; dropped when dead."""
     expires_at: datetime | None = None
     """UTC."""

@@ -99,6 +99,8 @@ class JobRun:
 
     async def _generate(self) -> RequestOutput | None:
         """Watch the request to its end; None when it was aborted, by `stop` or because the engine was closed."""
+        if self._model.name != self._job.model:
+            raise UserError("model_gone", model=self._job.model, default=self._model.title)
         request = plan(self._job, self._model, await self._source_picture())
         if self._stopped.is_set():
             return None

@@ -22,6 +22,8 @@ from engine import Engine, EngineStats, ModelInfo
 
 log = logging.getLogger(__name__)
 
+SHOWN_WITHIN = 60.0
+"""Seconds after which an accepted job runs even if nobody was told of it."""
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -45,13 +47,14 @@ class JobService:
         self._feed = UpdateFeed()
         self._now = now
         self._runs: dict[UUID, tuple[JobRun, asyncio.Task[None]]] = {}
+        self._unshown: dict[UUID, asyncio.TimerHandle] = {}
         # Two clicks on the same U must not both find that it was not posted yet.
         self._upscaling = asyncio.Lock()
 
     async def create(self, asker: Asker, order: Order) -> Job:
         """Check an order and store its job; nothing runs before `shown`. The same source gives the same job.
 
-        The caller must go on to `shown` or `cancel`, and must not cancel this call: its row may be stored already.
+        The caller goes on to `shown` within a minute, and does not cancel this call: its row may be stored already.
 
         Raises:
             UserError: what was wrong with the prompt, the picture, the place or the time to ask. For an UPSCALE that
@@ -79,6 +82,7 @@ class JobService:
 
     async def shown(self, job_id: UUID, destination: Destination) -> None:
         """The job's message stands: remember it and let the job run when its turn comes. Again is fine."""
+        self._forget_unshown(job_id)
         job = await self._jobs.set_destination(job_id, destination)
         if job is not None and job.state is JobState.WAITING:
             self._start(job)
@@ -103,6 +107,7 @@ class JobService:
         job = await self._own(asker, job_id)
         if not await self._jobs.move(job_id, UNFINISHED, JobState.CANCELLED, finished_at=self._now()):
             raise UserError("too_late")
+        self._forget_unshown(job_id)
         run = self._runs.get(job_id)
         if run is not None:
             run[0].stop()
@@ -132,9 +137,15 @@ class JobService:
                 return existing
             failed = await self.get(job_id)
             job = await self._accept(retried_job(asker, source, failed, self.models(), self._now()))
-        begins_with = self._image_store.source_path(failed.id)
-        if await self._image_store.exists(begins_with):
-            await self._image_store.copy(begins_with, self._image_store.source_path(job.id))
+        # The picture it starts from may be gone with its parent, but the failed job kept a copy.
+        try:
+            await self._image_store.copy(
+                self._image_store.source_path(failed.id), self._image_store.source_path(job.id)
+            )
+        except FileNotFoundError:
+            pass  # A job from text alone, or one that failed before it had copied: it asks the parent again.
+        except OSError:
+            log.exception("job %s could not take over the picture that job %s starts from", job.id, failed.id)
         return job
 
     async def delete(self, asker: Asker, job_id: UUID) -> Job:
@@ -214,6 +225,8 @@ class JobService:
 
     async def close(self) -> None:
         """Stop following jobs and end `updates`. Unfinished ones stay as they are, for the next start."""
+        for job_id in list(self._unshown):
+            self._forget_unshown(job_id)
         runs = list(self._runs.items())
         for job_id, (_, task) in runs:
             task.cancel()
@@ -232,7 +245,21 @@ class JobService:
         finally:
             if stored is None or stored.id != job.id:
                 self._line.leave(job.id)
+        if stored.id == job.id:
+            # An edge that broke before it could call `shown` must not cost its user a place in the line for ever.
+            loop = asyncio.get_running_loop()
+            self._unshown[job.id] = loop.call_later(SHOWN_WITHIN, self._start_unshown, job)
         return stored
+
+    def _start_unshown(self, job: Job) -> None:
+        log.warning("job %s was never shown; it runs without a progress message", job.id)
+        self._forget_unshown(job.id)
+        self._start(job)
+
+    def _forget_unshown(self, job_id: UUID) -> None:
+        timer = self._unshown.pop(job_id, None)
+        if timer is not None:
+            timer.cancel()
 
     async def _refuse_second_upscale(self, asker: Asker, parent_id: UUID, index: int | None) -> None:
         if index is None:
@@ -243,7 +270,7 @@ class JobService:
             if job.result_message_id is not None and job.result_channel_id == asker.channel_id:
                 raise UserError(
                     "already_posted",
-                    guild_id=job.guild_id or "@me",
+                    guild_id=asker.guild_id or "@me",
                     channel_id=job.result_channel_id,
                     message_id=job.result_message_id,
                 )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -66,6 +69,14 @@ async def test_nothing_runs_before_it_is_shown(bench: Bench) -> None:
     await asyncio.gather(*(bench.jobs.shown(job.id, destination) for _ in range(3)))
     await bench.sent(job)
     assert (await bench.jobs.get(job.id)).destination == destination
+
+
+async def test_a_job_that_is_never_shown_still_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.services.job_service.SHOWN_WITHIN", 0.0)
+    job = await bench.jobs.create(ADA, Order(action=Action.IMAGINE, source="1:0", prompt="a cat"))
+    await bench.sent(job)
+    bench.engine.run(job.id.hex)
+    await bench.reaches(job, JobState.POSTING)
 
 
 async def test_a_source_makes_one_job_even_in_a_race(bench: Bench) -> None:
@@ -239,6 +250,29 @@ async def test_a_model_that_is_gone_is_replaced(bench: Bench) -> None:
         request = bench.engine.requests[job.id.hex]
         assert (request.model, request.params.width) == ("new", 128)
         assert request.params.strength == VARY_STRENGTH
+
+
+async def test_a_waiting_job_whose_model_went_can_be_retried_with_another(bench: Bench) -> None:
+    job = await bench.order(prompt="a cat --seed 7")
+    await bench.jobs.close()
+    async with bench.process(small(name="new", title="New")):
+        update = await bench.reaches(job, JobState.FAILED)
+        assert update.error is not None
+        assert update.error.values == {"model": "test", "default": "New"}
+        again = await bench.jobs.retry(ADA, job.id, "retry:0")
+        assert (again.model, again.seeds) == ("new", job.seeds)
+
+
+async def test_a_busy_database_refuses_and_keeps_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.database.database.BUSY_TIMEOUT_MS", 10)
+    bench = Bench(tmp_path, Limits(max_running_per_user=1, max_waiting_per_user=0))
+    async with bench.process():
+        with closing(sqlite3.connect(tmp_path / "fourfold.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert (await refused(bench.order())).code == "database_busy"
+        await bench.sent(await bench.order())
 
 
 async def test_a_model_that_cannot_start_from_a_picture_says_so(bench: Bench) -> None:
