@@ -258,6 +258,45 @@ async def test_user_text_never_becomes_markup(tab: Tab) -> None:
     await expect(message.locator("a, script")).to_have_count(0)
 
 
+MARKDOWN = {
+    "**bold** *it* _it_ __under__ ~~gone~~": "<strong>bold</strong> <em>it</em> <em>it</em> <u>under</u> <s>gone</s>",
+    "**a *b***": "<strong>a <em>b</em></strong>",
+    "***both***": "<strong><em>both</em></strong>",
+    "2 * 3 * 4 and snake_case_name": "2 * 3 * 4 and snake_case_name",
+    r"\*plain\* and \_this\_": "*plain* and _this_",
+    "`**code**` ``a`b``": '<code class="inline-code">**code**</code> <code class="inline-code">a`b</code>',
+    "# Title\ntext": '<div class="heading heading-1" role="heading" aria-level="3">Title</div>text',
+    "> one\n> two\nthree": '<blockquote class="quote">one\ntwo</blockquote>three',
+    "- a\n  - b\n1. c": '<div><ul class="list"><li>a<ul class="list"><li>b</li></ul></li></ul><ol class="list"><li>c</li></ol></div>',
+    "a\n```py\nx = 1\n```\nb": 'a<pre class="code-block"><code data-language="py">x = 1</code></pre>b',
+    "<https://a.b/c> https://d.e/f_(g).": "<a>https://a.b/c</a> <a>https://d.e/f_(g)</a>.",
+    "[text](https://a.b) [x](javascript:alert(1))": "<a>text</a> [x](javascript:alert(1))",
+    "<@123456789012345678> <:fox:123456789012345678> @everyone": '<i>user</i> :fox: <span class="mention">@everyone</span>',
+    "unclosed **bold and ||spoiler": "unclosed **bold and ||spoiler",
+    "<b>&amp;</b>": "&lt;b&gt;&amp;amp;&lt;/b&gt;",
+}
+
+
+async def test_markdown(tab: Tab) -> None:
+    rendered = await tab.page.evaluate(
+        """async (texts) => {
+            const { markdown } = await import("/page/js/markdown.js");
+            const user = () => Object.assign(document.createElement("i"), { textContent: "user" });
+            const chat = { store: { channels: new Map() }, mention: user };
+            return texts.map((text) => {
+                const holder = document.createElement("div");
+                holder.append(markdown(text, chat));
+                for (const node of holder.querySelectorAll("a, pre")) {
+                    for (const name of ["href", "target", "rel", "title", "tabindex", "start"]) node.removeAttribute(name);
+                }
+                return holder.innerHTML;
+            });
+        }""",
+        list(MARKDOWN),
+    )
+    assert dict(zip(MARKDOWN, rendered, strict=True)) == MARKDOWN
+
+
 async def test_an_edit_swaps_the_picture_without_a_flash(tab: Tab, rest: Rest) -> None:
     page = tab.page
     await tab.open_channel("gallery")
