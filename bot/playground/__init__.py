@@ -18,6 +18,7 @@ from bot.playground.errors import DiscordError
 from bot.playground.faults import Faults
 from bot.playground.playground import Playground, reset
 from bot.playground.server import Exchange
+from bot.playground.store import StoreError
 from bot.playground.user_session import Outcome, UserSession
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "JumpingClock",
     "Outcome",
     "Playground",
+    "StoreError",
     "SystemClock",
     "UserSession",
     "reset",

@@ -40,5 +40,6 @@ async def main() -> None:
                 await bot.wait()
 
 
-with contextlib.suppress(KeyboardInterrupt):
-    asyncio.run(main())
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

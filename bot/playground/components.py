@@ -48,6 +48,11 @@ def number(components: list[Json]) -> None:
             for name, value in _DEFAULTS.get(component["type"], {}).items()
             if name not in component
         }
+        for holder in (component, *component.get("options", ())):
+            if holder.get("emoji"):
+                holder["emoji"] = {
+                    name: value for name, value in holder["emoji"].items() if value is not None
+                }
         for item in component.get("items", ()):
             item.setdefault("description", None)
             item.setdefault("spoiler", False)

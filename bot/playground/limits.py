@@ -247,7 +247,7 @@ FORMS: dict[str, dict[str, Rule]] = {
     "embed footer": {"text": Text(2048, 1, required=True), "icon_url": _URL},
     "media": {"url": Text(2048, 1, required=True, url=True)},
     "gallery item": {"media": Form("media", required=True), "description": _ALT_TEXT, "spoiler": Boolean()},
-    "emoji": {"name": Text(100), "animated": Boolean()},
+    "emoji": {"name": Text(32), "animated": Boolean()},
     "option": {
         "label": Text(100, 1, required=True),
         "value": Text(100, 1, required=True),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import IntFlag
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bot.playground.state import Channel, Member, Role
+from typing import Any
 
 
 class Permission(IntFlag):
@@ -61,19 +58,28 @@ DM_PERMISSIONS = int(
 )
 
 
-def permissions_in(channel: Channel, member: Member, roles: Iterable[Role]) -> int:
-    """The bits `member` has in `channel`; `roles` are the guild's. In direct messages everybody has DM_PERMISSIONS."""
-    if channel.guild_id is None:
+def permissions_in(
+    guild_id: str | None,
+    overwrites: Iterable[Mapping[str, Any]],
+    user_id: str,
+    user_roles: Collection[str],
+    roles: Mapping[str, int],
+) -> int:
+    """The bits a member has in a channel of `guild_id` with these overwrites; None stands for direct messages.
+
+    `roles` are the bits of all roles of the guild by id; the role named like the guild is everyone's.
+    """
+    if guild_id is None:
         return DM_PERMISSIONS
-    held = {role.id: role for role in roles if role.id in member.roles or role.id == channel.guild_id}
+    held = {role: bits for role, bits in roles.items() if role in user_roles or role == guild_id}
     bits = 0
-    for role in held.values():
-        bits |= role.permissions
+    for granted in held.values():
+        bits |= granted
     if bits & Permission.ADMINISTRATOR:
         return EVERY_PERMISSION
     # Discord's order: everyone's overwrite, then all role overwrites together, then the member's own.
-    for names in ({channel.guild_id}, held.keys() - {channel.guild_id}, {member.user_id}):
-        chosen = [overwrite for overwrite in channel.overwrites if overwrite["id"] in names]
+    for names in ({guild_id}, held.keys() - {guild_id}, {user_id}):
+        chosen = [overwrite for overwrite in overwrites if overwrite["id"] in names]
         for overwrite in chosen:
             bits &= ~int(overwrite["deny"])
         for overwrite in chosen:

@@ -49,25 +49,17 @@ class Playground:
         """"http://127.0.0.1:PORT": REST stands at <origin>/api/v10, `GET /gateway/bot` there names the gateway."""
 
     async def __aenter__(self) -> Self:
-        await self._services.state.load()
-        # aiohttp would wait a minute for open sockets; `__aexit__` has closed them by then.
-        self._runner = web.AppRunner(self._server.application(), access_log=None, shutdown_timeout=2.0)
-        await self._runner.setup()
-        port = await self._listen(self._runner)
-        self.origin = f"http://127.0.0.1:{port}"
-        self._services.attachments.origin = self.origin
-        self._services.gateway.url = f"ws://127.0.0.1:{port}/gateway"
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._services.state.timers.cancel()
-        await self._services.gateway.close()
-        await self._server.page.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        await self._services.state.store.close()
+        await self._stop()
 
     @property
     def bot_token(self) -> str:
@@ -141,6 +133,24 @@ class Playground:
                 return channel
         raise LookupError(f"there is no channel {name!r}")
 
+    async def _start(self) -> None:
+        await self._services.state.load()
+        # aiohttp would wait a minute for open sockets; `__aexit__` has closed them by then.
+        self._runner = web.AppRunner(self._server.application(), access_log=None, shutdown_timeout=2.0)
+        await self._runner.setup()
+        port = await self._listen(self._runner)
+        self.origin = f"http://127.0.0.1:{port}"
+        self._services.attachments.origin = self.origin
+        self._services.gateway.url = f"ws://127.0.0.1:{port}/gateway"
+
+    async def _stop(self) -> None:
+        self._services.state.timers.cancel()
+        await self._services.gateway.close()
+        await self._server.page.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._services.state.store.close()
+
     def _user(self, name_or_id: str) -> User:
         for user in self._services.state.people:
             if name_or_id in (user.id, user.username, user.global_name):
@@ -156,7 +166,8 @@ class Playground:
                 await site.start()
             except OSError as error:
                 await site.stop()
-                if error.errno != errno.EADDRINUSE or port == last - 1:
+                # Windows answers EACCES for ports it has reserved.
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES) or port == last - 1:
                     raise
                 continue
             chosen = runner.addresses[0][1]

@@ -21,7 +21,8 @@ class Bucket:
 
 
 BUCKETS = (
-    # Measured on Discord by the community: 5 per 2 s for each interaction token, 5 per 5 s for each channel.
+    # Measured on Discord by its community: 5 per 2 s for each interaction token, 5 per 5 s for each channel's sends and
+    # edits. Discord publishes none of these numbers; the others below are of the order seen in its headers.
     Bucket(re.compile(r"(?:POST|PATCH|DELETE|GET) /webhooks/(\d+/[^/]+)(?:/.*)?"), 5, 2.0),
     Bucket(re.compile(r"POST /channels/(\d+)/messages"), 5, 5.0),
     Bucket(re.compile(r"PATCH /channels/(\d+)/messages/\d+"), 5, 5.0),

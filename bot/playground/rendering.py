@@ -72,7 +72,11 @@ class Rendering:
         return self.member(member) | {"permissions": str(self.permissions(member.user_id, channel))}
 
     def permissions(self, user_id: str, channel: Channel) -> int:
-        return permissions_in(channel, self._state.members[user_id], self._state.roles)
+        member, roles = (
+            self._state.members[user_id],
+            {role.id: role.permissions for role in self._state.roles},
+        )
+        return permissions_in(channel.guild_id, channel.overwrites, user_id, member.roles, roles)
 
     def role(self, role: Role) -> Json:
         rendered: Json = {

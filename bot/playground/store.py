@@ -120,9 +120,11 @@ class SqliteStore:
         return await self._run(lambda: {path.name for path in self._files.iterdir()})
 
     async def close(self) -> None:
-        await self.flush()
-        await self._run(self._close_database)
-        self._thread.shutdown()
+        try:
+            await self.flush()
+        finally:
+            await self._run(self._close_database)
+            self._thread.shutdown()
 
     def _later(self, kind: str, row_id: str, body: str | None) -> None:
         # Changes of one turn of the event loop become one transaction: a crash never shows half of an edit.

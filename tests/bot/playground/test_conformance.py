@@ -61,7 +61,13 @@ async def test_the_rest_of_the_routes(playground: Playground, bot: RawBot, gener
         await bot.call("GET", path)
     messages = f"/channels/{general}/messages"
     buttons = [{"type": 2, "style": style, "label": "b", "custom_id": str(style)} for style in (1, 2, 3, 4)]
-    link = {"type": 2, "style": 5, "label": "Link", "url": "https://example.org", "emoji": {"name": "🔗"}}
+    link = {
+        "type": 2,
+        "style": 5,
+        "label": "Link",
+        "url": "https://example.org",
+        "emoji": {"id": None, "name": "🔗"},
+    }
     select = {"type": 3, "custom_id": "s", "options": [{"label": "a", "value": "a"}]}
     sent = {
         "content": f"<@{mia}>",

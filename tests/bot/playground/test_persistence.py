@@ -86,6 +86,4 @@ async def test_a_write_that_fails_is_not_hidden(tmp_path: Path) -> None:
     database.close()
     store.put("user", "2", {"a": 1})
     with pytest.raises(sqlite3.OperationalError):
-        await store.flush()
-    await store._run(store._close_database)
-    store._thread.shutdown()
+        await store.close()
