@@ -15,6 +15,8 @@ from bot.prompting.parameters import PARAMETERS, NotAllowedError, ParameterRow
 MAX_PROMPT_CHARACTERS = 4000
 """Of the whole text, flags included."""
 
+_MAX_QUOTED = 60
+"""Characters of what was typed that an error repeats: a message on Discord holds 2,000 in all."""
 _ROWS = {name: row for row in PARAMETERS for name in (row.name, *row.aliases)}
 # Two or more hyphens, or any dash: phones turn "--" into one. It counts only right before a letter and
 # after a space, so that "a cat — asleep" and "red–blue" stay text.
@@ -78,8 +80,8 @@ def _row(name: str) -> ParameterRow:
         allowed = ", ".join(f"`--{known.name}`" for known in PARAMETERS)
         nearest = difflib.get_close_matches(name.lower(), _ROWS, n=1, cutoff=0.4)
         if nearest:
-            raise UserError("parameter_unknown", got=name, nearest=nearest[0], allowed=allowed)
-        raise UserError("parameter_unheard_of", got=name, allowed=allowed)
+            raise UserError("parameter_unknown", got=_quoted(name), nearest=nearest[0], allowed=allowed)
+        raise UserError("parameter_unheard_of", got=_quoted(name), allowed=allowed)
     return row
 
 
@@ -97,10 +99,14 @@ def _read(row: ParameterRow, typed: str) -> Any:
         raise UserError(
             "parameter_out_of_range",
             parameter=row.name,
-            got=word,
+            got=_quoted(word),
             allowed=row.allowed,
             nearest=error.nearest,
         ) from None
     if rest:
-        raise UserError("text_after_parameters", parameter=row.name, got=rest)
+        raise UserError("text_after_parameters", parameter=row.name, got=_quoted(rest))
     return value
+
+
+def _quoted(typed: str) -> str:
+    return typed if len(typed) <= _MAX_QUOTED else typed[: _MAX_QUOTED - 1] + "…"

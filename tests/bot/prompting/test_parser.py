@@ -90,6 +90,7 @@ def test_prompts_are_read(typed: str, prompt: Prompt) -> None:
         ("a --aspekt 3:2", "parameter_unknown", {"got": "aspekt", "nearest": "aspect"}),
         ("a --sed 3", "parameter_unknown", {"nearest": "seed"}),
         ("a --zzzzz", "parameter_unheard_of", {"got": "zzzzz"}),
+        ("a --seed " + "x" * 3900, "parameter_out_of_range", {"got": "x" * 59 + "…"}),
     ],
 )
 def test_errors_name_what_was_got_and_the_nearest_legal_value(
