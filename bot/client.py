@@ -87,6 +87,10 @@ class FourfoldClient(discord.AutoShardedClient):
             await self._patiently(self._connect)
         except discord.LoginFailure as error:
             raise StartupError(_TOKEN_REFUSED) from error
+        except discord.HTTPException as error:
+            if error.status == 401:
+                raise StartupError(_TOKEN_REFUSED) from error
+            raise
         except discord.PrivilegedIntentsRequired as error:
             raise StartupError(_INTENTS_REFUSED) from error
         except discord.ConnectionClosed as error:
@@ -119,7 +123,12 @@ class FourfoldClient(discord.AutoShardedClient):
 
     async def _connect(self) -> None:
         # discord.py keeps to its built-in gateway address whenever a session cannot be resumed; what Discord names holds.
-        self.shard_count, gateway, _ = await self.http.get_bot_gateway()
+        try:
+            self.shard_count, gateway, _ = await self.http.get_bot_gateway()
+        except discord.GatewayNotFound as error:
+            if isinstance(error.__cause__, discord.HTTPException) and error.__cause__.status == 401:
+                raise error.__cause__ from None
+            raise
         discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
         await self.connect()
 

@@ -58,6 +58,34 @@ async def test_a_wrong_token_stops_with_a_sentence(playground, services):
                 await client.serve("wrong", nothing)
 
 
+async def test_a_token_that_dies_during_the_start_stops_with_a_sentence(playground, services):
+    async with discord_at(playground.origin):
+        client = FourfoldClient(services)
+
+        async def token_is_reset() -> None:
+            client.http.token = "another"
+
+        async with client:
+            with pytest.raises(StartupError, match="DISCORD_TOKEN"):
+                await client.serve(playground.bot_token, token_is_reset)
+
+
+async def test_a_gateway_that_refuses_the_token_stops_with_a_sentence(playground, services):
+    async with discord_at(playground.origin):
+        client = FourfoldClient(services)
+        ask_for_gateway = client.http.get_bot_gateway
+
+        async def then_reset_the_token():
+            found = await ask_for_gateway()
+            client.http.token = "another"
+            return found
+
+        client.http.get_bot_gateway = then_reset_the_token  # type: ignore[method-assign]
+        async with client:
+            with pytest.raises(StartupError, match="DISCORD_TOKEN"):
+                await client.serve(playground.bot_token, nothing)
+
+
 async def test_a_network_that_is_away_is_waited_for(playground, services):
     """The first attempts break at every stage of the start; it goes on where it stopped."""
     waits: list[float] = []
