@@ -83,7 +83,9 @@ def _whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def _read_things(typed: str) -> tuple[str, ...]:
-    things = tuple(dict.fromkeys(" ".join(thing.split()) for thing in typed.split(",") if thing.strip()))
+    # A thing that begins with dashes would be a flag when it is written after a space.
+    bare = (re.sub(r"^[-–—]+(?=[^\W\d_])", "", " ".join(thing.split())) for thing in typed.split(","))
+    things = tuple(dict.fromkeys(thing for thing in bare if thing))
     if not things:
         raise NotAllowedError("text, frames")
     return things

@@ -50,7 +50,8 @@ def parse(typed: str) -> Prompt:
     ends = [flag.start() for flag in flags[1:]] + [len(cleaned)]
     for flag, end in zip(flags, ends, strict=False):
         row = _row(flag["name"])
-        value = _read(row, cleaned[flag.end() : end].strip())
+        # "--ar=3:2" is what people who live in terminals type.
+        value = _read(row, cleaned[flag.end() : end].removeprefix("=").strip())
         if row.field in fields:
             if row.merge:
                 value = row.merge(fields[row.field], value)
@@ -86,8 +87,6 @@ def _row(name: str) -> ParameterRow:
 
 
 def _read(row: ParameterRow, typed: str) -> Any:
-    # "--ar=3:2" is what people who live in terminals type.
-    typed = typed.removeprefix("=").strip()
     if not typed:
         raise UserError(
             "parameter_value_missing", parameter=row.name, allowed=row.allowed, example=row.example

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.domain import Parameters
@@ -109,6 +109,9 @@ def test_sentences_are_complete() -> None:
 
 
 @given(st.lists(PIECES, max_size=5).map(" ".join))
+@example("a --no b,–C, --5 d,---")
+@example("a --no==b")
+@example("a --no =b")
 def test_writing_a_prompt_and_reading_it_gives_the_same_prompt(typed: str) -> None:
     prompt = Prompt("a cat", Parameters())
     with suppress(UserError):
