@@ -14,12 +14,13 @@ from torch import Tensor
 
 from engine.training.dataset import Pictures
 from engine.training.loop import Draws, warm_cosine
+from engine.training.optimiser import Optimiser
 from engine.training.probe import to_tensor
 from engine.training.profile import Profile
 from engine.training.sheets import save_sheet
 
 CROP = 64
-PEAK_RATE = 1.5e-3
+PEAK_RATE = 2e-3
 # RGB → brightness and two colour differences; the differences weigh more than in luma-chroma video, because
 # small autoencoders lose colour first.
 OPPONENT = torch.tensor([[0.35, 0.5, 0.15], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
@@ -56,27 +57,21 @@ class AutoencoderStage:
         )
         self.model = build_autoencoder(profile).to(memory_format=torch.channels_last)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
-        self._optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
-        )
+        self._optimiser = Optimiser([self.model], matrix_rate=PEAK_RATE, other_rate=PEAK_RATE, decay=0.0)
 
     def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]:
         inputs = to_tensor(self._crops(draws.numbers)).contiguous(memory_format=torch.channels_last)
-        for group in self._optimiser.param_groups:
-            group["lr"] = PEAK_RATE * warm_cosine(index, progress, warm=100, hold=0.2, floor=0.02)
         with torch.autocast("cpu", torch.bfloat16):
             latents = self.model.encoder(inputs).float()
             # Noise in the latents teaches the decoder to forgive what a denoiser gets slightly wrong.
-            noisy = latents + 0.1 * torch.randn(latents.shape, generator=draws.tensors)
+            noisy = latents + 0.05 * torch.randn(latents.shape, generator=draws.tensors)
             output = self.model.decoder(noisy)
         loss = reconstruction_loss(output.float(), inputs)
         spread = latents.std(dim=(0, 2, 3))
         shape = latents.mean(dim=(0, 2, 3)).square().mean() + (spread - 1).square().mean()
-        self._optimiser.zero_grad()
         (loss + 0.05 * shape).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self._optimiser.step()
-        decay = min(0.998, (index + 1) / (index + 10))
+        self._optimiser.step(warm_cosine(index, progress, warm=100, hold=0.2, floor=0.02), clip=1.0)
+        decay = min(0.995, (index + 1) / (index + 10))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay)
@@ -103,13 +98,13 @@ class AutoencoderStage:
         return {
             "model": self.model.state_dict(),
             "average": self.average,
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self._optimiser.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.load(state["optimiser"])
 
     def sample(self, folder: Path, index: int) -> None:
         """Real pictures above their reconstructions."""

@@ -56,6 +56,7 @@ def train(
     if saved is not None:
         start = int(saved["step"])
         stage.load(saved["stage"])
+        _forget_rows_after(table, start)
         logger.info("resumed %s at step %d of %d", folder.name, start, steps)
     last_save = time.monotonic()
     sums: dict[str, float] = {}
@@ -81,7 +82,8 @@ def train(
         if time.monotonic() - last_save > SAVE_SECONDS or done == steps or out_of_time:
             seconds = spent + time.monotonic() - begun
             save_checkpoint(file, {"step": done, "seconds": seconds, "stage": stage.state()})
-            draw_curves(table, folder / "loss.png")
+            if table.exists():
+                draw_curves(table, folder / "loss.png")
             last_save = time.monotonic()
         if sample_every and (done % sample_every == 0 or done == steps):
             stage.sample(folder, done)
@@ -97,6 +99,15 @@ def _append(table: Path, row: dict[str, float]) -> None:
         if new:
             writer.writerow(row)
         writer.writerow([f"{value:.6g}" for value in row.values()])
+
+
+def _forget_rows_after(table: Path, step: int) -> None:
+    """Rows written between the checkpoint and the break are about to be written again."""
+    if table.exists():
+        with table.open(encoding="utf-8", newline="") as stream:
+            header, *rows = csv.reader(stream)
+        with table.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream).writerows([header, *(row for row in rows if float(row[0]) <= step)])
 
 
 def warm_cosine(index: int, progress: float, *, warm: int, hold: float, floor: float) -> float:

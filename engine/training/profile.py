@@ -34,6 +34,7 @@ class Profile:
     unet_layers: int
     unet_steps: int
     unet_batch: int
+    latent_share: float  # how much of the training pictures is encoded for the denoiser
     bucket_share: float  # of the batches that are not square
     workers: int
 
@@ -53,10 +54,10 @@ CPU = Profile(
     probe_steps=1_800,
     probe_batch=64,
     vae_widths=(64, 64, 64, 64),
-    vae_encoder_blocks=(0, 1, 2, 2),
-    vae_decoder_blocks=(2, 2, 1, 1),
+    vae_encoder_blocks=(0, 1, 2, 3),
+    vae_decoder_blocks=(3, 3, 2, 0),
     latent_channels=16,
-    vae_steps=3_600,
+    vae_steps=3_000,
     vae_batch=16,
     text_width=128,
     text_layers=3,
@@ -66,6 +67,7 @@ CPU = Profile(
     unet_layers=1,
     unet_steps=4_500,
     unet_batch=64,
+    latent_share=0.7,
     bucket_share=0.25,
     workers=2,
 )
@@ -93,6 +95,7 @@ GPU = Profile(
     unet_layers=2,
     unet_steps=60_000,
     unet_batch=256,
+    latent_share=1.0,
     bucket_share=0.25,
     workers=16,
 )

@@ -128,13 +128,14 @@ class Recipe:
         folder.mkdir(parents=True, exist_ok=True)
         vae = vae.to(memory_format=torch.channels_last)
         found = []
-        for i, pictures in enumerate(self.train_sets()):
-            file = folder / f"{i}.npy"
+        for i, renders in enumerate(self.train_sets()):
+            count = round(len(renders) * self.profile.latent_share)
+            file = folder / f"{i}-{count}.npy"
             if not file.exists():
-                np.save(file.with_suffix(".part.npy"), encode(vae, pictures.pixels).numpy())
+                np.save(file.with_suffix(".part.npy"), encode(vae, renders.pixels[:count]).numpy())
                 file.with_suffix(".part.npy").replace(file)
             latents = torch.from_numpy(np.load(file))
-            found.append(LatentSet(pictures.scenes, latents, np.array(pictures.masks)))
+            found.append(LatentSet(renders.scenes[:count], latents, np.array(renders.masks[:count])))
         return found
 
     def denoiser(self, minutes: float | None = None) -> bool:

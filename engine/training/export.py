@@ -1,0 +1,66 @@
+"""Export: the trained parts as a plain diffusers folder in half precision, with the facts a bot needs beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderTiny
+
+from engine.training.denoiser import build_noise_schedule
+from engine.training.pipeline import assemble
+from engine.training.scenes.captions import vocabulary
+
+TITLE = "Fourfold Mini: sixteen things in ten colours, six places, four times of day and five art styles"
+
+
+def export_model(
+    folder: Path,
+    *,
+    tokenizer: Path,
+    text: Any,
+    vae: AutoencoderTiny,
+    unet: Any,
+    size: int,
+    defaults: dict[str, Any],
+) -> None:
+    """Write model_index.json, the five parts and fourfold.json to `folder`; what else lies there stays."""
+    from transformers import CLIPTokenizer
+
+    pipe = assemble(
+        CLIPTokenizer.from_pretrained(str(tokenizer)),
+        text.half(),
+        vae.half(),
+        unet.half(),
+        build_noise_schedule(),
+    )
+    pipe.save_pretrained(str(folder), safe_serialization=True)
+    shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
+    # transformers loads a text encoder in the type its config names, diffusers the other parts in float32.
+    _edit(folder / "text_encoder" / "config.json", dtype="float32")
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index.pop("_name_or_path", None)
+    _write(folder / "model_index.json", index)
+    for part in ("vae", "unet"):
+        config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)
+        _write(folder / part / "config.json", config)
+    facts = {
+        "name": "fourfold-mini",
+        "title": TITLE,
+        "licence": "MIT",
+        "defaults": defaults,
+        "native_size": size,
+        "vocabulary": list(vocabulary()),
+    }
+    _write(folder / "fourfold.json", facts)
+
+
+def _edit(file: Path, **values: object) -> None:
+    _write(file, {**json.loads(file.read_text(encoding="utf-8")), **values})
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
