@@ -56,10 +56,14 @@ async def _answer(interaction: Interaction, job: Job) -> int:
         return (await interaction.edit_original_response(content=content, view=view)).id
     try:
         answer = await interaction.response.send_message(content, view=view, suppress_embeds=True)
-    except discord.HTTPException as error:
-        if error.code != ALREADY_ACKNOWLEDGED:
+    except UNREACHABLE as error:
+        if (
+            isinstance(error, discord.HTTPException)
+            and error.status < 500
+            and error.code != ALREADY_ACKNOWLEDGED
+        ):
             raise
-        # The same event came twice, or an acknowledgement was lost on its way back: the message is there.
+        # The event came twice, or the reply to our answer was lost: most likely the message is there.
         return (await interaction.edit_original_response(content=content, view=view)).id
     return answer.message_id or (await interaction.original_response()).id
 

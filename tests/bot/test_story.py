@@ -18,6 +18,7 @@ from bot.playground import DiscordError, Playground, UserSession
 from bot.playground.permissions import Permission
 from bot.services import Limits
 from engine import GenerationFailed
+from tests.bot.playground.spec_referee import referee_or_skip
 from tests.bot.stage import ScriptedEngine, bot_at
 
 PROMPT = "a red sailboat on a calm sea"
@@ -413,7 +414,9 @@ async def test_an_acknowledgement_lost_on_its_way_back_starts_one_job(client, pl
     await mia.slash("imagine", prompt=PROMPT)
     engine.finish(await engine.request())
     await mia.wait_for(is_grid)
+    await wait_done(mia)
     assert len(engine.requests) == 1
+    assert len(mia.messages()) == 1
 
 
 async def test_a_slow_database_defers_and_goes_on(client, engine, mia, monkeypatch):
@@ -455,6 +458,41 @@ async def test_mentions_in_prompts_call_nobody(client, playground, engine, mia, 
     grid = await grid_of(mia, engine, f"@everyone look at <@{theo.id}>")
     assert [mention["id"] for mention in grid["mentions"]] == [mia.id]
     assert grid["mention_everyone"] is False
+
+
+async def test_every_request_is_one_that_discords_own_spec_allows(playground, engine, tmp_path, mia):
+    referee = referee_or_skip()
+    playground.observe(referee)
+    async with bot_at(playground, tmp_path, engine, clock=IMPATIENT):
+        await mia.slash("imagine", prompt=PROMPT)
+        engine.progress(await engine.request(1), 10)
+        await mia.wait_for(lambda m: said(m, "(50%)"))
+        engine.finish(engine.requests[0])
+        grid = await mia.wait_for(is_grid)
+        await wait_done(mia)
+        await mia.click(grid, "U1")
+        single = await mia.wait_for(is_single)
+        await mia.click(single, "Details")
+        await mia.slash("history")
+        await mia.slash("show", job_id=mia.button(grid, "U1")["custom_id"][-32:])
+        await mia.click(grid, "V1")
+        engine.fail(
+            await engine.request(2), GenerationFailed("out_of_memory", "The device ran out of memory.")
+        )
+        failed = await mia.wait_for(lambda m: said(m, "(Failed)"))
+        await mia.click(failed, "Retry")
+        await engine.request(3)
+        await mia.complete("cancel", "job", "")
+        await mia.slash("cancel")
+        await mia.wait_for(lambda m: said(m, "(Cancelled)"))
+        playground.set_bot_permissions("general", deny=Permission.SEND_MESSAGES)
+        await mia.slash("imagine", prompt=PROMPT, channel="dm")
+        engine.finish(await engine.request(4))
+        await mia.wait_for(is_grid, channel="dm")
+        await mia.click(single, "🗑️")
+        await mia.wait_gone(single)
+    assert len(referee) > 20
+    assert referee.complaints() == []
 
 
 async def test_the_real_engine_makes_the_pictures(playground, tmp_path, mia):

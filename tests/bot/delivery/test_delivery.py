@@ -26,7 +26,7 @@ from bot.playground.permissions import Permission
 from bot.rendering import encode_png
 from bot.services import Limits
 from bot.services.update_feed import UpdateFeed
-from bot.views.panels import result_buttons
+from bot.views.panels import result_buttons, unfinished_buttons
 from engine import Safety
 from tests.bot.examples import JOB, MODEL
 from tests.bot.stage import bot_online
@@ -414,8 +414,8 @@ async def test_a_restart_finds_what_was_posted(playground, services, jobs, posti
     job = posting()
     async with bot_online(playground, services) as client:
         channel = client.get_partial_messageable(job.destination.channel_id)
-        # Later messages, and one that carries only a Cancel of the same job, must not confuse the search.
-        await channel.send("something else")
+        # A later message that carries only a Cancel of the same job must not be taken for its result.
+        await channel.send("something else", view=unfinished_buttons(job.id))
         first = jobs.told[-1]
         delivery = Delivery(client, services)
         await delivery.reconcile()
