@@ -157,17 +157,15 @@ class Gateway:
         if op in (IDENTIFY, RESUME):
             if socket.session is not None:
                 return 4005, b"Already authenticated."
-            if (
-                not isinstance(data, dict)
-                or data.get("token", "").removeprefix("Bot ") != self._state.secrets.bot_token
-            ):
+            token = str(data.get("token")) if isinstance(data, dict) else ""
+            if token.removeprefix("Bot ") != self._state.secrets.bot_token:
                 return 4004, b"Authentication failed."
             return self._identify(socket, data) if op == IDENTIFY else self._resume(socket, data)
         if socket.session is None:
             return 4003, b"Not authenticated."
-        if op == MEMBERS:
+        if op == MEMBERS and isinstance(data, dict):
             self._send_members(socket.session, data)
-        elif op not in (PRESENCE, VOICE):
+        elif op not in (PRESENCE, VOICE, MEMBERS):
             return 4001, b"Unknown opcode."
         return None
 
