@@ -52,7 +52,8 @@ class AsyncEngine:
         self._core = EngineCore(executor, self._models, config, self._inbox.put)
         self._stats = self._core.stats()
         self._dead: EngineDead | None = None
-        self._thread = threading.Thread(target=self._run, name="engine")
+        # A daemon, so that a host that dies without closing the engine can end; `close` is the orderly way.
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     def submit(self, request: Request) -> OutputStream:

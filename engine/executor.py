@@ -129,6 +129,7 @@ class DirectExecutor:
                     info = self._worker.load(model, report)
                 loaded = Loaded(model, None, info, self._worker.device, self._worker.row_budget)
             except EngineError as error:
+                log.warning("loading %s failed: %s", model, error)
                 loaded = Loaded(model, error)
             except Exception as error:  # Whatever a library raises, the queue has to hear of it.
                 log.exception("loading %s failed", model)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from engine.errors import GenerationFailed, ModelUnavailable
 from engine.output import Loading
 
 log = logging.getLogger(__name__)
+
+_LOADING = threading.Lock()
+"""diffusers and transformers patch module-level state of torch while they build a model, so one at a time in a process."""
 
 _COMPONENTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "safety_checker", "feature_extractor")
 _WEIGHTED = ("text_encoder", "unet", "vae", "safety_checker")
@@ -70,10 +74,13 @@ def load_components(
     if path is None:
         path = _download(name, config, report)
     report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))
-    parts = _read_folder(name, path, dtype) if path.is_dir() else _read_single_file(name, path, config, dtype)
-    for component in _WEIGHTED:
-        if parts[component] is not None:
-            parts[component].to(device).eval().requires_grad_(False)
+    with _LOADING:
+        parts = (
+            _read_folder(name, path, dtype) if path.is_dir() else _read_single_file(name, path, config, dtype)
+        )
+        for component in _WEIGHTED:
+            if parts[component] is not None:
+                parts[component].to(device).eval().requires_grad_(False)
     report(Loading(name, 1.0))
     return Components(**parts, device=device, dtype=dtype)
 

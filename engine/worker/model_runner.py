@@ -88,27 +88,28 @@ class ModelRunner:
             return
         try:
             stage.denoise(pictures)
-        except torch.OutOfMemoryError as error:
+            return
+        except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
+            problem = error
+        ids = dict.fromkeys(picture.request_id for picture in pictures)
+        if _is_out_of_memory(problem):
             free_memory(self._residency.device)
             if len(pictures) == 1:
-                self._failures[pictures[0].request_id] = _out_of_memory(error)
+                self._failures[pictures[0].request_id] = _out_of_memory(problem)
                 return
-            half = len(pictures) // 2
             rows = sum(1 if picture.uncond is None else 2 for picture in pictures)
             self._row_budget = max(2, min(self._row_budget or rows, rows // 2))
             log.warning("the device cannot hold %d rows; trying %d", rows, self._row_budget)
-            self._denoise(family, stage, pictures[:half])
-            still = [picture for picture in pictures[half:] if picture.request_id not in self._failures]
-            self._denoise(family, stage, still)
-        except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
-            ids = dict.fromkeys(picture.request_id for picture in pictures)
-            if len(ids) == 1:
-                self._failures[pictures[0].request_id] = _unexpected(error)
-                return
-            for request_id in ids:
-                self._denoise(
-                    family, stage, [picture for picture in pictures if picture.request_id == request_id]
-                )
+            half = len(pictures) // 2
+            parts = [list(pictures[:half]), list(pictures[half:])]
+        elif len(ids) == 1:
+            self._failures[pictures[0].request_id] = _unexpected(problem)
+            return
+        else:
+            parts = [[picture for picture in pictures if picture.request_id == id_] for id_ in ids]
+        for part in parts:
+            alive = [picture for picture in part if picture.request_id not in self._failures]
+            self._denoise(family, stage, alive)
 
     def _finish(
         self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]
@@ -138,7 +139,9 @@ class ModelRunner:
         try:
             try:
                 work()
-            except torch.OutOfMemoryError:
+            except Exception as error:
+                if not _is_out_of_memory(error):
+                    raise
                 free_memory(self._residency.device)
                 if not family.save_memory():
                     raise
@@ -146,10 +149,9 @@ class ModelRunner:
                     "out of memory outside the denoising loop; from now on pictures are decoded in tiles"
                 )
                 work()
-        except torch.OutOfMemoryError as error:
-            self._failures[request_id] = _out_of_memory(error)
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
-            self._failures[request_id] = _unexpected(error)
+            failure = _out_of_memory(error) if _is_out_of_memory(error) else _unexpected(error)
+            self._failures[request_id] = failure
         return request_id not in self._failures
 
     def _previews(
@@ -180,6 +182,15 @@ class ModelRunner:
             except Exception:  # A preview is a courtesy; the picture itself goes on.
                 log.warning("a preview failed", exc_info=True)
         return thumbs
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """CUDA has a class of its own for it; the CPU and MPS raise RuntimeErrors that say so."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )
 
 
 def _out_of_memory(error: Exception) -> GenerationFailed:

@@ -49,7 +49,7 @@ def _linear_fit(vae: Any, scaling_factor: float) -> Estimate:
     1.4.
     """
     generator = torch.Generator().manual_seed(0)
-    patches = torch.rand(1, 3, 8, 8, generator=generator)
+    patches = torch.rand(1, 3, 8, 8, generator=generator, dtype=torch.float32)
     chart = functional.interpolate(patches, size=(256, 256), mode="bilinear") * 2 - 1
     parameter = next(vae.parameters())
     encoded = vae.encode(chart.to(parameter.device, parameter.dtype))
@@ -58,7 +58,7 @@ def _linear_fit(vae: Any, scaling_factor: float) -> Estimate:
     ) * scaling_factor
     colours = functional.adaptive_avg_pool2d(chart, latents.shape[-2:])
     known = latents.float().cpu().flatten(2)[0].T
-    known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
+    known = torch.cat([known, torch.ones(len(known), 1, dtype=torch.float32)], dim=1)
     matrix = torch.linalg.lstsq(known, colours.flatten(2)[0].T).solution.to(parameter.device)
 
     def estimate(latents: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Which models are on the device. Models stay until one that is wanted does not fit beside them."""
+"""Which models are on the device. Every configured model is loaded when it is first asked for, and stays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from engine.catalog import ModelInfo, read_model
 from engine.config import EngineConfig
+from engine.errors import GenerationFailed
 from engine.output import Loading
 from engine.worker.device import resolve_device, resolve_dtype
 from engine.worker.interface import LoadedFamily
@@ -31,10 +32,20 @@ class Residency:
     def load(self, name: str, report: Callable[[Loading], None]) -> ModelInfo:
         """Load a model and say what it is, now that its files are surely here."""
         if name not in self._families:
-            with torch.inference_mode():
-                components = load_components(name, self._config, self.device, self.dtype, report)
-                family = read_model(name, self._config).family
-                self._families[name] = make_family(family, components, exact=self._config.exact)
+            try:
+                with torch.inference_mode():
+                    components = load_components(name, self._config, self.device, self.dtype, report)
+                    family = read_model(name, self._config).family
+                    self._families[name] = make_family(family, components, exact=self._config.exact)
+            except torch.OutOfMemoryError as error:
+                free_memory(self.device)
+                beside = f" beside {', '.join(self._families)}" if self._families else ""
+                raise GenerationFailed(
+                    "model_too_large",
+                    f"{name} does not fit into the memory of {self.device}{beside}. Configure fewer or smaller models.",
+                    model=name,
+                    device=str(self.device),
+                ) from error
             log.info("%s is loaded on %s in %s", name, self.device, self.dtype)
         return read_model(name, self._config)
 

@@ -25,6 +25,6 @@ class SafetyChecker:
         parameter = next(self._checker.parameters())
         # The checker blackens what it flags in the tensor it is given; the pixels are blackened by the caller
         # instead.
-        blank = torch.zeros(len(pictures), 1)
+        blank = torch.zeros(len(pictures), 1, dtype=torch.float32)
         _, flagged = self._checker(images=blank, clip_input=inputs.to(parameter.device, parameter.dtype))
         return [bool(flag) for flag in flagged]

@@ -65,7 +65,7 @@ class Samplers:
         indices = range(begin, len(prototype.timesteps))
         sigmas = getattr(prototype, "sigmas", ())
         scaled = sampler in ("euler", "euler_a")
-        scales = [(sigmas[i] ** 2 + 1) ** 0.5 if scaled else torch.tensor(1.0) for i in indices]
+        scales = [(sigmas[i] ** 2 + 1) ** 0.5 if scaled else _ONE for i in indices]
         table = None
         if sampler in _TABLES and not prototype.config.get("thresholding", False):
             rows = [_TABLES[sampler](prototype, index, begin) for index in indices]
@@ -152,6 +152,10 @@ def _solver_step(picture: PictureState, output: torch.Tensor) -> tuple[torch.Ten
     return result[0], predicted, solver
 
 
+# transformers changes torch's default dtype, in the whole process, while it loads a model: what is made here names its own.
+_ZERO = torch.tensor(0.0, dtype=torch.float32)
+_ONE = torch.tensor(1.0, dtype=torch.float32)
+
 # Each table row below is computed with 0-dim float32 tensors, in the order of the scheduler's own `step`.
 
 
@@ -186,7 +190,7 @@ def _ddim(
 
 def _euler_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     sigma, sigma_to = scheduler.sigmas[index], scheduler.sigmas[index + 1]
-    return sigma, -sigma / (sigma**2 + 1) ** 0.5, sigma**2 + 1, sigma_to - sigma, torch.tensor(0.0)
+    return sigma, -sigma / (sigma**2 + 1) ** 0.5, sigma**2 + 1, sigma_to - sigma, _ZERO
 
 
 def _euler_a_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
@@ -233,7 +237,7 @@ def _dpmpp_2m_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
         or config.final_sigmas_type == "zero"
     )
     # A first-order step is a second-order one whose correction weighs nothing.
-    inverse_r, correction = torch.tensor(0.0), torch.tensor(0.0)
+    inverse_r, correction = _ZERO, _ZERO
     if index > begin and not final:
         alpha_before, sigma_before = scheduler._sigma_to_alpha_sigma_t(sigmas[index - 1])
         lambda_before = torch.log(alpha_before) - torch.log(sigma_before)
@@ -273,7 +277,7 @@ def _lcm_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     timestep, last = scheduler.timesteps[index], len(scheduler.timesteps) - 1
     alpha = scheduler.alphas_cumprod[timestep]
     c_skip, c_out = scheduler.get_scalings_for_boundary_condition_discrete(timestep)
-    keep, add = torch.tensor(1.0), torch.tensor(0.0)
+    keep, add = _ONE, _ZERO
     if index != last:
         alpha_previous = scheduler.alphas_cumprod[scheduler.timesteps[index + 1]]
         keep, add = alpha_previous.sqrt(), (1 - alpha_previous).sqrt()

@@ -97,7 +97,9 @@ class _Denoise:
                 index=index,
                 generator=generator,
                 schedule=schedule,
-                latents=latents,
+                # An encoded picture's channels come last in memory, until it shares a step with others: convolutions
+                # would then sum in another order.
+                latents=latents.contiguous() if self._exact else latents,
                 cond=cond,
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
@@ -108,34 +110,8 @@ class _Denoise:
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
         """One forward pass over all rows, unconditional rows first, then one sampler step per picture."""
-        if self._exact and len(pictures) > 1:
-            for picture in pictures:
-                self.denoise([picture])
-            return
-        scales = torch.stack([picture.schedule.input_scale[picture.step] for picture in pictures])
-        latents = torch.cat([picture.latents for picture in pictures])
-        latents = (latents / scales.to(self._device).view(-1, 1, 1, 1)).to(self._dtype)
-        times = torch.tensor([picture.schedule.timesteps[picture.step] for picture in pictures])
-        guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
-        rows = [*guided, *range(len(pictures))]
-        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
-        conditions = [picture.timestep_cond for picture in pictures if picture.timestep_cond is not None]
-        prediction = self._unet(
-            latents if not guided else latents[rows],
-            times[rows].to(self._device),
-            encoder_hidden_states=torch.cat([*unconds, *(picture.cond for picture in pictures)]),
-            timestep_cond=torch.cat(conditions) if conditions else None,
-            return_dict=False,
-        )[0]
-        if guided:
-            without, prediction = prediction[: len(guided)], prediction[len(guided) :]
-            scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)
-            scale = scale.to(_at_least_float32(self._dtype)).to(self._device).view(-1, 1, 1, 1)
-            if len(guided) == len(pictures):
-                prediction = (without + scale * (prediction - without)).to(self._dtype)
-            else:
-                prediction = prediction.clone()
-                prediction[guided] = (without + scale * (prediction[guided] - without)).to(self._dtype)
+        forwards = [[picture] for picture in pictures] if self._exact else [pictures]
+        prediction = torch.cat([self._predict(forward) for forward in forwards])
         results = self._samplers.step(pictures, prediction)
         for picture, (stepped, predicted, remembered) in zip(pictures, results, strict=True):
             picture.latents = stepped
@@ -163,11 +139,42 @@ class _Denoise:
         ]
 
     def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
-        """The final pictures as the last step foresaw them, at most 128 px a side."""
+        """The final pictures as the last step foresaw them, at most 128 px a side; black where they are flagged."""
         foreseen = [
             picture.latents if picture.predicted is None else picture.predicted for picture in pictures
         ]
-        return thumbnails(self._estimate(torch.cat(foreseen).to(self._dtype)))
+        thumbs = thumbnails(self._estimate(torch.cat(foreseen).to(self._dtype)))
+        flags = self._safety_checker.flags(thumbs) if self._safety_checker else [False] * len(thumbs)
+        return [np.zeros_like(thumb) if flag else thumb for thumb, flag in zip(thumbs, flags, strict=True)]
+
+    def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
+        """(pictures, c, h, w): what the UNet makes of each picture's latents, guided."""
+        scales = torch.stack([picture.schedule.input_scale[picture.step] for picture in pictures])
+        latents = torch.cat([picture.latents for picture in pictures])
+        latents = (latents / scales.to(self._device).view(-1, 1, 1, 1)).to(self._dtype)
+        steps = [picture.schedule.timesteps[picture.step] for picture in pictures]
+        times = torch.tensor(steps, dtype=torch.float32)
+        guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
+        rows = [*guided, *range(len(pictures))]
+        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
+        conditions = [picture.timestep_cond for picture in pictures if picture.timestep_cond is not None]
+        prediction = self._unet(
+            latents if not guided else latents[rows],
+            times[rows].to(self._device),
+            encoder_hidden_states=torch.cat([*unconds, *(picture.cond for picture in pictures)]),
+            timestep_cond=torch.cat(conditions) if conditions else None,
+            return_dict=False,
+        )[0]
+        if guided:
+            without, prediction = prediction[: len(guided)], prediction[len(guided) :]
+            scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)
+            scale = scale.to(_at_least_float32(self._dtype)).to(self._device).view(-1, 1, 1, 1)
+            if len(guided) == len(pictures):
+                prediction = (without + scale * (prediction - without)).to(self._dtype)
+            else:
+                prediction = prediction.clone()
+                prediction[guided] = (without + scale * (prediction[guided] - without)).to(self._dtype)
+        return prediction  # type: ignore[no-any-return]
 
     def _encode(self, text: str) -> torch.Tensor:
         """(1, tokens, width); what does not fit the window is cut off."""
@@ -233,9 +240,9 @@ class _Denoise:
         """(1, width) sinusoidal embedding of the guidance scale, as latent consistency models were trained
         with.
         """
-        weight = torch.tensor(guidance_scale - 1).repeat(1) * 1000.0
+        weight = torch.tensor([guidance_scale - 1], dtype=torch.float32) * 1000.0
         half = width // 2
-        frequencies = torch.log(torch.tensor(10000.0)) / (half - 1)
+        frequencies = torch.log(torch.tensor(10000.0, dtype=torch.float32)) / (half - 1)
         frequencies = torch.exp(torch.arange(half, dtype=torch.float32) * -frequencies)
         angles = weight.to(torch.float32)[:, None] * frequencies[None, :]
         embedding = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)

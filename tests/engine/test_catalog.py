@@ -1,0 +1,247 @@
+"""What is read of a model without loading it, and the sentences for what cannot be read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import EMBEDDED_MODEL, EngineConfig, ModelUnavailable, Operation
+from engine.catalog import EMBEDDED_DIR, FAMILIES, list_models, read_header, read_model, unknown_words
+from engine.worker.registry import FAMILY_CLASSES
+from engine.worker.samplers import SAMPLERS
+from tests.engine.tiny import SIDE
+
+CONFIG = EngineConfig(cache_dir=Path("nowhere"))
+
+
+def write_safetensors(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
+    """A valid file of zeros in float16."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in tensors.items():
+        size = 2
+        for length in shape:
+            size *= length
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    encoded = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + bytes(end))
+    return path
+
+
+def checkpoint(path: Path, text_width: int = 768, channels: int = 4, **more: tuple[int, ...]) -> Path:
+    """The tensors that tell one single-file checkpoint from another."""
+    unet = "model.diffusion_model.input_blocks"
+    return write_safetensors(
+        path,
+        {
+            f"{unet}.0.0.weight": (4, channels, 3, 3),
+            f"{unet}.1.1.transformer_blocks.0.attn2.to_k.weight": (4, text_width),
+            **more,
+        },
+    )
+
+
+def test_a_diffusers_folder(tiny_model: Path) -> None:
+    info = read_model(str(tiny_model), CONFIG)
+    assert info.family == "stable-diffusion"
+    assert (info.native_width, info.native_height) == (SIDE, SIDE)
+    assert (info.size_multiple, info.min_side, info.max_side) == (8, 8, 2 * SIDE)
+    assert info.operations == (Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE)
+    assert info.default_sampler == "ddim", "the sampler of the model's own scheduler"
+    assert info.present
+    assert info.vocabulary is None
+    stored = sum(file.stat().st_size for file in tiny_model.rglob("*.safetensors"))
+    assert 0.5 * stored < info.memory_bytes < stored
+
+
+def test_the_hash_names_the_weights(tiny_model: Path, tiny_v_model: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_model, tmp_path / "copy")
+    first, same, other = (read_model(str(path), CONFIG).hash for path in (tiny_model, copy, tiny_v_model))
+    assert first == same != other
+    assert len(first) == 10
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-5] ^= 1
+    weights.write_bytes(changed)
+    assert read_model(str(copy), CONFIG).hash != first, "a fine-tune has the same header"
+
+
+def test_a_card_overrides_what_is_assumed(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    card = {
+        "title": "Mini",
+        "licence": "MIT",
+        "native_size": [16, 32],
+        "defaults": {"num_inference_steps": 12, "guidance_scale": 3, "sampler": "euler"},
+        "vocabulary": {"subjects": ["Cat", "dog"], "colours": ["red"]},
+    }
+    (folder / "fourfold.json").write_text(json.dumps(card))
+    info = read_model(str(folder), CONFIG)
+    assert (info.title, info.licence) == ("Mini", "MIT")
+    assert (info.native_width, info.native_height) == (16, 32)
+    assert (info.default_steps, info.default_guidance_scale, info.default_sampler) == (12, 3.0, "euler")
+    assert info.vocabulary == {"cat", "dog", "red"}
+
+
+@pytest.mark.parametrize(("text_width", "side"), [(768, 512), (1024, 768)])
+def test_a_single_file(tmp_path: Path, text_width: int, side: int) -> None:
+    info = read_model(str(checkpoint(tmp_path / "dream.safetensors", text_width)), CONFIG)
+    assert (info.title, info.native_width, info.present) == ("dream", side, True)
+    assert info.memory_bytes == 2 * (4 * 4 * 9 + 4 * text_width)
+
+
+def test_a_single_file_with_a_configuration(tmp_path: Path, tiny_model: Path) -> None:
+    file = checkpoint(tmp_path / "tiny.safetensors", text_width=16)
+    info = read_model(str(file), EngineConfig(model_config_dir=tiny_model))
+    assert info.native_width == SIDE
+    other = checkpoint(tmp_path / "other.safetensors", text_width=768)
+    with pytest.raises(ModelUnavailable, match="FOURFOLD_MODEL_CONFIG"):
+        read_model(str(other), EngineConfig(model_config_dir=tiny_model))
+
+
+def test_a_hub_model_that_is_not_here_is_assumed(tmp_path: Path) -> None:
+    info = read_model("owner/name", EngineConfig(cache_dir=tmp_path))
+    assert not info.present
+    assert (info.title, info.hash, info.memory_bytes) == ("name", "", 0)
+
+
+def test_a_hub_model_in_the_cache_is_read(tmp_path: Path, tiny_model: Path) -> None:
+    cached = tmp_path / "models--owner--name"
+    shutil.copytree(tiny_model, cached / "snapshots" / "abc")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    config = EngineConfig(models=(str(tiny_model),), cache_dir=tmp_path)
+    info = read_model("owner/name", config)
+    assert info.present
+    assert info.native_width == SIDE
+    embedded = [path.parent.name for path in EMBEDDED_DIR.glob("*/model_index.json")]
+    assert [model.name for model in list_models(config)] == [str(tiny_model), *sorted(embedded), "owner/name"]
+
+
+def test_an_interrupted_download_does_not_count_as_present(tmp_path: Path, tiny_model: Path) -> None:
+    cached = tmp_path / "models--owner--name"
+    shutil.copytree(tiny_model, cached / "snapshots" / "abc", ignore=shutil.ignore_patterns("vae"))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    assert not read_model("owner/name", EngineConfig(cache_dir=tmp_path)).present
+
+
+def break_index(folder: Path) -> None:
+    (folder / "model_index.json").write_text("{")
+
+
+def change_pipeline(folder: Path) -> None:
+    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+
+
+def change_unet(folder: Path) -> None:
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps(config | {"in_channels": 9}))
+
+
+def drop_weights(folder: Path) -> None:
+    for file in folder.rglob("*.safetensors"):
+        file.rename(file.with_suffix(".bin"))
+
+
+def cut_weights(folder: Path) -> None:
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "says"),
+    [
+        (break_index, "model_unreadable", "model_index.json"),
+        (change_pipeline, "model_unsupported", "FluxPipeline.*StableDiffusionPipeline"),
+        (change_unet, "model_unsupported", "inpainting"),
+        (drop_weights, "model_without_safetensors", "pickled"),
+        (cut_weights, "model_unreadable", "cut short"),
+    ],
+)
+def test_folders_that_cannot_be_used(
+    tiny_model: Path, tmp_path: Path, damage: Any, code: str, says: str
+) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    damage(folder)
+    with pytest.raises(ModelUnavailable, match=f"(?s){says}") as caught:
+        read_model(str(folder), CONFIG)
+    assert caught.value.code == code
+
+
+def test_names_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("no model")
+    for name, code in [
+        ("no-such-model", "model_unknown"),
+        (str(tmp_path / "missing"), "model_path_missing"),
+        (str(tmp_path / "missing.safetensors"), "model_path_missing"),
+        (str(tmp_path / "empty"), "model_not_diffusers"),
+        (str(tmp_path / "text.txt"), "model_not_safetensors"),
+        (str(tmp_path / "old.ckpt"), "model_pickled"),
+        ("owner/model.bin", "model_pickled"),
+    ]:
+        with pytest.raises(ModelUnavailable) as caught:
+            read_model(name, CONFIG)
+        assert caught.value.code == code, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"text_width": 100}, "100 numbers"),
+        ({"channels": 9}, "9 channels"),
+        ({"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": (2, 2)}, "XL"),
+    ],
+)
+def test_single_files_of_other_families(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ModelUnavailable, match=says):
+        read_model(str(checkpoint(tmp_path / "model.safetensors", **changes)), CONFIG)
+
+
+def test_a_lora_is_not_a_checkpoint(tmp_path: Path) -> None:
+    file = write_safetensors(tmp_path / "lora.safetensors", {"lora_unet.alpha": (1,)})
+    with pytest.raises(ModelUnavailable, match="not a whole"):
+        read_model(str(file), CONFIG)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", struct.pack("<Q", 2**40), struct.pack("<Q", 4) + b"[{}]"])
+def test_headers_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelUnavailable, match="safetensors"):
+        read_header(tmp_path / "model.safetensors")
+
+
+def test_families_registry_and_samplers_agree() -> None:
+    assert FAMILIES.keys() == FAMILY_CLASSES.keys()
+    for family in FAMILIES.values():
+        assert set(family.samplers) <= SAMPLERS.keys()
+        assert family.default_sampler in family.samplers
+
+
+def test_unknown_words() -> None:
+    vocabulary = frozenset({"a", "red", "sail", "boat", "cat's"})
+    assert unknown_words("A red sail-boat, a CAT’S blue-ish dragon; 3 dragons!", vocabulary) == (
+        "blue-ish",
+        "dragon",
+        "dragons",
+    )
+    assert unknown_words("anything", None) == ()
+
+
+@pytest.mark.skipif(
+    not (EMBEDDED_DIR / EMBEDDED_MODEL / "model_index.json").is_file(),
+    reason="the embedded model is not there",
+)
+def test_the_embedded_model() -> None:
+    info = read_model(EMBEDDED_MODEL, CONFIG)
+    assert info.present
+    assert info.vocabulary
+    assert info.default_sampler in info.samplers
+    assert info.memory_bytes <= 32 * 2**20
