@@ -1,14 +1,11 @@
-"""What the browser tests share: where a browser is, one stand-in with the sample bot, tabs that notice every error."""
+"""What the browser tests share: where a browser is, tabs that notice every error."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,7 +13,6 @@ from PIL import Image
 
 from bot.playground import Playground
 
-SAMPLE_BOT = Path(__file__).with_name("sample_bot.py")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_FLAGS = [
     "--no-sandbox",
@@ -37,28 +33,12 @@ def find_browser() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-@asynccontextmanager
-async def sample_bot(playground: Playground) -> AsyncIterator[None]:
-    """The sample bot as a process of its own, connected and with its commands registered."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(SAMPLE_BOT), playground.origin, playground.bot_token
-    )
-    try:
-        async with asyncio.timeout(30):
-            while not playground.bot_online:
-                await asyncio.sleep(0.05)
-        yield
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
 class Tab:
     """One open page, acting as one member."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, errors: list[str]) -> None:
         self.page = page
+        self.errors = errors
 
     @property
     def pane(self) -> Any:
@@ -82,6 +62,15 @@ class Tab:
         await self.page.get_by_role("menuitemradio", name=name).click()
         await self.page.locator(".acting-name", has_text=name).wait_for()
 
+    async def begin(self, member: str, channel: str) -> None:
+        """As this member in this channel, with an empty message box."""
+        if await self.page.locator(".acting-name").inner_text() != member:
+            await self.act_as(member)
+        await self.open_channel(channel)
+        if await self.page.locator(".composer-cancel").is_visible():
+            await self.page.locator(".composer-cancel").click()
+        await self.page.locator(".composer-text").fill("")
+
     async def sideways_overflow(self) -> int:
         """Pixels by which anything that scrolls is wider than its frame."""
         overflow: int = await self.page.evaluate(
@@ -95,13 +84,14 @@ class Tab:
 async def open_tab(context: Any, url: str) -> AsyncIterator[Tab]:
     """A loaded page; leaving fails if it wrote an error to its console or threw one."""
     page = await context.new_page()
-    page.set_default_timeout(15_000)
+    # Generous, because a machine that is busy elsewhere is no failure of the page.
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     await page.goto(url)
     await page.locator("html.ready").wait_for()
-    yield Tab(page)
+    yield Tab(page, errors)
     await page.close()
     assert errors == []
 

@@ -21,6 +21,7 @@ export class ChannelPane {
   #anchor = "bottom";
   #loading = null;
   #missed = 0;
+  #settled = 0;
 
   constructor(chat, channel) {
     this.chat = chat;
@@ -77,6 +78,7 @@ export class ChannelPane {
   created(message) {
     const asked = message.interaction_metadata;
     if (asked?.user.id === this.chat.store.me) this.#locals.find((row) => row.waits(message.interaction?.name ?? asked.name))?.remove();
+    if (message.author.id === this.chat.store.me) this.#anchor = "bottom";
     this.layout();
     if (this.#anchor === "bottom") return;
     this.#missed += 1;
@@ -184,7 +186,10 @@ export class ChannelPane {
 
   #scrolled() {
     if (!this.visible || !this.scroller.clientHeight) return;
-    this.#remember();
+    // The event of the page's own scrolling arrives a frame late, when an edit may already have made a message taller:
+    // only a position that the reader chose says what the reader looks at.
+    const own = this.#anchor === "bottom" ? this.scroller.scrollTop >= this.#settled - 1 : Math.abs(this.scroller.scrollTop - this.#settled) < 1;
+    if (!own) this.#remember();
     if (this.#anchor === "bottom") {
       this.#missed = 0;
       this.chat.store.setUnread(this.channel.id, 0);
@@ -219,6 +224,7 @@ export class ChannelPane {
       this.scroller.scrollTop += this.#anchor.node.getBoundingClientRect().top - edge - this.#anchor.top;
     } else if (this.#anchor === "bottom") this.scroller.scrollTop = this.scroller.scrollHeight;
     else this.#remember();
+    this.#settled = this.scroller.scrollTop;
     if (this.more && this.scroller.scrollTop < LOAD_AHEAD) this.#loadOlder();
   }
 
