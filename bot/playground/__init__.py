@@ -1,14 +1,14 @@
 """A local stand-in for Discord: REST v10, gateway and CDN over loopback, and the socket of the page that shows it.
 
-playground.py      `Playground`, the front door: starts and stops everything, switches for tests
-server.py          the one aiohttp application: Host check, faults, rate limits, errors, exchanges;  routes/ the REST routes
+playground.py      `Playground`, the front door: starts and stops everything, switches for tests;  services.py what it is made of
+server.py          the one aiohttp application: Host check, faults, rate limits, errors, exchanges;  routes/ REST;  cdn.py files
 gateway.py         the bot's WebSocket: identify, resume, shards, compression;  bot_events.py what it is told, by intents
 state.py           everything that is remembered, over store.py (SQLite on a thread of its own, or memory)
 messages.py        the life of a message, with attachments.py (files, signed URLs) and rendering.py (rows -> Discord objects)
 interactions.py    commands, clicks and modals: acknowledgement, both clocks, follow-ups;  commands.py their definitions
-limits.py          the one table of Discord's limits, with validation.py, message_rules.py, command_rules.py and modal_rules.py
-permissions.py, rate_limits.py, faults.py, errors.py, events.py, clock.py, snowflakes.py   one idea each
-members.py         what a member can do; page_socket.py lets the page do it, user_session.py lets a test do it
+limits.py          the one table of limits;  validation.py walks it;  message_rules.py, command_rules.py, modal_rules.py the rest
+members.py         what a member can do: page_socket.py lets the page do it, user_session.py lets a test do it;  page/ the page
+permissions.py, rate_limits.py, faults.py, errors.py, events.py, components.py, clock.py, snowflakes.py   one idea each
 """
 
 from __future__ import annotations

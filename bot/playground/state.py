@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from bot.playground.clock import Clock, Timers
 from bot.playground.permissions import ADMIN_PERMISSIONS, INVITE_PERMISSIONS, MEMBER_PERMISSIONS
 from bot.playground.snowflakes import Snowflakes, created_at
-from bot.playground.store import Store
+from bot.playground.store import Store, StoreError
 
 INTERACTION_LIFETIME = 15 * 60.0
 """Seconds for which an interaction token works."""
@@ -226,8 +226,13 @@ class State:
         rows = await self.store.load()
         tables: tuple[Table[Any], ...] = (self.users, self.members, self.roles, self.guilds, self.channels)
         tables += (self.messages, self.attachments, self.commands, self.interactions, self._secrets)
-        for table in tables:
-            table.load(rows)
+        try:
+            for table in tables:
+                table.load(rows)
+        except TypeError as error:
+            raise StoreError(
+                f"The playground's state was kept by another version of Fourfold ({error}). Start afresh with --reset."
+            ) from error
         for _, row_id, _ in rows:
             if row_id.isdecimal():
                 self.snowflakes.seen(row_id)

@@ -70,6 +70,13 @@ async def test_state_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="newer version"):
         async with Playground(tmp_path):
             pass
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 1")
+        database.execute("INSERT INTO rows VALUES ('user', '1', '{\"shape\": \"other\"}')")
+    database.close()
+    with pytest.raises(StoreError, match="another version"):
+        async with Playground(tmp_path):
+            pass
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match="--reset"):
         async with Playground(tmp_path):
