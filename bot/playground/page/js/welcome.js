@@ -32,7 +32,7 @@ function example(chat, channel) {
     el("h3", {}, "Make your first picture"),
     el("p", {}, "Type ", el("kbd", {}, "/"), " below to see every command, or start with this one:"),
     el("button.example", { type: "button", on: { click: () => chat.composer.fillIn(text) } }, el("code", {}, el("b", {}, `/${EXAMPLE.command}`), ` ${EXAMPLE.option}: ${EXAMPLE.value}`), el("span.example-action", {}, "Fill in")),
-    el("p.welcome-hint", {}, "Then press ", el("kbd", {}, "Enter"), ". Four pictures come back, with buttons to enlarge or vary each of them."),
+    el("p.welcome-hint", {}, matchMedia("(hover: none)").matches ? "Then send it" : ["Then press ", el("kbd", {}, "Enter")], ". Four pictures come back, with buttons to enlarge or vary each of them."),
   );
 }
 
