@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("fourfold", appauthor=False)))
     """Where database, pictures, playground state, logs and training checkpoints live."""
     model: str = "fourfold-mini"
-    """The embedded model, a hub id, a local diffusers folder, or a single .safetensors checkpoint; several separated by commas."""
+    """The embedded model, a hub id, a diffusers folder or a .safetensors checkpoint; several separated by commas."""
     model_config_dir: Path | None = Field(default=None, validation_alias="FOURFOLD_MODEL_CONFIG")
     """A diffusers folder whose configuration serves a single .safetensors checkpoint offline."""
     device: str = "auto"

@@ -138,6 +138,21 @@ class JobRepository:
                 .values(result_channel_id=channel_id, result_message_id=message_id)
             )
 
+    async def unclosed(self, states: Collection[JobState]) -> tuple[Job, ...]:
+        """Jobs in any of the states whose progress message is still remembered, oldest first."""
+        chosen = select(JobTable).where(JobTable.message_id.is_not(None), JobTable.state.in_(states))
+        async with self._database.db_session() as db_session:
+            return await self._all(db_session, chosen.order_by(JobTable.created_at, JobTable.id))
+
+    async def forget_message(self, job_id: UUID) -> None:
+        """The progress message is of no more use, and neither is the token that could edit it."""
+        async with self._database.db_session(write=True) as db_session:
+            await db_session.execute(
+                update(JobTable)
+                .where(JobTable.id == job_id)
+                .values(message_id=None, token=None, token_expires_at=None)
+            )
+
     async def drop_token(self, job_id: UUID) -> None:
         """Forget the interaction's token."""
         async with self._database.db_session(write=True) as db_session:

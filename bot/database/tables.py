@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, Text, Uuid
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, Text, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from bot.database.column_types import FrozenJson, JsonDict, JsonTuple, UtcDateTime
@@ -64,6 +64,8 @@ class JobTable(Base):
         Index("ix_jobs_owner_id_created_at", "owner_id", "created_at"),
         Index("ix_jobs_parent_id_parent_index", "parent_id", "parent_index"),
         Index("ix_jobs_state", "state"),
+        # Few rows at a time have a progress message, so that finding them after a crash reads just those.
+        Index("ix_jobs_message_id", "message_id", sqlite_where=text("message_id IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

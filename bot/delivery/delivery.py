@@ -14,8 +14,11 @@ from bot.delivery.follower import Follower
 from bot.delivery.pacing import Clock, Pacer
 from bot.delivery.poster import Poster
 from bot.delivery.progress_message import ProgressMessage
-from bot.domain import Job
+from bot.domain import Job, JobState
+from bot.errors import UserError
 from bot.services import Services
+from bot.views.job_text import cancelled_text, failed_text
+from bot.views.panels import failed_buttons
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +59,34 @@ class Delivery:
     async def reconcile(self) -> None:
         """Deliver what an earlier process had finished but perhaps not posted; call after login, before commands."""
         posts = {self._start(job.id, self._reconcile_one(job)) for job in await self._jobs.posting_jobs()}
+        posts |= {self._start(job.id, self._close(job)) for job in await self._jobs.unclosed_jobs()}
         if posts:
             await asyncio.wait(posts, timeout=START_UP)
 
     async def _reconcile_one(self, job: Job) -> None:
         await self._poster.post(job, look_first=True)
-        await ProgressMessage(self._client, self._jobs, job.id, job.destination, self._clock).delete()
+        message = self._progress_message(job)
+        await message.find()
+        if await message.delete():
+            await self._jobs.closed(job.id)
+
+    async def _close(self, job: Job) -> None:
+        """A job ended and the process died before its progress message said so."""
+        message = self._progress_message(job)
+        match job.state:
+            case JobState.CANCELLED:
+                closed = await message.close(cancelled_text(job), None)
+            case JobState.FAILED:
+                error = UserError(job.error_code or "generation_failed", **(job.error_values or {}))
+                closed = await message.close(failed_text(job, error), failed_buttons(job.id))
+            case _:
+                closed = await message.delete()
+        # A message that is gone or out of reach for good needs no further start to look at it.
+        if closed or not message.exists:
+            await self._jobs.closed(job.id)
+
+    def _progress_message(self, job: Job) -> ProgressMessage:
+        return ProgressMessage(self._client, self._jobs, job.id, job.destination, self._clock)
 
     def _is_posting(self, job_id: UUID) -> bool:
         return job_id not in self._followers or self._followers[job_id].has_ended()

@@ -74,6 +74,7 @@ class Follower:
         except UserError:
             return  # Deleted before anything could be shown.
         message = ProgressMessage(self._client, self._jobs, job.id, job.destination, self._clock)
+        await message.find()
         await self._show_progress(job, message)
         assert self._newest is not None
         await self._show_end(self._newest, message, job)
@@ -117,6 +118,7 @@ class Follower:
         await self._clock.sleep(max(0.0, moment - self._clock.monotonic()))
 
     async def _show_end(self, update: JobUpdate, message: ProgressMessage, job: Job) -> None:
+        closed = True
         match update.state:
             case JobState.POSTING:
                 try:
@@ -124,15 +126,17 @@ class Follower:
                     await self._poster.post(job, look_first=False)
                 except UserError:
                     log.info("job %s was deleted before it was posted", job.id)
-                await message.delete()
+                closed = await message.delete()
             case JobState.CANCELLED:
-                await message.close(cancelled_text(job), None)
+                closed = await message.close(cancelled_text(job), None)
             case JobState.FAILED:
                 text = failed_text(job, update.error or UserError("generation_failed", reason=""))
                 if not await message.close(text, failed_buttons(job.id)):
                     await self._tell_anew(job, text)
             case _:
                 pass  # DONE without a post: what was posted before a restart.
+        if closed or not message.exists:
+            await self._jobs.closed(job.id)
 
     async def _tell_anew(self, job: Job, text: str) -> None:
         """A failure whose progress message cannot be edited is still told, in the channel or by direct message."""

@@ -8,19 +8,18 @@ import aiohttp
 import discord
 
 from bot.delivery.pacing import Clock
+from bot.delivery.search import find_message
 from bot.domain import Job
 from bot.domain.job import nonce_of
 from bot.services import JobService
 from bot.texts import say
-from bot.views.button_id import is_result_button
+from bot.views.button_id import RESULT_ACTIONS
 from bot.views.job_text import result_text
 from bot.views.panels import result_buttons
 from bot.views.result import ResultFile, result_file
 
 log = logging.getLogger(__name__)
 
-LOOK_BACK = 50
-"""Messages of the channel that are searched for a result posted before."""
 TOO_LARGE = 40005
 SMALLEST_FILE = 20_000
 """Bytes below which a refused upload is no longer made smaller."""
@@ -79,7 +78,9 @@ class Poster:
         while True:
             file = await self._file(job, limit)
             try:
-                if look_first and (found := await self._find(channel, job)):
+                if look_first and (
+                    found := await find_message(self._client, channel, job.id, RESULT_ACTIONS)
+                ):
                     return found
                 # discord.py sends a nonce with `enforce_nonce`: for some minutes Discord answers a repeated post
                 # with the message that is there already.
@@ -114,20 +115,6 @@ class Poster:
             return await result_file(self._jobs, job, limit)
         except OSError as error:
             raise PicturesUnreadableError(str(error)) from error
-
-    async def _find(self, channel: discord.abc.Messageable, job: Job) -> discord.Message | None:
-        """The job's result among the newest messages, known by its buttons."""
-        try:
-            async for message in channel.history(limit=LOOK_BACK):
-                if self._client.user is not None and message.author.id != self._client.user.id:
-                    continue
-                for row in message.components:
-                    for item in getattr(row, "children", ()):
-                        if is_result_button(getattr(item, "custom_id", None), job.id):
-                            return message
-        except (discord.Forbidden, discord.NotFound) as error:
-            log.warning("job %s: the channel's history cannot be read (%s); posting once more", job.id, error)
-        return None
 
     def _upload_limit(self, job: Job, by_direct_message: bool) -> int:
         guild = None if by_direct_message or job.guild_id is None else self._client.get_guild(job.guild_id)

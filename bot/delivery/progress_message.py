@@ -12,9 +12,11 @@ from uuid import UUID
 import discord
 
 from bot.delivery.pacing import Clock
+from bot.delivery.search import find_message
 from bot.domain import Destination
 from bot.rendering import smaller_preview
 from bot.services import JobService
+from bot.views.button_id import UNFINISHED_ACTIONS
 from bot.views.interactions import UNREACHABLE
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,18 @@ class ProgressMessage:
         """False once it is known that there is no message to edit, or that we may not."""
         return self._message_id is not None
 
+    async def find(self) -> None:
+        """Look for a message whose id was lost: the process died after it was posted and before that was noted."""
+        if self._message_id is not None:
+            return
+        channel = self._client.get_partial_messageable(self._channel_id)
+        try:
+            found = await find_message(self._client, channel, self._job_id, UNFINISHED_ACTIONS)
+        except UNREACHABLE as error:
+            log.info("job %s: its progress message could not be looked for: %s", self._job_id, error)
+        else:
+            self._message_id = found.id if found else None
+
     async def edit(self, content: str, view: discord.ui.View | None, preview: bytes | None = None) -> bool:
         """Show the newest state; a preview equal to the one that is shown is not sent again. True if it worked."""
         if preview is None or preview == self._preview:
@@ -59,10 +73,10 @@ class ProgressMessage:
         """The last state: words without a picture."""
         return await self._patch(content=content, view=view, attachments=[])
 
-    async def delete(self) -> None:
-        """Remove the message; one that is gone already is success."""
+    async def delete(self) -> bool:
+        """Remove the message; one that is gone already is success, one that could not be reached is not."""
         if self._message_id is None:
-            return
+            return True
         try:
             if webhook := await self._by_token():
                 await webhook.delete_message(ORIGINAL)
@@ -71,9 +85,11 @@ class ProgressMessage:
         except discord.NotFound as error:
             if error.code in DEAD_TOKEN:
                 await self._forget_token()
-                await self.delete()
+                return await self.delete()
         except UNREACHABLE as error:
             log.info("job %s: the progress message could not be deleted: %s", self._job_id, error)
+            return False
+        return True
 
     async def _patch(self, *, picture: bytes | None = None, **fields: Any) -> bool:
         if self._message_id is None:

@@ -193,6 +193,14 @@ class JobService:
         """A finished job was shown again: remember its newest message."""
         await self._jobs.set_result(job_id, channel_id, message_id)
 
+    async def closed(self, job_id: UUID) -> None:
+        """The progress message shows the job's end or is gone; nothing has to be done to it any more."""
+        await self._jobs.forget_message(job_id)
+
+    async def unclosed_jobs(self) -> tuple[Job, ...]:
+        """Ended jobs whose progress message may still say that they wait or run, oldest first."""
+        return await self._jobs.unclosed(ENDED)
+
     async def drop_token(self, job_id: UUID) -> None:
         """The interaction's token is dead: forget it."""
         await self._jobs.drop_token(job_id)

@@ -8,6 +8,8 @@ from uuid import UUID
 TEMPLATE = re.compile(r"ff:(?P<action>[a-z]):(?P<cell>\d):(?P<job>[0-9a-f]{32})")
 RESULT_ACTIONS = frozenset("uvrs")
 """Actions that only stand below finished pictures; posting looks for them to see whether it was done before."""
+UNFINISHED_ACTIONS = frozenset("c")
+"""Actions that only stand below a job that waits or runs."""
 
 
 def button_id(action: str, job_id: UUID, cell: int = 0) -> str:
@@ -15,7 +17,7 @@ def button_id(action: str, job_id: UUID, cell: int = 0) -> str:
     return f"ff:{action}:{cell}:{job_id.hex}"
 
 
-def is_result_button(custom_id: str | None, job_id: UUID) -> bool:
-    """Whether this id stands below the finished pictures of exactly this job."""
+def is_button_of(custom_id: str | None, job_id: UUID, actions: frozenset[str]) -> bool:
+    """Whether this id is one of these actions on exactly this job."""
     match = TEMPLATE.fullmatch(custom_id or "")
-    return match is not None and match["action"] in RESULT_ACTIONS and match["job"] == job_id.hex
+    return match is not None and match["action"] in actions and match["job"] == job_id.hex

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import discord
 
-from bot.domain import Asker, Destination, Job
+from bot.domain import Asker, Destination, Job, JobState
 from bot.views.interactions import UNREACHABLE, Interaction, asker_of, in_time, services_of
 from bot.views.job_text import waiting_text
 from bot.views.panels import unfinished_buttons
@@ -29,7 +29,7 @@ async def start_job(interaction: Interaction, ask: Callable[[Asker, str], Awaita
     """
     jobs = services_of(interaction).jobs
     job = await in_time(interaction, ask(asker_of(interaction), f"{interaction.id}:0"), ephemeral=False)
-    if job.destination.message_id is None:
+    if job.destination.message_id is None and job.state is JobState.WAITING:
         await jobs.shown(job.id, await _show(interaction, job))
     else:
         # The gateway replayed an interaction that was answered before; the job is on its way already.

@@ -86,6 +86,9 @@ def upgrade() -> None:
     op.create_index("ix_jobs_owner_id_created_at", "jobs", ["owner_id", "created_at"])
     op.create_index("ix_jobs_parent_id_parent_index", "jobs", ["parent_id", "parent_index"])
     op.create_index("ix_jobs_state", "jobs", ["state"])
+    op.create_index(
+        "ix_jobs_message_id", "jobs", ["message_id"], sqlite_where=sa.text("message_id IS NOT NULL")
+    )
 
     op.create_table(
         "images",
@@ -110,6 +113,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("images")
+    op.drop_index("ix_jobs_message_id", "jobs")
     op.drop_index("ix_jobs_state", "jobs")
     op.drop_index("ix_jobs_parent_id_parent_index", "jobs")
     op.drop_index("ix_jobs_owner_id_created_at", "jobs")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain import Action
-from bot.views.button_id import TEMPLATE, button_id, is_result_button
+from bot.views.button_id import RESULT_ACTIONS, TEMPLATE, button_id, is_button_of
 from bot.views.clicks import CLICKS
 from bot.views.panels import failed_buttons, history_buttons, result_buttons, unfinished_buttons
 from tests.bot.examples import JOB
@@ -26,14 +26,14 @@ def test_an_id_says_action_cell_and_job(action, job_id, cell):
 
 @given(st.text())
 def test_other_ids_are_nobodys_result(text):
-    assert not is_result_button(text, JOB.id)
+    assert not is_button_of(text, JOB.id, RESULT_ACTIONS)
 
 
 def test_a_result_is_known_by_its_own_buttons_only():
-    assert is_result_button(button_id("u", JOB.id, 2), JOB.id)
-    assert not is_result_button(button_id("c", JOB.id), JOB.id)
-    assert not is_result_button(button_id("u", uuid4()), JOB.id)
-    assert not is_result_button(None, JOB.id)
+    assert is_button_of(button_id("u", JOB.id, 2), JOB.id, RESULT_ACTIONS)
+    assert not is_button_of(button_id("c", JOB.id), JOB.id, RESULT_ACTIONS)
+    assert not is_button_of(button_id("u", uuid4()), JOB.id, RESULT_ACTIONS)
+    assert not is_button_of(None, JOB.id, RESULT_ACTIONS)
 
 
 def rows(view):

@@ -1,0 +1,102 @@
+"""`fourfold run`, unchanged, that kills itself with SIGKILL at one named point once the test has armed it.
+
+The test writes the point's name into the file FOURFOLD_HOME/armed; without the file this is the real bot.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ARMED = "armed"
+POINTS = (
+    "row inserted, nothing answered",
+    "answered, message not remembered",
+    "message remembered, nothing submitted",
+    "in the middle of the steps",
+    "inside an image write",
+    "pictures written, row not posting",
+    "row posting, nothing posted",
+    "posted, row does not know",
+    "row knows, progress message still there",
+    "inside the copy of an upscale",
+    "in the middle of a variation",
+    "cancelled row, nobody told",
+)
+
+
+def main() -> int:
+    """Plant the points and run the bot."""
+    from bot import image_store
+    from bot.cli import main as fourfold
+    from bot.database import JobRepository
+    from bot.delivery.poster import Poster
+    from bot.services import JobService
+    from engine.async_engine import AsyncEngine
+    from engine.core import EngineCore
+
+    _after(JobService, "create", POINTS[0])
+    _before(JobService, "shown", POINTS[1])
+    _before_sync(AsyncEngine, "submit", POINTS[2])
+    _before_sync(EngineCore, "step", POINTS[3], calls=5)
+    _before_sync(image_store.Path, "replace", POINTS[4])
+    _before(JobRepository, "finish", POINTS[5])
+    _before(Poster, "post", POINTS[6])
+    _before(JobService, "posted", POINTS[7])
+    _after(JobService, "posted", POINTS[8])
+    _before(image_store.ImageStore, "copy", POINTS[9])
+    _before_sync(EngineCore, "step", POINTS[10], calls=5)
+    _after(JobRepository, "move", POINTS[11])
+    return fourfold(["run"])
+
+
+def _die_if_armed(point: str) -> None:
+    armed = Path(os.environ["FOURFOLD_HOME"]) / ARMED
+    if armed.exists() and armed.read_text(encoding="utf-8") == point:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _before(owner: type, name: str, point: str) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def planted(*args: Any, **values: Any) -> Any:
+        _die_if_armed(point)
+        return await original(*args, **values)
+
+    setattr(owner, name, planted)
+
+
+def _after(owner: type, name: str, point: str) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def planted(*args: Any, **values: Any) -> Any:
+        result = await original(*args, **values)
+        _die_if_armed(point)
+        return result
+
+    setattr(owner, name, planted)
+
+
+def _before_sync(owner: type, name: str, point: str, *, calls: int = 1) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+    left = [calls]
+
+    @functools.wraps(original)
+    def planted(*args: Any, **values: Any) -> Any:
+        left[0] -= 1
+        if left[0] <= 0:
+            _die_if_armed(point)
+        return original(*args, **values)
+
+    setattr(owner, name, planted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
