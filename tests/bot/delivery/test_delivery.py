@@ -41,6 +41,7 @@ class ScriptedJobs:
         self.rows: dict[UUID, Job] = {}
         self.told: list[tuple[Any, ...]] = []
         self.dropped_tokens: list[UUID] = []
+        self.closed_jobs: list[UUID] = []
         self.feed = UpdateFeed()
         self.destinations: asyncio.Queue[Destination] = asyncio.Queue()
         self._changed = asyncio.Event()
@@ -74,6 +75,12 @@ class ScriptedJobs:
 
     async def posting_jobs(self) -> tuple[Job, ...]:
         return tuple(job for job in self.rows.values() if job.state is JobState.POSTING)
+
+    async def closed(self, job_id: UUID) -> None:
+        self.closed_jobs.append(job_id)
+
+    async def unclosed_jobs(self) -> tuple[Job, ...]:
+        return ()
 
     async def resume(self) -> int:
         return 0
