@@ -28,11 +28,24 @@ export class ChannelPane {
     this.channel = channel;
     this.more = chat.store.messagesOf(channel.id).length >= PAGE_OF_MESSAGES;
     this.top = el("div.pane-top");
-    this.list = el("ol.messages", { role: "log", "aria-relevant": "additions", "aria-label": `Messages in ${chat.store.channelName(channel)}` });
-    this.body = el("div.pane-body", {}, this.top, this.list);
-    this.scroller = el("div.pane-scroller", { tabIndex: 0, role: "region", "aria-label": "Messages" }, this.body);
-    this.present = el("button.present", { type: "button", hidden: true, on: { click: () => this.toPresent() } });
-    this.node = el("section.pane", { hidden: true, dataset: { channel: channel.id } }, this.scroller, this.present);
+    this.list = el("ol.messages", { "aria-label": `Messages in ${chat.store.channelName(channel)}` });
+    this.body = el("div.pane-body", { role: "log", "aria-relevant": "additions" }, this.top, this.list);
+    this.scroller = el(
+      "div.pane-scroller",
+      { tabIndex: 0, role: "region", "aria-label": "Messages" },
+      this.body,
+    );
+    this.present = el("button.present", {
+      type: "button",
+      hidden: true,
+      on: { click: () => this.toPresent() },
+    });
+    this.node = el(
+      "section.pane",
+      { hidden: true, dataset: { channel: channel.id } },
+      this.scroller,
+      this.present,
+    );
     this.scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     const observer = new ResizeObserver(() => this.#restore());
     observer.observe(this.body);
@@ -77,7 +90,8 @@ export class ChannelPane {
 
   created(message) {
     const asked = message.interaction_metadata;
-    if (asked?.user.id === this.chat.store.me) this.#locals.find((row) => row.waits(message.interaction?.name ?? asked.name))?.remove();
+    if (asked?.user.id === this.chat.store.me)
+      this.#locals.find((row) => row.waits(message.interaction?.name ?? asked.name))?.remove();
     if (message.author.id === this.chat.store.me) this.#anchor = "bottom";
     this.layout();
     if (this.#anchor === "bottom") return;
@@ -161,23 +175,41 @@ export class ChannelPane {
   }
 
   #divider(id, date) {
-    if (!this.#dividers.has(id)) this.#dividers.set(id, el("li.day", { role: "separator", "aria-label": day(date) }, el("span", {}, day(date))));
+    if (!this.#dividers.has(id))
+      this.#dividers.set(
+        id,
+        el("li.day", { role: "separator", "aria-label": day(date) }, el("span", {}, day(date))),
+      );
     return this.#dividers.get(id);
   }
 
   #drawTop(empty) {
-    const state = this.more ? "more" : `welcome ${empty} ${this.chat.store.commands.map((command) => command.name)} ${this.chat.store.channelName(this.channel)}`;
+    const state = this.more
+      ? "more"
+      : `welcome ${empty} ${this.chat.store.commands.map((command) => command.name)} ${this.chat.store.channelName(this.channel)}`;
     if (this.top.dataset.state === state) return;
     this.top.dataset.state = state;
-    fill(this.top, this.more ? el("div.older", {}, el("span.spinner", { "aria-hidden": "true" }), "Loading older messages…") : welcome(this.chat, this.channel, empty));
+    fill(
+      this.top,
+      this.more
+        ? el("div.older", {}, el("span.spinner", { "aria-hidden": "true" }), "Loading older messages…")
+        : welcome(this.chat, this.channel, empty),
+    );
   }
 
   #drawPresent() {
-    const hidden = this.#anchor === "bottom" || (!this.#missed && this.#distance() < this.scroller.clientHeight * 1.5);
+    const hidden =
+      this.#anchor === "bottom" || (!this.#missed && this.#distance() < this.scroller.clientHeight * 1.5);
     this.present.hidden = hidden;
     if (hidden) return;
-    const news = this.#missed ? `${this.#missed} new message${this.#missed === 1 ? "" : "s"}` : "You’re viewing older messages";
-    fill(this.present, el("span", {}, news), el("span.present-jump", {}, "Jump to present", icon("arrowDown")));
+    const news = this.#missed
+      ? `${this.#missed} new message${this.#missed === 1 ? "" : "s"}`
+      : "You’re viewing older messages";
+    fill(
+      this.present,
+      el("span", {}, news),
+      el("span.present-jump", {}, "Jump to present", icon("arrowDown")),
+    );
   }
 
   #distance() {
@@ -188,7 +220,10 @@ export class ChannelPane {
     if (!this.visible || !this.scroller.clientHeight) return;
     // The event of the page's own scrolling arrives a frame late, when an edit may already have made a message taller:
     // only a position that the reader chose says what the reader looks at.
-    const own = this.#anchor === "bottom" ? this.scroller.scrollTop >= this.#settled - 1 : Math.abs(this.scroller.scrollTop - this.#settled) < 1;
+    const own =
+      this.#anchor === "bottom"
+        ? this.scroller.scrollTop >= this.#settled - 1
+        : Math.abs(this.scroller.scrollTop - this.#settled) < 1;
     if (!own) this.#remember();
     if (this.#anchor === "bottom") {
       this.#missed = 0;
@@ -213,7 +248,9 @@ export class ChannelPane {
       if (rows[middle].getBoundingClientRect().bottom > edge) high = middle;
       else low = middle + 1;
     }
-    this.#anchor = rows[low] ? { node: rows[low], top: rows[low].getBoundingClientRect().top - edge } : "bottom";
+    this.#anchor = rows[low]
+      ? { node: rows[low], top: rows[low].getBoundingClientRect().top - edge }
+      : "bottom";
   }
 
   /** Puts the scroll position back to what #remember noted, after anything above or below changed its height. */

@@ -25,13 +25,23 @@ export class Chat {
   async slash(channelId, entry, options, putBack) {
     const row = this.views.pane(channelId).addLocal(entry.name);
     await this.#command(row, putBack, () =>
-      this.socket.request("slash", { channel_id: channelId, command_id: entry.command.id, options: nestOptions(entry, options) }),
+      this.socket.request("slash", {
+        channel_id: channelId,
+        command_id: entry.command.id,
+        options: nestOptions(entry, options),
+      }),
     );
   }
 
   async contextCommand(channelId, command, targetId) {
     const row = this.views.pane(channelId).addLocal(command.name);
-    await this.#command(row, null, () => this.socket.request("context_menu", { channel_id: channelId, command_id: command.id, target_id: targetId }));
+    await this.#command(row, null, () =>
+      this.socket.request("context_menu", {
+        channel_id: channelId,
+        command_id: command.id,
+        target_id: targetId,
+      }),
+    );
   }
 
   async #command(row, putBack, request) {
@@ -46,7 +56,13 @@ export class Chat {
   }
 
   async click(message, customId) {
-    this.#openIfModal(await this.socket.request("click", { channel_id: message.channel_id, message_id: message.id, custom_id: customId }));
+    this.#openIfModal(
+      await this.socket.request("click", {
+        channel_id: message.channel_id,
+        message_id: message.id,
+        custom_id: customId,
+      }),
+    );
   }
 
   async select(message, customId, values) {
@@ -65,7 +81,11 @@ export class Chat {
   /** Choices for the focused option; none when the bot is silent, because typing goes on regardless. */
   async complete(channelId, entry, options) {
     try {
-      const answer = await this.socket.request("complete", { channel_id: channelId, command_id: entry.command.id, options: nestOptions(entry, options) });
+      const answer = await this.socket.request("complete", {
+        channel_id: channelId,
+        command_id: entry.command.id,
+        options: nestOptions(entry, options),
+      });
       return answer.choices ?? [];
     } catch {
       return [];
@@ -104,22 +124,35 @@ export class Chat {
 
   async jumpTo(channelId, messageId) {
     this.views.openChannel(channelId);
-    if (!(await this.views.pane(channelId)?.reveal(messageId))) toast("That message is not in this channel any more.");
+    if (!(await this.views.pane(channelId)?.reveal(messageId)))
+      toast("That message is not in this channel any more.");
   }
 
   mention(userId) {
     const user = this.store.user(userId);
     const mine = userId === this.store.me;
-    return el(mine ? "span.mention.mention-me" : "span.mention", {}, `@${user ? this.store.nameOf(user) : "unknown-user"}`);
+    return el(
+      mine ? "span.mention.mention-me" : "span.mention",
+      {},
+      `@${user ? this.store.nameOf(user) : "unknown-user"}`,
+    );
   }
 
   channelMention(channelId) {
     const channel = this.store.channels.get(channelId);
     if (!channel) return el("span.mention", {}, "#unknown");
-    return el("button.mention", { type: "button", on: { click: () => this.views.openChannel(channelId) } }, `#${this.store.channelName(channel)}`);
+    return el(
+      "button.mention",
+      { type: "button", on: { click: () => this.views.openChannel(channelId) } },
+      `#${this.store.channelName(channel)}`,
+    );
   }
 
   commandMention(path) {
-    return el("button.mention", { type: "button", on: { click: () => this.composer.fillIn(`/${path} `) } }, `/${path}`);
+    return el(
+      "button.mention",
+      { type: "button", on: { click: () => this.composer.fillIn(`/${path} `) } },
+      `/${path}`,
+    );
   }
 }

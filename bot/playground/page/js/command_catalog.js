@@ -36,9 +36,19 @@ export function chatCommands(store, channel) {
 
 function flatten(command, node, path) {
   const names = [...path, node.name];
-  const inner = (node.options ?? []).filter((option) => option.type === SUBCOMMAND || option.type === SUBCOMMAND_GROUP);
+  const inner = (node.options ?? []).filter(
+    (option) => option.type === SUBCOMMAND || option.type === SUBCOMMAND_GROUP,
+  );
   if (inner.length) return inner.flatMap((option) => flatten(command, option, names));
-  return [{ command, path: names, name: names.join(" "), description: node.description ?? "", options: node.options ?? [] }];
+  return [
+    {
+      command,
+      path: names,
+      name: names.join(" "),
+      description: node.description ?? "",
+      options: node.options ?? [],
+    },
+  ];
 }
 
 /** Entries that fit what was typed after the slash, best first: name begins with it, a word of it does, description has it. */
@@ -72,7 +82,9 @@ export function nestOptions(entry, options) {
 
 /** The command whose name is nearest to a mistyped one, if it is near at all. */
 export function nearestCommand(entries, typed) {
-  const near = entries.map((entry) => ({ entry, distance: editDistance(entry.name, typed) })).sort((a, b) => a.distance - b.distance)[0];
+  const near = entries
+    .map((entry) => ({ entry, distance: editDistance(entry.name, typed) }))
+    .sort((a, b) => a.distance - b.distance)[0];
   return near && near.distance <= Math.max(2, typed.length / 3) ? near.entry : null;
 }
 

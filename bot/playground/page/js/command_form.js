@@ -18,7 +18,12 @@ export class CommandForm {
     this.pills = el("div.pills");
     this.hint = el("div.command-hint");
     this.problems = el("div.command-problem", { role: "alert" });
-    this.node = el("div.command-form", { role: "group", "aria-label": `Command /${entry.name}` }, el("span.command-name", {}, `/${entry.name}`), this.pills);
+    this.node = el(
+      "div.command-form",
+      { role: "group", "aria-label": `Command /${entry.name}` },
+      el("span.command-name", {}, `/${entry.name}`),
+      this.pills,
+    );
     for (const option of entry.options.filter((known) => known.required)) this.add(option);
     this.#drawHint();
   }
@@ -29,7 +34,9 @@ export class CommandForm {
     if (known) return known;
     const field = makeField(option, this);
     const order = this.entry.options.map((other) => other.name);
-    const after = [...this.#fields.values()].find((other) => order.indexOf(other.option.name) > order.indexOf(option.name));
+    const after = [...this.#fields.values()].find(
+      (other) => order.indexOf(other.option.name) > order.indexOf(option.name),
+    );
     this.pills.insertBefore(field.node, after?.node ?? null);
     this.#fields.set(option.name, field);
     this.#drawHint();
@@ -47,7 +54,14 @@ export class CommandForm {
 
   /** The command as text for the history and for going back to plain typing. */
   get text() {
-    return writeCommand(this.entry, new Map(this.#ordered().filter((field) => !field.empty && field.text).map((field) => [field.option.name, field.text])));
+    return writeCommand(
+      this.entry,
+      new Map(
+        this.#ordered()
+          .filter((field) => !field.empty && field.text)
+          .map((field) => [field.option.name, field.text]),
+      ),
+    );
   }
 
   get empty() {
@@ -57,7 +71,10 @@ export class CommandForm {
   /** Puts the cursor where typing goes on: the first required empty field, else the last one. */
   focus() {
     const fields = this.#ordered();
-    const field = fields.find((other) => other.option.required && other.empty) ?? fields.find((other) => other.option.type !== TYPES.ATTACHMENT) ?? fields[0];
+    const field =
+      fields.find((other) => other.option.required && other.empty) ??
+      fields.find((other) => other.option.type !== TYPES.ATTACHMENT) ??
+      fields[0];
     if (field) field.focus();
     else this.fallback?.focus();
   }
@@ -68,15 +85,23 @@ export class CommandForm {
     const wrong = this.#ordered().map((field) => ({ field, problem: field.problem() }));
     for (const { field, problem } of wrong) field.node.classList.toggle("invalid", Boolean(problem));
     const found = wrong.filter(({ problem }) => problem);
-    fill(this.problems, found.map(({ problem }) => el("div", {}, problem)));
-    if (!found.length) return this.#ordered().map((field) => field.read()).filter(Boolean);
+    fill(
+      this.problems,
+      found.map(({ problem }) => el("div", {}, problem)),
+    );
+    if (!found.length)
+      return this.#ordered()
+        .map((field) => field.read())
+        .filter(Boolean);
     found[0].field.focus();
     return null;
   }
 
   /** Gives a file to the first attachment option without one; false when the command takes none. */
   acceptFile(file) {
-    const option = this.entry.options.find((known) => known.type === TYPES.ATTACHMENT && (this.#fields.get(known.name)?.empty ?? true));
+    const option = this.entry.options.find(
+      (known) => known.type === TYPES.ATTACHMENT && (this.#fields.get(known.name)?.empty ?? true),
+    );
     if (!option) return false;
     this.add(option).setFile(file);
     return true;
@@ -102,12 +127,19 @@ export class CommandForm {
     field.node.classList.remove("invalid");
     this.hooks.changed();
     const fields = this.#ordered();
-    fields.slice(fields.indexOf(field) + 1).find((other) => other.empty)?.focus();
+    fields
+      .slice(fields.indexOf(field) + 1)
+      .find((other) => other.empty)
+      ?.focus();
   }
 
   suggestions(field) {
     const options = this.#ordered()
-      .map((other) => (other === field ? { name: field.option.name, type: field.option.type, value: field.text, focused: true } : other.read()))
+      .map((other) =>
+        other === field
+          ? { name: field.option.name, type: field.option.type, value: field.text, focused: true }
+          : other.read(),
+      )
       .filter(Boolean);
     return this.chat.complete(this.channelId, this.entry, options);
   }
@@ -136,7 +168,12 @@ export class CommandForm {
     }
     const named = /(?:^|\s)([-_\p{L}\p{N}]{1,32}):$/u.exec(text);
     const option = named && this.entry.options.find((other) => other.name === named[1].toLowerCase());
-    if (!option || (this.#fields.get(option.name) && !this.#fields.get(option.name).empty) || option === field.option) return;
+    if (
+      !option ||
+      (this.#fields.get(option.name) && !this.#fields.get(option.name).empty) ||
+      option === field.option
+    )
+      return;
     field.setText(text.slice(0, named.index).trimEnd());
     this.add(option).focus();
   }
@@ -150,7 +187,8 @@ export class CommandForm {
     if (event.key === "Enter") this.hooks.submit();
     else if (event.key === "Backspace" && field.empty && first) this.#back(field, at);
     else if (event.key === "ArrowLeft" && first && at > 0) fields[at - 1].focus();
-    else if (event.key === "ArrowRight" && end === value.length && start === end && at < fields.length - 1) fields[at + 1].focus();
+    else if (event.key === "ArrowRight" && end === value.length && start === end && at < fields.length - 1)
+      fields[at + 1].focus();
     else return;
     event.preventDefault();
   }
@@ -171,20 +209,34 @@ export class CommandForm {
 
   #ordered() {
     const order = this.entry.options.map((option) => option.name);
-    return [...this.#fields.values()].sort((a, b) => order.indexOf(a.option.name) - order.indexOf(b.option.name));
+    return [...this.#fields.values()].sort(
+      (a, b) => order.indexOf(a.option.name) - order.indexOf(b.option.name),
+    );
   }
 
   #drawHint() {
     const option = this.#current && this.#fields.has(this.#current.option.name) ? this.#current.option : null;
     const limits = option && limitsText(option);
     const about = option
-      ? [el("b", {}, option.name), option.required ? el("span.required-mark", {}, "required") : el("span.optional-mark", {}, "optional"), option.description, limits && el("span.limits", {}, limits)]
+      ? [
+          el("b", {}, option.name),
+          option.required
+            ? el("span.required-mark", {}, "required")
+            : el("span.optional-mark", {}, "optional"),
+          option.description,
+          limits && el("span.limits", {}, limits),
+        ]
       : [el("b", {}, `/${this.entry.name}`), this.entry.description];
     const missing = this.entry.options.filter((other) => !this.#fields.has(other.name));
     const chips = missing.map((other) =>
       el(
         "button.option-chip",
-        { type: "button", title: other.description ?? "", "aria-label": `Add option ${other.name}: ${other.description ?? ""}`, on: { pointerdown: (event) => event.preventDefault(), click: () => this.add(other).focus() } },
+        {
+          type: "button",
+          title: other.description ?? "",
+          "aria-label": `Add option ${other.name}: ${other.description ?? ""}`,
+          on: { pointerdown: (event) => event.preventDefault(), click: () => this.add(other).focus() },
+        },
         icon("plus"),
         other.name,
       ),

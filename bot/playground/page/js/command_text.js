@@ -44,7 +44,11 @@ export function splitOptions(rest, options) {
 
 /** The option that takes text given without a name. */
 export function leadOption(options) {
-  return options.find((option) => option.type === 3 && option.required) ?? options.find((option) => option.type === 3) ?? null;
+  return (
+    options.find((option) => option.type === 3 && option.required) ??
+    options.find((option) => option.type === 3) ??
+    null
+  );
 }
 
 /** The text form of a command and its values, as it goes into the history. */

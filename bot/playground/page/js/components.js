@@ -15,11 +15,14 @@ const STYLES = { 1: "primary", 2: "secondary", 3: "success", 4: "danger", 5: "li
  * → values}; unknown kinds are left out, as a client that is older than the API does.
  */
 export function renderComponents(components, host, path = "c") {
-  return components.map((component, index) => KINDS[component.type]?.(component, host, `${path}.${index}`) ?? null);
+  return components.map(
+    (component, index) => KINDS[component.type]?.(component, host, `${path}.${index}`) ?? null,
+  );
 }
 
 const KINDS = {
-  1: (row, host, path) => el("div.action-row", { role: "group" }, renderComponents(row.components, host, path)),
+  1: (row, host, path) =>
+    el("div.action-row", { role: "group" }, renderComponents(row.components, host, path)),
   2: button,
   3: select,
   5: select,
@@ -46,7 +49,12 @@ const KINDS = {
       host.pictures,
       path,
     ),
-  13: (file) => fileCard({ filename: file.name || decodeURIComponent(file.file.url.split("?")[0].split("/").pop()), size: file.size, url: file.file.url }),
+  13: (file) =>
+    fileCard({
+      filename: file.name || decodeURIComponent(file.file.url.split("?")[0].split("/").pop()),
+      size: file.size,
+      url: file.file.url,
+    }),
   14: (separator) =>
     el(`div.separator.separator-${separator.spacing === 2 ? "large" : "small"}`, {
       role: separator.divider === false ? "presentation" : "separator",
@@ -55,20 +63,26 @@ const KINDS = {
   17: (container, host, path) => {
     const color = container.accent_color;
     const node = el("div.container", {}, renderComponents(container.components, host, path));
-    if (color !== null && color !== undefined) node.style.setProperty("--accent", `#${color.toString(16).padStart(6, "0")}`);
+    if (color !== null && color !== undefined)
+      node.style.setProperty("--accent", `#${color.toString(16).padStart(6, "0")}`);
     return container.spoiler ? covered(node) : node;
   },
 };
 
 function button(component, host) {
   const busy = host.busy.has(component.custom_id);
-  const content = [component.emoji && el("span.button-emoji", {}, emojiText(component.emoji).trim()), component.label && el("span", {}, component.label)];
+  const content = [
+    component.emoji && el("span.button-emoji", {}, emojiText(component.emoji).trim()),
+    component.label && el("span", {}, component.label),
+  ];
   const style = STYLES[component.style] ?? "secondary";
   if (component.style === LINK) {
     const safe = /^https?:\/\//.test(component.url ?? "");
     return el(
       `a.button.button-${style}`,
-      safe && !component.disabled ? { href: component.url, target: "_blank", rel: "noopener noreferrer" } : { "aria-disabled": "true", role: "link" },
+      safe && !component.disabled
+        ? { href: component.url, target: "_blank", rel: "noopener noreferrer" }
+        : { "aria-disabled": "true", role: "link" },
       content,
       icon("external"),
     );
@@ -83,12 +97,18 @@ function button(component, host) {
       on: { click: () => !host.busy.has(component.custom_id) && host.press(component) },
     },
     content,
-    busy && el("span.dots", { "aria-label": "waiting for an answer", role: "img" }, el("i"), el("i"), el("i")),
+    busy &&
+      el("span.dots", { "aria-label": "waiting for an answer", role: "img" }, el("i"), el("i"), el("i")),
   );
 }
 
 function select(component, host) {
-  const made = new Select(component, host.chat, (values) => host.choose(component, values), host.chosen.get(component.custom_id));
+  const made = new Select(
+    component,
+    host.chat,
+    (values) => host.choose(component, values),
+    host.chosen.get(component.custom_id),
+  );
   if (host.busy.has(component.custom_id)) {
     made.node.setAttribute("aria-busy", "true");
     made.node.disabled = true;
@@ -102,7 +122,12 @@ export function fileCard({ filename, size, url }) {
     "div.file-card",
     {},
     icon("file"),
-    el("div.file-text", {}, el("a.file-name", { href: url, target: "_blank", rel: "noopener noreferrer" }, filename), size && el("div.file-size", {}, sizeText(size))),
+    el(
+      "div.file-text",
+      {},
+      el("a.file-name", { href: url, target: "_blank", rel: "noopener noreferrer" }, filename),
+      size && el("div.file-size", {}, sizeText(size)),
+    ),
   );
 }
 

@@ -26,18 +26,56 @@ export class Composer {
   constructor(node, chat) {
     this.node = node;
     this.chat = chat;
-    this.area = el("textarea.composer-text", { rows: 1, "aria-label": "Message", autocomplete: "off", enterKeyHint: "send" });
+    this.area = el("textarea.composer-text", {
+      rows: 1,
+      "aria-label": "Message",
+      autocomplete: "off",
+      enterKeyHint: "send",
+    });
     this.grow = el("span.grow", {}, this.area);
-    this.picker = new Listbox({ label: "Commands", owner: this.area, onPick: (item) => this.#start(item.entry, "") });
-    this.slash = el("button.composer-button", { type: "button", title: "Commands", "aria-label": "Show commands", on: { click: () => this.#openPicker() } }, icon("slash"));
-    this.cancel = el("button.composer-button.composer-cancel", { type: "button", title: "Leave this command", "aria-label": "Leave this command", hidden: true, on: { click: () => this.#leave("") } }, icon("close"));
-    this.send = el("button.composer-button.composer-send", { type: "button", title: "Send (Enter)", "aria-label": "Send", on: { click: () => this.submit() } }, icon("send"));
+    this.picker = new Listbox({
+      label: "Commands",
+      owner: this.area,
+      onPick: (item) => this.#start(item.entry, ""),
+    });
+    this.slash = el(
+      "button.composer-button",
+      {
+        type: "button",
+        title: "Commands",
+        "aria-label": "Show commands",
+        on: { click: () => this.#openPicker() },
+      },
+      icon("slash"),
+    );
+    this.cancel = el(
+      "button.composer-button.composer-cancel",
+      {
+        type: "button",
+        title: "Leave this command",
+        "aria-label": "Leave this command",
+        hidden: true,
+        on: { click: () => this.#leave("") },
+      },
+      icon("close"),
+    );
+    this.send = el(
+      "button.composer-button.composer-send",
+      { type: "button", title: "Send (Enter)", "aria-label": "Send", on: { click: () => this.submit() } },
+      icon("send"),
+    );
     this.body = el("div.composer-body", {}, this.grow);
     this.above = el("div.composer-above");
     this.lists = el("div.composer-lists", {}, this.picker.node);
     this.problem = el("div.command-problem", { role: "alert" });
     this.typing = el("div.typing", { "aria-live": "polite" });
-    const box = el("div.composer-box", {}, this.above, this.problem, el("div.composer-row", {}, this.slash, this.body, this.cancel, this.send));
+    const box = el(
+      "div.composer-box",
+      {},
+      this.above,
+      this.problem,
+      el("div.composer-row", {}, this.slash, this.body, this.cancel, this.send),
+    );
     fill(node, this.lists, box, this.typing);
     this.#listen(box);
   }
@@ -64,7 +102,8 @@ export class Composer {
 
   /** Switches to a channel (of a member): keeps what was being written in the one before. */
   show(channel, key) {
-    if (this.#channel && key !== this.key) this.#drafts.set(this.key, { text: this.area.value, form: this.#form });
+    if (this.#channel && key !== this.key)
+      this.#drafts.set(this.key, { text: this.area.value, form: this.#form });
     this.#channel = channel;
     const same = key === this.key;
     this.key = key;
@@ -108,14 +147,20 @@ export class Composer {
   acceptFiles(files) {
     if (this.#form) {
       const refused = [...files].filter((file) => !this.#form.acceptFile(file));
-      if (refused.length) toast(`/${this.#form.entry.name} takes no ${refused.length === files.length ? "" : "further "}file.`);
+      if (refused.length)
+        toast(`/${this.#form.entry.name} takes no ${refused.length === files.length ? "" : "further "}file.`);
       return;
     }
-    const takers = this.#entries().filter((entry) => entry.options.some((option) => option.type === TYPES.ATTACHMENT));
+    const takers = this.#entries().filter((entry) =>
+      entry.options.some((option) => option.type === TYPES.ATTACHMENT),
+    );
     if (takers.length === 1) {
       this.#start(takers[0], "");
       this.acceptFiles(files);
-    } else if (takers.length) toast(`Begin a command that takes a file first: ${takers.map((entry) => `/${entry.name}`).join(", ")}.`);
+    } else if (takers.length)
+      toast(
+        `Begin a command that takes a file first: ${takers.map((entry) => `/${entry.name}`).join(", ")}.`,
+      );
     else toast("No command here takes a file.");
   }
 
@@ -150,7 +195,10 @@ export class Composer {
     }
     const length = [...text].length;
     if (length > LONGEST_MESSAGE) {
-      fill(this.problem, `This message has ${length.toLocaleString("en")} characters; at most 2,000 are allowed.`);
+      fill(
+        this.problem,
+        `This message has ${length.toLocaleString("en")} characters; at most 2,000 are allowed.`,
+      );
       return;
     }
     this.#remember(text);
@@ -167,9 +215,13 @@ export class Composer {
     const { store } = this.chat;
     const typed = text.slice(1).split(/\s/)[0];
     const entries = this.#entries();
-    if (!entries.length) return `${store.nameOf(store.bot)} has no commands here${store.botOnline ? "" : " while it is offline"}. Your text stays in the box.`;
+    if (!entries.length)
+      return `${store.nameOf(store.bot)} has no commands here${store.botOnline ? "" : " while it is offline"}. Your text stays in the box.`;
     const near = nearestCommand(entries, typed);
-    const names = entries.slice(0, 6).map((entry) => `/${entry.name}`).join(", ");
+    const names = entries
+      .slice(0, 6)
+      .map((entry) => `/${entry.name}`)
+      .join(", ");
     return `There is no command /${typed}. ${near ? `Did you mean /${near.name}?` : `There are ${names}.`}`;
   }
 
@@ -235,7 +287,13 @@ export class Composer {
     this.#drawSend();
     const found = /^\/.*\s/s.test(this.area.value) && findCommand(this.area.value, this.#entries());
     // A longer command may still begin with these words (`settings` and `settings privacy`), so only the last word decides.
-    if (found && !this.#entries().some(({ name }) => name !== found.entry.name && name.startsWith(`${found.entry.name} `))) this.#start(found.entry, found.rest);
+    if (
+      found &&
+      !this.#entries().some(
+        ({ name }) => name !== found.entry.name && name.startsWith(`${found.entry.name} `),
+      )
+    )
+      this.#start(found.entry, found.rest);
     else this.#suggest();
   }
 
@@ -251,12 +309,25 @@ export class Composer {
     const items = found.map((entry) => ({
       entry,
       title: `/${entry.name}`,
-      nodes: [`/${entry.name}`, el("span.listbox-options", {}, entry.options.filter((option) => option.required).map((option) => el("span.option-name", {}, option.name)))],
+      nodes: [
+        `/${entry.name}`,
+        el(
+          "span.listbox-options",
+          {},
+          entry.options
+            .filter((option) => option.required)
+            .map((option) => el("span.option-name", {}, option.name)),
+        ),
+      ],
       detail: entry.description,
       icon: avatar(bot, store.nameOf(bot)),
       aside: store.nameOf(bot),
     }));
-    const empty = text.includes(" ") ? null : store.botOnline ? "No command fits" : `${store.nameOf(bot)} is offline; its commands appear when it is back`;
+    const empty = text.includes(" ")
+      ? null
+      : store.botOnline
+        ? "No command fits"
+        : `${store.nameOf(bot)} is offline; its commands appear when it is back`;
     this.picker.show(items, { heading: text === "/" ? "Commands" : `Commands matching ${text}`, empty });
   }
 
@@ -294,7 +365,10 @@ export class Composer {
   #showTyping(channelId, userId) {
     const key = `${channelId}/${userId}`;
     clearTimeout(this.#typing.get(key));
-    this.#typing.set(key, setTimeout(() => this.#endTyping(channelId, userId), TYPING_MS));
+    this.#typing.set(
+      key,
+      setTimeout(() => this.#endTyping(channelId, userId), TYPING_MS),
+    );
     this.#drawTyping();
   }
 
@@ -306,8 +380,17 @@ export class Composer {
 
   #drawTyping() {
     const { store } = this.chat;
-    const users = [...this.#typing.keys()].map((key) => key.split("/")).filter(([channel]) => channel === this.#channel?.id);
+    const users = [...this.#typing.keys()]
+      .map((key) => key.split("/"))
+      .filter(([channel]) => channel === this.#channel?.id);
     const names = users.map(([, id]) => store.nameOf(store.user(id) ?? { id })).join(", ");
-    fill(this.typing, names && [el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i")), el("b", {}, names), users.length > 1 ? " are typing…" : " is typing…"]);
+    fill(
+      this.typing,
+      names && [
+        el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i")),
+        el("b", {}, names),
+        users.length > 1 ? " are typing…" : " is typing…",
+      ],
+    );
   }
 }

@@ -10,9 +10,11 @@ export function el(spec, properties = {}, ...children) {
   if (classes.length) node.className = classes.join(" ");
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    if (name === "on")
+      for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
     else if (name === "dataset") Object.assign(node.dataset, value);
-    else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text ?? "");
+    else if (name === "style")
+      for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text ?? "");
     else if (name in node && !name.includes("-") && !READ_ONLY.has(name)) node[name] = value;
     else node.setAttribute(name, value === true ? "" : value);
   }

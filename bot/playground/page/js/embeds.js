@@ -15,14 +15,21 @@ export function renderEmbed(embed, chat, pictures, slot) {
     return made.node;
   };
   const title = embed.title && (embed.url ? link(embed.url, [text(embed.title)], chat) : text(embed.title));
-  const footer = [embed.footer?.text, embed.timestamp && messageTime(new Date(embed.timestamp))].filter(Boolean).join(" • ");
+  const footer = [embed.footer?.text, embed.timestamp && messageTime(new Date(embed.timestamp))]
+    .filter(Boolean)
+    .join(" • ");
   const node = el(
     "article.embed",
     { "aria-label": embed.title || "Embed" },
     el(
       "div.embed-body",
       {},
-      embed.author?.name && el("div.embed-author", {}, embed.author.url ? link(embed.author.url, embed.author.name, chat) : embed.author.name),
+      embed.author?.name &&
+        el(
+          "div.embed-author",
+          {},
+          embed.author.url ? link(embed.author.url, embed.author.name, chat) : embed.author.name,
+        ),
       title && el("div.embed-title.markup", {}, title),
       embed.description && el("div.embed-description.markup", {}, text(embed.description)),
       embed.fields?.length &&

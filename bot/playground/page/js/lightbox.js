@@ -8,11 +8,32 @@ export function openLightbox(media, index, opener) {
   let at = index;
   const picture = el("img.lightbox-picture", { alt: "" });
   const caption = el("figcaption.lightbox-caption", { "aria-live": "polite" });
-  const original = el("a.lightbox-link", { target: "_blank", rel: "noopener noreferrer" }, "Open original", icon("external"));
-  const close = el("button.lightbox-button.lightbox-close", { type: "button", "aria-label": "Close", title: "Close (Esc)" }, icon("close"));
+  const original = el(
+    "a.lightbox-link",
+    { target: "_blank", rel: "noopener noreferrer" },
+    "Open original",
+    icon("external"),
+  );
+  const close = el(
+    "button.lightbox-button.lightbox-close",
+    { type: "button", "aria-label": "Close", title: "Close (Esc)" },
+    icon("close"),
+  );
   const several = media.length > 1;
-  const back = several && el("button.lightbox-button.lightbox-back", { type: "button", "aria-label": "Previous picture" }, icon("chevronLeft"));
-  const next = several && el("button.lightbox-button.lightbox-next", { type: "button", "aria-label": "Next picture" }, icon("chevronRight"));
+  const back =
+    several &&
+    el(
+      "button.lightbox-button.lightbox-back",
+      { type: "button", "aria-label": "Previous picture" },
+      icon("chevronLeft"),
+    );
+  const next =
+    several &&
+    el(
+      "button.lightbox-button.lightbox-next",
+      { type: "button", "aria-label": "Next picture" },
+      icon("chevronRight"),
+    );
   const figure = el("figure.lightbox-figure", {}, picture, el("div.lightbox-foot", {}, caption, original));
   const dialog = el("dialog.lightbox", { "aria-label": "Picture" }, figure, back, next, close);
 

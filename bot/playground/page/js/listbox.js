@@ -10,7 +10,12 @@ export class Listbox {
   constructor({ label, owner = null, onPick }) {
     this.onPick = onPick;
     this.owner = owner;
-    this.node = el("div.listbox", { role: "listbox", id: freshId("list"), "aria-label": label, hidden: true });
+    this.node = el("div.listbox", {
+      role: "listbox",
+      id: freshId("list"),
+      "aria-label": label,
+      hidden: true,
+    });
     // The pointer must not take the focus from the field, or the list would close before the click arrives.
     this.node.addEventListener("pointerdown", (event) => event.preventDefault());
     if (owner) {
@@ -32,9 +37,18 @@ export class Listbox {
     const options = items.map((item, index) =>
       el(
         "div.listbox-option",
-        { role: "option", id: `${this.node.id}-${index}`, on: { click: () => this.pick(index), pointermove: () => this.#activate(index, false) } },
+        {
+          role: "option",
+          id: `${this.node.id}-${index}`,
+          on: { click: () => this.pick(index), pointermove: () => this.#activate(index, false) },
+        },
         item.icon,
-        el("div.listbox-text", {}, el("div.listbox-title", {}, item.nodes ?? item.title), item.detail && el("div.listbox-detail", {}, item.detail)),
+        el(
+          "div.listbox-text",
+          {},
+          el("div.listbox-title", {}, item.nodes ?? item.title),
+          item.detail && el("div.listbox-detail", {}, item.detail),
+        ),
         item.aside && el("div.listbox-aside", {}, item.aside),
       ),
     );
@@ -66,8 +80,10 @@ export class Listbox {
   handleKey(event) {
     if (!this.open || event.isComposing) return false;
     if (event.key === "ArrowDown") this.#activate((this.active + 1) % this.items.length);
-    else if (event.key === "ArrowUp") this.#activate((this.active - 1 + this.items.length) % this.items.length);
-    else if ((event.key === "Enter" || event.key === "Tab") && !event.shiftKey && this.active >= 0) this.pick();
+    else if (event.key === "ArrowUp")
+      this.#activate((this.active - 1 + this.items.length) % this.items.length);
+    else if ((event.key === "Enter" || event.key === "Tab") && !event.shiftKey && this.active >= 0)
+      this.pick();
     else if (event.key === "Escape") this.hide();
     else return false;
     event.preventDefault();

@@ -20,7 +20,13 @@ export class LocalRow {
       {},
       el("div.message-context", {}, usedLine(chat, meMember.user, command)),
       el("div.message-side", {}, avatar(bot, name)),
-      el("div.message-main", {}, el("div.message-head", {}, el("span.author", {}, name), el("span.tag", {}, "APP")), this.body, this.foot),
+      el(
+        "div.message-main",
+        {},
+        el("div.message-head", {}, el("span.author", {}, name), el("span.tag", {}, "APP")),
+        this.body,
+        this.foot,
+      ),
     );
   }
 
@@ -39,9 +45,17 @@ export class LocalRow {
     fill(
       this.body,
       el("div.failure-note", { role: "alert" }, icon("warning"), el("span", {}, reason)),
-      putBack && el("button.text-link", { type: "button", on: { click: again } }, "Put the command back into the message box"),
+      putBack &&
+        el(
+          "button.text-link",
+          { type: "button", on: { click: again } },
+          "Put the command back into the message box",
+        ),
     );
-    fill(this.foot, ephemeralFoot(() => this.remove()));
+    fill(
+      this.foot,
+      ephemeralFoot(() => this.remove()),
+    );
   }
 
   remove() {

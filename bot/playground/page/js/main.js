@@ -31,7 +31,11 @@ const socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${
 const views = { current: null, pane, openChannel, composer: null };
 const chat = new Chat(store, socket, views);
 const notices = new Notices(document.getElementById("notices"), store, () => socket.connect());
-const sidebar = new Sidebar(document.getElementById("sidebar"), document.getElementById("drawer-shade"), chat);
+const sidebar = new Sidebar(
+  document.getElementById("sidebar"),
+  document.getElementById("drawer-shade"),
+  chat,
+);
 new Members(document.getElementById("members"), chat);
 views.composer = new Composer(document.getElementById("composer"), chat);
 
@@ -81,14 +85,29 @@ function drawHeader(channel) {
   const direct = channel.type === 1;
   fill(
     header,
-    el("button.icon-button.drawer-open", { type: "button", "aria-label": "Show the channel list", on: { click: () => sidebar.openDrawer() } }, icon("menu")),
+    el(
+      "button.icon-button.drawer-open",
+      { type: "button", "aria-label": "Show the channel list", on: { click: () => sidebar.openDrawer() } },
+      icon("menu"),
+    ),
     icon(direct ? "at" : "hash"),
     el("h2.channel-title", {}, name),
     channel.nsfw && el("span.tag.tag-quiet", {}, "18+"),
-    channel.topic && el("span.channel-topic", { title: plainText(channel.topic, chat) }, plainText(channel.topic, chat)),
+    channel.topic &&
+      el("span.channel-topic", { title: plainText(channel.topic, chat) }, plainText(channel.topic, chat)),
   );
-  document.title = `${direct ? "@" : "#"}${name} – ${store.guild.name}`;
+  drawTitle();
 }
+
+function drawTitle() {
+  const channel = store.channels.get(views.current);
+  if (!channel) return;
+  const unread = [...store.unread.values()].reduce((sum, count) => sum + count, 0);
+  const name = `${channel.type === 1 ? "@" : "#"}${store.channelName(channel)}`;
+  document.title = `${unread ? `(${unread}) ` : ""}${name} – ${store.guild.name}`;
+}
+
+store.on("unread", drawTitle);
 
 store.on("hello", ({ sameViewer }) => {
   if (sameViewer) {
@@ -118,7 +137,9 @@ function openFirst() {
     return;
   }
   const remembered = views.current ?? sessionStorage.getItem("channel");
-  const text = [...store.channels.values()].filter((channel) => channel.type === 0).sort((a, b) => (a.position ?? 0) - (b.position ?? 0));
+  const text = [...store.channels.values()]
+    .filter((channel) => channel.type === 0)
+    .sort((a, b) => (a.position ?? 0) - (b.position ?? 0));
   openChannel(store.channels.has(remembered) ? remembered : (text[0] ?? [...store.channels.values()][0])?.id);
 }
 
@@ -129,7 +150,8 @@ store.on("message_create", (message) => {
   const known = panes.get(message.channel_id);
   known?.created(message);
   const seen = known?.visible && known.atBottom && !document.hidden;
-  if (!seen && message.author.id !== store.me) store.setUnread(message.channel_id, (store.unread.get(message.channel_id) ?? 0) + 1);
+  if (!seen && message.author.id !== store.me)
+    store.setUnread(message.channel_id, (store.unread.get(message.channel_id) ?? 0) + 1);
 });
 store.on("overdue", (id) => panes.forEach((known) => known.overdue(id)));
 store.on("message_update", (message) => panes.get(message.channel_id)?.updated(message));
@@ -149,8 +171,19 @@ window.addEventListener("hashchange", () => {
 
 // Typing anywhere goes into the message box, as in every chat.
 document.addEventListener("keydown", (event) => {
-  const free = !document.activeElement || document.activeElement === document.body || document.activeElement.matches(".pane-scroller, .message");
-  if (!free || event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1 || document.querySelector("dialog[open], .popover")) return;
+  const free =
+    !document.activeElement ||
+    document.activeElement === document.body ||
+    document.activeElement.matches(".pane-scroller, .message");
+  if (
+    !free ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.key.length !== 1 ||
+    document.querySelector("dialog[open], .popover")
+  )
+    return;
   views.composer.focus();
 });
 

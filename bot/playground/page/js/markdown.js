@@ -38,7 +38,13 @@ function blocks(text, chat, depth) {
   while (rest) {
     const fence = /^```(?:([\w+.#-]{1,20})\n)?\n*([^]*?)\n*```\n?/.exec(rest);
     if (fence && fence[2].trim()) {
-      block(el("pre.code-block", { tabIndex: 0 }, el("code", { dataset: { language: fence[1] ?? "" } }, fence[2])));
+      block(
+        el(
+          "pre.code-block",
+          { tabIndex: 0 },
+          el("code", { dataset: { language: fence[1] ?? "" } }, fence[2]),
+        ),
+      );
       rest = rest.slice(fence[0].length);
       lineStart = true;
       continue;
@@ -76,13 +82,22 @@ function lineBlock(rest, chat, depth) {
     };
   }
   const subtext = /^-#\s+(\S[^\n]*)(?:\n|$)/.exec(rest);
-  if (subtext) return { node: el("div.subtext", {}, inline(subtext[1], chat, depth + 1)), length: subtext[0].length };
+  if (subtext)
+    return { node: el("div.subtext", {}, inline(subtext[1], chat, depth + 1)), length: subtext[0].length };
   const longQuote = /^>>>\s+([^]+)$/.exec(rest);
   if (longQuote) return { node: quote(longQuote[1], chat, depth), length: rest.length };
   const lines = /^(?:> [^\n]*(?:\n|$))+/.exec(rest);
-  if (lines) return { node: quote(lines[0].replace(/^> /gm, "").replace(/\n$/, ""), chat, depth), length: lines[0].length };
-  const list = /^(?: {0,1}(?:[-*]|\d{1,9}\.) +\S[^\n]*(?:\n|$))(?: *(?:[-*]|\d{1,9}\.) +\S[^\n]*(?:\n|$)| {2,}\S[^\n]*(?:\n|$))*/.exec(rest);
-  if (list) return { node: listBlocks(list[0].replace(/\n$/, "").split("\n"), chat, depth), length: list[0].length };
+  if (lines)
+    return {
+      node: quote(lines[0].replace(/^> /gm, "").replace(/\n$/, ""), chat, depth),
+      length: lines[0].length,
+    };
+  const list =
+    /^(?: {0,1}(?:[-*]|\d{1,9}\.) +\S[^\n]*(?:\n|$))(?: *(?:[-*]|\d{1,9}\.) +\S[^\n]*(?:\n|$)| {2,}\S[^\n]*(?:\n|$))*/.exec(
+      rest,
+    );
+  if (list)
+    return { node: listBlocks(list[0].replace(/\n$/, "").split("\n"), chat, depth), length: list[0].length };
   return null;
 }
 
@@ -141,16 +156,28 @@ const RULES = [
   [/<\/([-_\p{L}\p{N} ]{1,100}):(\d{1,21})>/uy, (m, chat) => chat.commandMention(m[1], m[2])],
   [/<a?:(\w{2,32}):\d{15,21}>/y, (m) => document.createTextNode(`:${m[1]}:`)],
   [/@(?:everyone|here)\b/y, (m) => el("span.mention", {}, m[0])],
-  [/\[((?:[^[\]\\]|\\.|\[[^\]]*\]){1,500})\]\(<?(https?:\/\/[^\s)>]+)>?(?: "[^"]*")?\)/y, (m, chat, depth) => link(m[2], inline(m[1], chat, depth + 1), chat)],
+  [
+    /\[((?:[^[\]\\]|\\.|\[[^\]]*\]){1,500})\]\(<?(https?:\/\/[^\s)>]+)>?(?: "[^"]*")?\)/y,
+    (m, chat, depth) => link(m[2], inline(m[1], chat, depth + 1), chat),
+  ],
   [/<(https?:\/\/[^\s<>]+)>/y, (m, chat) => link(m[1], m[1], chat)],
   [/https?:\/\/[^\s<>"']+/y, (m, chat) => bareLink(m[0], chat)],
-  [/\*\*\*(\S(?:[^]*?\S)?)\*\*\*(?!\*)/y, (m, chat, depth) => el("strong", {}, el("em", {}, inline(m[1], chat, depth + 1)))],
-  [/\*\*((?:\\.|[^\\])+?)\*\*(?!\*)/ysu, (m, chat, depth) => el("strong", {}, inline(m[1], chat, depth + 1))],
-  [/__((?:\\.|[^\\])+?)__(?!_)/ysu, (m, chat, depth) => el("u", {}, inline(m[1], chat, depth + 1))],
-  [/\*((?=\S)(?:\*\*(?:\\.|[^\\])+?\*\*|\\.|[^*\\])+?)(?<!\s)\*(?!\*)/ysu, (m, chat, depth) => el("em", {}, inline(m[1], chat, depth + 1))],
-  [/(?<!\w)_((?:__|\\.|[^_\\])+?)_(?!\w)/ysu, (m, chat, depth) => el("em", {}, inline(m[1], chat, depth + 1))],
-  [/~~((?:\\.|[^\\])+?)~~/ysu, (m, chat, depth) => el("s", {}, inline(m[1], chat, depth + 1))],
-  [/\|\|((?:\\.|[^\\])+?)\|\|/ysu, (m, chat, depth) => spoiler(inline(m[1], chat, depth + 1))],
+  [
+    /\*\*\*(\S(?:[^]*?\S)?)\*\*\*(?!\*)/y,
+    (m, chat, depth) => el("strong", {}, el("em", {}, inline(m[1], chat, depth + 1))),
+  ],
+  [/\*\*((?:\\.|[^\\])+?)\*\*(?!\*)/suy, (m, chat, depth) => el("strong", {}, inline(m[1], chat, depth + 1))],
+  [/__((?:\\.|[^\\])+?)__(?!_)/suy, (m, chat, depth) => el("u", {}, inline(m[1], chat, depth + 1))],
+  [
+    /\*((?=\S)(?:\*\*(?:\\.|[^\\])+?\*\*|\\.|[^*\\])+?)(?<!\s)\*(?!\*)/suy,
+    (m, chat, depth) => el("em", {}, inline(m[1], chat, depth + 1)),
+  ],
+  [
+    /(?<!\w)_((?:__|\\.|[^_\\])+?)_(?!\w)/suy,
+    (m, chat, depth) => el("em", {}, inline(m[1], chat, depth + 1)),
+  ],
+  [/~~((?:\\.|[^\\])+?)~~/suy, (m, chat, depth) => el("s", {}, inline(m[1], chat, depth + 1))],
+  [/\|\|((?:\\.|[^\\])+?)\|\|/suy, (m, chat, depth) => spoiler(inline(m[1], chat, depth + 1))],
 ];
 
 function inline(text, chat, depth) {
@@ -212,11 +239,29 @@ export function link(address, content, chat) {
     const whole = content === address;
     return el(
       "a.jump",
-      { href: `#/channels/${place.guildId}/${place.channelId}/${place.messageId}`, on: { click: (event) => jump(event, place, chat) } },
-      whole ? [`${channel.type === 1 ? "@" : "#"}${chat.store.channelName(channel)}`, el("span.jump-arrow", {}, " › "), "message"] : content,
+      {
+        href: `#/channels/${place.guildId}/${place.channelId}/${place.messageId}`,
+        on: { click: (event) => jump(event, place, chat) },
+      },
+      whole
+        ? [
+            `${channel.type === 1 ? "@" : "#"}${chat.store.channelName(channel)}`,
+            el("span.jump-arrow", {}, " › "),
+            "message",
+          ]
+        : content,
     );
   }
-  return el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer", title: content === address ? null : url.href }, content);
+  return el(
+    "a",
+    {
+      href: url.href,
+      target: "_blank",
+      rel: "noopener noreferrer",
+      title: content === address ? null : url.href,
+    },
+    content,
+  );
 }
 
 /** The message that a `/channels/guild/channel/message` address names (of this page or of discord.com), or null. */
@@ -243,7 +288,12 @@ function spoiler(children) {
     node.removeAttribute("aria-label");
     node.firstChild.inert = false;
   };
-  const properties = { role: "button", tabIndex: 0, "aria-label": "Spoiler: press to show", on: { click: show, keydown: show } };
+  const properties = {
+    role: "button",
+    tabIndex: 0,
+    "aria-label": "Spoiler: press to show",
+    on: { click: show, keydown: show },
+  };
   const node = el("span.spoiler", properties, el("span", { inert: true }, children));
   return node;
 }

@@ -24,7 +24,14 @@ export class Members {
       this.node,
       groups
         .filter(([, users]) => users.length)
-        .map(([title, users]) => [el("h2.member-group", {}, `${title} — ${users.length}`), el("ul", {}, users.map((user) => el("li", {}, this.#row(user))))]),
+        .map(([title, users]) => [
+          el("h2.member-group", {}, `${title} — ${users.length}`),
+          el(
+            "ul",
+            {},
+            users.map((user) => el("li", {}, this.#row(user))),
+          ),
+        ]),
     );
   }
 
@@ -34,7 +41,11 @@ export class Members {
     const offline = user.bot && !store.botOnline;
     return el(
       offline ? "button.member.member-offline" : "button.member",
-      { type: "button", "aria-haspopup": "menu", on: { click: (event) => this.#menu(event.currentTarget, user) } },
+      {
+        type: "button",
+        "aria-haspopup": "menu",
+        on: { click: (event) => this.#menu(event.currentTarget, user) },
+      },
       avatar(user, name),
       el("span.member-name", { style: { "--name": store.colorOf(user) } }, name),
       user.bot && el("span.tag", {}, "APP"),
@@ -46,7 +57,12 @@ export class Members {
     const { store } = this.chat;
     const name = store.nameOf(user);
     const items = [
-      !user.bot && user.id !== store.me && { label: `Act as ${name}`, icon: icon("at"), action: () => this.chat.actAs(user.id) },
+      !user.bot &&
+        user.id !== store.me && {
+          label: `Act as ${name}`,
+          icon: icon("at"),
+          action: () => this.chat.actAs(user.id),
+        },
       { label: "Mention", icon: icon("at"), action: () => this.chat.composer.insert(`<@${user.id}> `) },
       { label: "Copy user ID", icon: icon("copy"), action: () => this.chat.copy(user.id, "ID copied") },
     ];

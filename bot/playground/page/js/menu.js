@@ -18,10 +18,20 @@ export function openMenu(anchor, sections, { side = "below", label = "Menu" } = 
         close();
         item.action();
       };
-      const properties = { type: "button", tabIndex: -1, role: item.checked === undefined ? "menuitem" : "menuitemradio", on: { click: run } };
+      const properties = {
+        type: "button",
+        tabIndex: -1,
+        role: item.checked === undefined ? "menuitem" : "menuitemradio",
+        on: { click: run },
+      };
       if (item.checked !== undefined) properties["aria-checked"] = String(item.checked);
       group.append(
-        el("button.menu-item", properties, item.icon, el("span.menu-text", {}, item.label, item.detail && el("span.menu-detail", {}, item.detail))),
+        el(
+          "button.menu-item",
+          properties,
+          item.icon,
+          el("span.menu-text", {}, item.label, item.detail && el("span.menu-detail", {}, item.detail)),
+        ),
       );
     }
     menu.append(group);
@@ -30,10 +40,13 @@ export function openMenu(anchor, sections, { side = "below", label = "Menu" } = 
   const close = openPopover(menu, anchor, {
     side,
     onClose: () => {
-      if (menu.contains(document.activeElement) || document.activeElement === document.body) opener?.focus?.({ preventScroll: true });
+      if (menu.contains(document.activeElement) || document.activeElement === document.body)
+        opener?.focus?.({ preventScroll: true });
     },
   });
-  (menu.querySelector("[aria-checked=true]") ?? menu.querySelector(".menu-item"))?.focus({ preventScroll: true });
+  (menu.querySelector("[aria-checked=true]") ?? menu.querySelector(".menu-item"))?.focus({
+    preventScroll: true,
+  });
   return close;
 }
 
@@ -55,7 +68,12 @@ export function onContextMenu(node, open) {
     event.preventDefault();
     const box = event.target.getBoundingClientRect();
     // The menu key reports no position; the element's corner stands in.
-    open(event.clientX || event.clientY ? { x: event.clientX, y: event.clientY } : { x: box.left + 8, y: box.top + 8 }, event.target);
+    open(
+      event.clientX || event.clientY
+        ? { x: event.clientX, y: event.clientY }
+        : { x: box.left + 8, y: box.top + 8 },
+      event.target,
+    );
   });
   let timer = 0;
   const stop = () => clearTimeout(timer);
@@ -70,5 +88,6 @@ export function onContextMenu(node, open) {
     },
     { passive: true },
   );
-  for (const end of ["touchend", "touchmove", "touchcancel", "contextmenu"]) node.addEventListener(end, stop, { passive: true });
+  for (const end of ["touchend", "touchmove", "touchcancel", "contextmenu"])
+    node.addEventListener(end, stop, { passive: true });
 }

@@ -31,10 +31,26 @@ export class MessageView {
       { tabIndex: -1, dataset: { id: message.id } },
       slot("context"),
       slot("side"),
-      el("div.message-main", {}, slot("head"), slot("content"), slot("media"), slot("embeds"), slot("components"), slot("failure"), slot("foot")),
+      el(
+        "div.message-main",
+        {},
+        slot("head"),
+        slot("content"),
+        slot("media"),
+        slot("embeds"),
+        slot("components"),
+        slot("failure"),
+        slot("foot"),
+      ),
       el(
         "button.message-more",
-        { type: "button", title: "More", "aria-label": "More actions for this message", "aria-haspopup": "menu", on: { click: (event) => this.#menu(event.currentTarget) } },
+        {
+          type: "button",
+          title: "More",
+          "aria-label": "More actions for this message",
+          "aria-haspopup": "menu",
+          on: { click: (event) => this.#menu(event.currentTarget) },
+        },
         icon("more"),
       ),
     );
@@ -57,14 +73,30 @@ export class MessageView {
     this.node.classList.toggle("mentions-me", this.#mentionsMe());
     this.node.setAttribute("aria-label", `${name}, ${messageTime(new Date(message.timestamp))}`);
 
-    this.#draw("context", [message.interaction_metadata?.id, message.referenced_message?.id, message.referenced_message?.content, message.message_reference], () => this.#contextLine());
-    this.#draw("side", [message.author.id, name, message.timestamp], () => [avatar(message.author, name), this.#time("span.message-clock", clock)]);
+    this.#draw(
+      "context",
+      [
+        message.interaction_metadata?.id,
+        message.referenced_message?.id,
+        message.referenced_message?.content,
+        message.message_reference,
+      ],
+      () => this.#contextLine(),
+    );
+    this.#draw("side", [message.author.id, name, message.timestamp], () => [
+      avatar(message.author, name),
+      this.#time("span.message-clock", clock),
+    ]);
     this.#draw("head", [message.author, name, message.timestamp], () => this.#headLine(name));
     this.#draw("content", [message.content, loading, message.edited_timestamp], () => this.#text(loading));
     this.#draw("media", message.attachments ?? [], () => this.#attachments());
-    this.#draw("embeds", flags & FLAGS.SUPPRESS_EMBEDS ? [] : (message.embeds ?? []), () => this.#embedNodes());
+    this.#draw("embeds", flags & FLAGS.SUPPRESS_EMBEDS ? [] : (message.embeds ?? []), () =>
+      this.#embedNodes(),
+    );
     this.#drawComponents();
-    this.#draw("foot", [flags & FLAGS.EPHEMERAL], () => (flags & FLAGS.EPHEMERAL ? ephemeralFoot(() => chat.dismiss(message)) : null));
+    this.#draw("foot", [flags & FLAGS.EPHEMERAL], () =>
+      flags & FLAGS.EPHEMERAL ? ephemeralFoot(() => chat.dismiss(message)) : null,
+    );
   }
 
   /** A grouped message continues the one above: no avatar, no name. */
@@ -102,7 +134,10 @@ export class MessageView {
 
   #mentionsMe() {
     const { message, chat } = this;
-    return message.author.id !== chat.store.me && (message.mentions ?? []).some((user) => user.id === chat.store.me);
+    return (
+      message.author.id !== chat.store.me &&
+      (message.mentions ?? []).some((user) => user.id === chat.store.me)
+    );
   }
 
   #time(spec, write) {
@@ -124,17 +159,28 @@ export class MessageView {
     const { message, chat } = this;
     const { interaction_metadata: asked, message_reference: reference } = message;
     if (asked?.type === COMMAND && !reference) {
-      const command = message.interaction?.name ?? asked.name ?? chat.store.commands.find((known) => known.id === asked.command_id)?.name;
+      const command =
+        message.interaction?.name ??
+        asked.name ??
+        chat.store.commands.find((known) => known.id === asked.command_id)?.name;
       return usedLine(chat, asked.user, command);
     }
     if (!reference) return null;
-    const source = message.referenced_message ?? chat.store.message(reference.channel_id ?? message.channel_id, reference.message_id);
-    if (!source) return el("div.context", {}, el("span.context-text", {}, "The original message was deleted"));
+    const source =
+      message.referenced_message ??
+      chat.store.message(reference.channel_id ?? message.channel_id, reference.message_id);
+    if (!source)
+      return el("div.context", {}, el("span.context-text", {}, "The original message was deleted"));
     const name = chat.store.nameOf(source.author);
-    const summary = plainText(source.content ?? "", chat) || (source.attachments?.length ? "Click to see the picture" : "Click to see the message");
+    const summary =
+      plainText(source.content ?? "", chat) ||
+      (source.attachments?.length ? "Click to see the picture" : "Click to see the message");
     return el(
       "button.context.context-button",
-      { type: "button", on: { click: () => chat.jumpTo(source.channel_id ?? message.channel_id, source.id) } },
+      {
+        type: "button",
+        on: { click: () => chat.jumpTo(source.channel_id ?? message.channel_id, source.id) },
+      },
       avatar(source.author, name),
       el("span.context-name", {}, name),
       el("span.context-text", {}, summary),
@@ -145,9 +191,14 @@ export class MessageView {
   #text(loading) {
     const { message, chat } = this;
     if (loading) return thinking(`${chat.store.nameOf(message.author)} is thinking…`);
-    const edited = message.edited_timestamp && el("span.edited", { title: longTime(new Date(message.edited_timestamp)) }, " (edited)");
+    const edited =
+      message.edited_timestamp &&
+      el("span.edited", { title: longTime(new Date(message.edited_timestamp)) }, " (edited)");
     if (!message.content) return null;
-    const jumbo = /^(?:\p{Extended_Pictographic}(?:\u200d\p{Extended_Pictographic}|\ufe0f|\p{Emoji_Modifier})*\s*){1,9}$/u.test(message.content);
+    const jumbo =
+      /^(?:\p{Extended_Pictographic}(?:\u200d\p{Extended_Pictographic}|\ufe0f|\p{Emoji_Modifier})*\s*){1,9}$/u.test(
+        message.content,
+      );
     return el(jumbo ? "div.jumbo" : "div", {}, markdown(message.content, chat), edited);
   }
 
@@ -155,13 +206,20 @@ export class MessageView {
     if ((this.message.flags ?? 0) & FLAGS.COMPONENTS_V2) return null;
     const all = this.message.attachments ?? [];
     const pictures = all.filter(isPicture);
-    const media = pictures.map((item) => mediaOf(item, { alt: item.description, spoiler: item.filename.startsWith("SPOILER_") }));
-    return [media.length > 0 && mosaic(media, this.#pictures, "attachment"), all.filter((item) => !isPicture(item)).map(fileCard)];
+    const media = pictures.map((item) =>
+      mediaOf(item, { alt: item.description, spoiler: item.filename.startsWith("SPOILER_") }),
+    );
+    return [
+      media.length > 0 && mosaic(media, this.#pictures, "attachment"),
+      all.filter((item) => !isPicture(item)).map(fileCard),
+    ];
   }
 
   #embedNodes() {
     const embeds = (this.message.embeds ?? []).filter((embed) => !embed.type || embed.type === "rich");
-    return (this.message.flags ?? 0) & FLAGS.SUPPRESS_EMBEDS ? null : embeds.map((embed, index) => renderEmbed(embed, this.chat, this.#pictures, `embed${index}`));
+    return (this.message.flags ?? 0) & FLAGS.SUPPRESS_EMBEDS
+      ? null
+      : embeds.map((embed, index) => renderEmbed(embed, this.chat, this.#pictures, `embed${index}`));
   }
 
   #drawComponents() {
@@ -169,12 +227,15 @@ export class MessageView {
     const drawn = withoutSignatures(components);
     if (drawn !== this.#drawn) this.#chosen.clear();
     this.#drawn = drawn;
-    const focused = this.components.contains(document.activeElement) ? document.activeElement.dataset.customId : null;
+    const focused = this.components.contains(document.activeElement)
+      ? document.activeElement.dataset.customId
+      : null;
     const host = {
       chat: this.chat,
       pictures: this.#pictures,
       busy: this.#busy,
-      press: (component) => this.#ask(component.custom_id, () => this.chat.click(this.message, component.custom_id)),
+      press: (component) =>
+        this.#ask(component.custom_id, () => this.chat.click(this.message, component.custom_id)),
       chosen: this.#chosen,
       choose: (component, values) => {
         // What was chosen stays visible until the bot changes the message.
@@ -183,7 +244,10 @@ export class MessageView {
       },
     };
     this.#draw("components", [drawn, [...this.#busy]], () => renderComponents(components, host));
-    if (focused) this.components.querySelector(`[data-custom-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    if (focused)
+      this.components
+        .querySelector(`[data-custom-id="${CSS.escape(focused)}"]`)
+        ?.focus({ preventScroll: true });
   }
 
   /** Waits for the bot's answer to a click or a choice; the pressed component shows it meanwhile. */
@@ -204,7 +268,10 @@ export class MessageView {
   }
 
   #drawFailure() {
-    fill(this.failure, this.#failure && el("div.failure-note", { role: "alert" }, icon("warning"), this.#failure));
+    fill(
+      this.failure,
+      this.#failure && el("div.failure-note", { role: "alert" }, icon("warning"), this.#failure),
+    );
   }
 
   #menu(anchor) {
@@ -242,7 +309,12 @@ export function ephemeralFoot(dismiss) {
 
 /** A line with moving dots. */
 export function thinking(text) {
-  return el("div.thinking", {}, el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i")), el("span", {}, text));
+  return el(
+    "div.thinking",
+    {},
+    el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i")),
+    el("span", {}, text),
+  );
 }
 
 /** Addresses are signed anew with every hello; components whose files did not change need no redraw. */

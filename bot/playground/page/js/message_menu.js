@@ -14,18 +14,32 @@ export function openMessageMenu(anchor, chat, message) {
   const picture = message.attachments?.find(isPicture);
   const guild = chat.store.channels.get(message.channel_id)?.type === 1 ? "@me" : chat.store.guild.id;
   const items = [
-    message.content && { label: "Copy text", icon: icon("copy"), action: () => chat.copy(message.content, "Text copied") },
+    message.content && {
+      label: "Copy text",
+      icon: icon("copy"),
+      action: () => chat.copy(message.content, "Text copied"),
+    },
     !ephemeral && {
       label: "Copy message link",
       icon: icon("link"),
-      action: () => chat.copy(`${location.origin}/#/channels/${guild}/${message.channel_id}/${message.id}`, "Link copied"),
+      action: () =>
+        chat.copy(
+          `${location.origin}/#/channels/${guild}/${message.channel_id}/${message.id}`,
+          "Link copied",
+        ),
     },
     { label: "Copy message ID", icon: icon("copy"), action: () => chat.copy(message.id, "ID copied") },
-    picture && { label: "Open picture in a new tab", icon: icon("external"), action: () => window.open(picture.url, "_blank", "noopener") },
+    picture && {
+      label: "Open picture in a new tab",
+      icon: icon("external"),
+      action: () => window.open(picture.url, "_blank", "noopener"),
+    },
     ephemeral && { label: "Dismiss message", icon: icon("close"), action: () => chat.dismiss(message) },
   ];
   const apps = ephemeral ? [] : commandItems(chat, message, MESSAGE_COMMAND, message.id);
-  openMenu(anchor, [{ heading: "Apps", items: apps }, { items: items.filter(Boolean) }], { label: "Message actions" });
+  openMenu(anchor, [{ heading: "Apps", items: apps }, { items: items.filter(Boolean) }], {
+    label: "Message actions",
+  });
 }
 
 export function openUserMenu(anchor, chat, message) {

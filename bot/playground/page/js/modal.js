@@ -23,7 +23,12 @@ export function openModal(chat, { interaction_id: interactionId, modal }) {
     "form.modal-form",
     { noValidate: true },
     el("header.modal-head", {}, el("h2", { id: titleId }, modal.title), close),
-    el("div.modal-body", {}, problem, parts.map((part) => part.node)),
+    el(
+      "div.modal-body",
+      {},
+      problem,
+      parts.map((part) => part.node),
+    ),
     el("footer.modal-foot", {}, cancel, submit),
   );
   const dialog = el("dialog.modal", { "aria-labelledby": titleId }, form);
@@ -39,10 +44,22 @@ export function openModal(chat, { interaction_id: interactionId, modal }) {
     submit.setAttribute("aria-busy", "true");
     fill(problem);
     try {
-      await chat.submit(interactionId, modal.custom_id, parts.map((part) => part.read()));
+      await chat.submit(
+        interactionId,
+        modal.custom_id,
+        parts.map((part) => part.read()),
+      );
       dialog.close();
     } catch (error) {
-      fill(problem, icon("warning"), el("span", {}, `${describeFailure(error)}. Nothing you typed is lost: you can send it again.`.replace("..", ".")));
+      fill(
+        problem,
+        icon("warning"),
+        el(
+          "span",
+          {},
+          `${describeFailure(error)}. Nothing you typed is lost: you can send it again.`.replace("..", "."),
+        ),
+      );
     }
     submit.disabled = false;
     submit.removeAttribute("aria-busy");
@@ -54,18 +71,29 @@ export function openModal(chat, { interaction_id: interactionId, modal }) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  (form.querySelector(".modal-body input:not([type=file]), .modal-body textarea, .modal-body button") ?? submit).focus();
+  (
+    form.querySelector(".modal-body input:not([type=file]), .modal-body textarea, .modal-body button") ??
+    submit
+  ).focus();
 }
 
 /** One top-level component: {node, check(): boolean, read(): what MODAL_SUBMIT carries}. */
 function makePart(component, chat) {
   if (component.type === TEXT_DISPLAY) {
-    return { node: el("div.modal-text.markup", {}, markdown(component.content, chat)), check: () => true, read: () => ({ type: TEXT_DISPLAY, id: component.id }) };
+    return {
+      node: el("div.modal-text.markup", {}, markdown(component.content, chat)),
+      check: () => true,
+      read: () => ({ type: TEXT_DISPLAY, id: component.id }),
+    };
   }
   if (component.type === ACTION_ROW) {
     const fields = component.components.map((inner) => makeField(inner.label ?? "", null, inner, chat));
     return {
-      node: el("div", {}, fields.map((field) => field.node)),
+      node: el(
+        "div",
+        {},
+        fields.map((field) => field.node),
+      ),
       check: () => fields.map((field) => field.check()).every(Boolean),
       read: () => ({ type: ACTION_ROW, id: component.id, components: fields.map((field) => field.read()) }),
     };
@@ -80,8 +108,20 @@ function makeField(label, description, component, chat) {
   const error = el("div.field-error", { id: errorId, role: "alert" });
   const required = component.required !== false && component.type !== 23;
   // A label element can only name a single form control; groups and selects are named by reference instead.
-  const title = el("div.field-label", { id: labelId }, label, required && el("span.required", { title: "required", "aria-label": "required" }, " *"));
-  const node = el("div.field", {}, title, description && el("div.field-hint", { id: hintId }, description), input.node, error);
+  const title = el(
+    "div.field-label",
+    { id: labelId },
+    label,
+    required && el("span.required", { title: "required", "aria-label": "required" }, " *"),
+  );
+  const node = el(
+    "div.field",
+    {},
+    title,
+    description && el("div.field-hint", { id: hintId }, description),
+    input.node,
+    error,
+  );
   input.target.setAttribute("aria-labelledby", labelId);
   input.target.setAttribute("aria-describedby", [description && hintId, errorId].filter(Boolean).join(" "));
   title.addEventListener("click", () => input.target.focus());

@@ -39,25 +39,38 @@ function text(component) {
       const length = [...field.value].length;
       if (!length) return component.required === false ? null : "Please fill this in.";
       if (length > limit) return `This has ${length} characters; at most ${limit} are allowed.`;
-      if (length < (component.min_length ?? 0)) return `This has ${length} characters; at least ${component.min_length} are needed.`;
+      if (length < (component.min_length ?? 0))
+        return `This has ${length} characters; at least ${component.min_length} are needed.`;
       return null;
     },
   };
 }
 
 function select(component, chat) {
-  const made = new Select({ ...component, min_values: component.required === false ? 0 : component.min_values }, chat, () => {});
+  const made = new Select(
+    { ...component, min_values: component.required === false ? 0 : component.min_values },
+    chat,
+    () => {},
+  );
   return {
     node: made.node,
     target: made.node,
     read: () => ({ values: made.values }),
-    problem: () => countProblem(made.values.length, component.min_values ?? 1, component.max_values ?? 1, component.required),
+    problem: () =>
+      countProblem(
+        made.values.length,
+        component.min_values ?? 1,
+        component.max_values ?? 1,
+        component.required,
+      ),
   };
 }
 
 function radio(component) {
   const name = freshId("radio");
-  const inputs = component.options.map((option) => el("input", { type: "radio", name, value: option.value, checked: Boolean(option.default) }));
+  const inputs = component.options.map((option) =>
+    el("input", { type: "radio", name, value: option.value, checked: Boolean(option.default) }),
+  );
   const node = el("div.choices", { role: "radiogroup", tabIndex: -1 }, rows(component.options, inputs));
   const chosen = () => inputs.find((input) => input.checked)?.value ?? null;
   return {
@@ -69,20 +82,33 @@ function radio(component) {
 }
 
 function checkboxes(component) {
-  const inputs = component.options.map((option) => el("input", { type: "checkbox", value: option.value, checked: Boolean(option.default) }));
+  const inputs = component.options.map((option) =>
+    el("input", { type: "checkbox", value: option.value, checked: Boolean(option.default) }),
+  );
   const node = el("div.choices", { role: "group", tabIndex: -1 }, rows(component.options, inputs));
   const chosen = () => inputs.filter((input) => input.checked).map((input) => input.value);
   return {
     node,
     target: node,
     read: () => ({ values: chosen() }),
-    problem: () => countProblem(chosen().length, component.min_values ?? 1, component.max_values ?? component.options.length, component.required),
+    problem: () =>
+      countProblem(
+        chosen().length,
+        component.min_values ?? 1,
+        component.max_values ?? component.options.length,
+        component.required,
+      ),
   };
 }
 
 function checkbox(component) {
   const input = el("input", { type: "checkbox", checked: Boolean(component.default) });
-  return { node: el("label.choice", {}, input, el("span.choice-text", {}, "Yes")), target: input, read: () => ({ value: input.checked }), problem: () => null };
+  return {
+    node: el("label.choice", {}, input, el("span.choice-text", {}, "Yes")),
+    target: input,
+    read: () => ({ value: input.checked }),
+    problem: () => null,
+  };
 }
 
 function rows(options, inputs) {
@@ -91,7 +117,12 @@ function rows(options, inputs) {
       "label.choice",
       {},
       inputs[index],
-      el("span.choice-text", {}, el("span", {}, option.label), option.description && el("span.choice-detail", {}, option.description)),
+      el(
+        "span.choice-text",
+        {},
+        el("span", {}, option.label),
+        option.description && el("span.choice-detail", {}, option.description),
+      ),
     ),
   );
 }
@@ -101,18 +132,38 @@ function files(component, chat) {
   const least = component.required === false ? 0 : (component.min_values ?? 1);
   let chosen = [];
   const list = el("div.upload-list");
-  const picker = el("input.visually-hidden", { type: "file", multiple: most > 1, tabIndex: -1, "aria-hidden": "true" });
-  const button = el("button.drop", { type: "button", on: { click: () => picker.click() } }, icon("picture"), el("span", {}, most > 1 ? `Drop up to ${most} files here, or choose them` : "Drop a file here, or choose one"));
+  const picker = el("input.visually-hidden", {
+    type: "file",
+    multiple: most > 1,
+    tabIndex: -1,
+    "aria-hidden": "true",
+  });
+  const button = el(
+    "button.drop",
+    { type: "button", on: { click: () => picker.click() } },
+    icon("picture"),
+    el(
+      "span",
+      {},
+      most > 1 ? `Drop up to ${most} files here, or choose them` : "Drop a file here, or choose one",
+    ),
+  );
   const node = el("div.upload", {}, list, button, picker);
   const draw = () => {
-    fill(list, chosen.map((item) => describeUpload(item, () => {
-      chosen = chosen.filter((other) => other !== item);
-      draw();
-    })));
+    fill(
+      list,
+      chosen.map((item) =>
+        describeUpload(item, () => {
+          chosen = chosen.filter((other) => other !== item);
+          draw();
+        }),
+      ),
+    );
     button.hidden = chosen.length >= most;
   };
   const add = (fileList) => {
-    for (const file of [...fileList].slice(0, most - chosen.length)) chosen.push(upload(file, chat.store.uploadLimit, draw));
+    for (const file of [...fileList].slice(0, most - chosen.length))
+      chosen.push(upload(file, chat.store.uploadLimit, draw));
     draw();
   };
   picker.addEventListener("change", () => {
@@ -125,7 +176,10 @@ function files(component, chat) {
     event.stopPropagation();
     add(event.dataTransfer.files);
   });
-  node.addEventListener("paste", (event) => event.clipboardData.files.length && add(event.clipboardData.files));
+  node.addEventListener(
+    "paste",
+    (event) => event.clipboardData.files.length && add(event.clipboardData.files),
+  );
   return {
     node,
     target: button,

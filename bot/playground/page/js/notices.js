@@ -38,7 +38,19 @@ export class Notices {
     const lines = [this.#connectionLine()];
     if (this.#connection === "open" && this.store.bot && !this.store.botOnline) {
       const name = this.store.nameOf(this.store.bot);
-      lines.push(el("div.notice", {}, el("span.presence-dot", { "aria-hidden": "true" }), el("span", {}, el("b", {}, name), " is offline right now. Its commands work again as soon as it is back.")));
+      lines.push(
+        el(
+          "div.notice",
+          {},
+          el("span.presence-dot", { "aria-hidden": "true" }),
+          el(
+            "span",
+            {},
+            el("b", {}, name),
+            " is offline right now. Its commands work again as soon as it is back.",
+          ),
+        ),
+      );
     }
     // Redrawing only what changed keeps screen readers from repeating the sentence every second.
     const text = lines.map((line) => line?.textContent ?? "").join("\n");
@@ -50,12 +62,23 @@ export class Notices {
   #connectionLine() {
     const state = this.#connection;
     if (state === "refused") {
-      return el("div.notice.notice-strong", { role: "alert" }, icon("warning"), "This tab’s address is no longer valid. Open the address that the playground printed when it started.");
+      return el(
+        "div.notice.notice-strong",
+        { role: "alert" },
+        icon("warning"),
+        "This tab’s address is no longer valid. Open the address that the playground printed when it started.",
+      );
     }
     // The first drop is usually over before anybody could read about it.
     if (!state?.retryAt || (state.failures < 2 && this.store.me)) return null;
     const seconds = Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000));
     const wait = seconds > 0 ? `Trying again in ${seconds} s.` : "Trying again…";
-    return el("div.notice", {}, icon("warning"), el("span", {}, `The playground cannot be reached. ${wait}`), el("button.text-link", { type: "button", on: { click: this.retry } }, "Try now"));
+    return el(
+      "div.notice",
+      {},
+      icon("warning"),
+      el("span", {}, `The playground cannot be reached. ${wait}`),
+      el("button.text-link", { type: "button", on: { click: this.retry } }, "Try now"),
+    );
   }
 }

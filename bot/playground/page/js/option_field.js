@@ -5,7 +5,17 @@ import { icon } from "./icons.js";
 import { Listbox } from "./listbox.js";
 import { describeUpload, upload } from "./uploads.js";
 
-export const TYPES = { STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, ROLE: 8, MENTIONABLE: 9, NUMBER: 10, ATTACHMENT: 11 };
+export const TYPES = {
+  STRING: 3,
+  INTEGER: 4,
+  BOOLEAN: 5,
+  USER: 6,
+  CHANNEL: 7,
+  ROLE: 8,
+  MENTIONABLE: 9,
+  NUMBER: 10,
+  ATTACHMENT: 11,
+};
 
 const LONGEST_STRING = 6000;
 const COMPLETE_DELAY = 250;
@@ -30,13 +40,23 @@ class TextField {
       "aria-label": `${option.name}${option.required ? ", required" : ""}: ${option.description ?? ""}`,
       autocomplete: "off",
       spellcheck: option.type === TYPES.STRING && !this.choices,
-      inputMode: option.type === TYPES.INTEGER ? "numeric" : option.type === TYPES.NUMBER ? "decimal" : "text",
+      inputMode:
+        option.type === TYPES.INTEGER ? "numeric" : option.type === TYPES.NUMBER ? "decimal" : "text",
       enterKeyHint: "send",
     });
     this.grow = el("span.grow", {}, this.input);
-    this.node = el("label.pill", { dataset: { option: option.name } }, el("span.pill-name", {}, option.name), this.grow);
+    this.node = el(
+      "label.pill",
+      { dataset: { option: option.name } },
+      el("span.pill-name", {}, option.name),
+      this.grow,
+    );
     if (this.choices || option.autocomplete) {
-      this.list = new Listbox({ label: `Values for ${option.name}`, owner: this.input, onPick: (item) => this.#pick(item) });
+      this.list = new Listbox({
+        label: `Values for ${option.name}`,
+        owner: this.input,
+        onPick: (item) => this.#pick(item),
+      });
     }
     this.complete = debounce(COMPLETE_DELAY, () => this.#askBot());
     this.input.addEventListener("input", () => this.#typed());
@@ -84,24 +104,37 @@ class TextField {
   /** What is wrong with the value, in words; null when it can be sent. */
   problem() {
     const { name, type, required } = this.option;
-    if (this.empty) return required ? `${name} is required: ${this.option.description || "please fill it in"}.`.replace("..", ".") : null;
-    if (this.choices) return this.#chosen() ? null : `${name} cannot be “${this.text}”. Choose ${listWords(this.choices.map((choice) => choice.title))}.`;
+    if (this.empty)
+      return required
+        ? `${name} is required: ${this.option.description || "please fill it in"}.`.replace("..", ".")
+        : null;
+    if (this.choices)
+      return this.#chosen()
+        ? null
+        : `${name} cannot be “${this.text}”. Choose ${listWords(this.choices.map((choice) => choice.title))}.`;
     if (this.#chosen()) return null;
     if (type === TYPES.INTEGER || type === TYPES.NUMBER) return this.#numberProblem();
     const length = [...this.text].length;
     const most = this.option.max_length ?? LONGEST_STRING;
     const least = this.option.min_length ?? 0;
-    if (length > most) return `${name} has ${count(length)} characters; at most ${count(most)} are allowed. Please shorten it by ${count(length - most)}.`;
-    return length < least ? `${name} has ${count(length)} characters; at least ${count(least)} are needed.` : null;
+    if (length > most)
+      return `${name} has ${count(length)} characters; at most ${count(most)} are allowed. Please shorten it by ${count(length - most)}.`;
+    return length < least
+      ? `${name} has ${count(length)} characters; at least ${count(least)} are needed.`
+      : null;
   }
 
   #numberProblem() {
     const { name, type, min_value: least, max_value: most } = this.option;
     const value = Number(this.text);
     const range = rangeText(least, most);
-    if (!Number.isFinite(value)) return `${name} must be a number${range && ` ${range}`}; “${this.text}” is none.`;
-    if (type === TYPES.INTEGER && !Number.isSafeInteger(value)) return `${name} must be a whole number${range && ` ${range}`}; it is ${this.text}.`;
-    return (least !== undefined && value < least) || (most !== undefined && value > most) ? `${name} must be ${range}; it is ${this.text}.` : null;
+    if (!Number.isFinite(value))
+      return `${name} must be a number${range && ` ${range}`}; “${this.text}” is none.`;
+    if (type === TYPES.INTEGER && !Number.isSafeInteger(value))
+      return `${name} must be a whole number${range && ` ${range}`}; it is ${this.text}.`;
+    return (least !== undefined && value < least) || (most !== undefined && value > most)
+      ? `${name} must be ${range}; it is ${this.text}.`
+      : null;
   }
 
   #chosen() {
@@ -126,9 +159,14 @@ class TextField {
     if (this.choices) {
       const wanted = this.text.toLowerCase();
       const exact = this.choices.some((choice) => choice.title.toLowerCase() === wanted);
-      const fitting = exact ? this.choices : this.choices.filter((choice) => choice.title.toLowerCase().includes(wanted));
+      const fitting = exact
+        ? this.choices
+        : this.choices.filter((choice) => choice.title.toLowerCase().includes(wanted));
       this.form.place(this.list);
-      this.list.show(fitting.slice(0, MOST_SUGGESTIONS), { heading: this.option.name, empty: "No such value" });
+      this.list.show(fitting.slice(0, MOST_SUGGESTIONS), {
+        heading: this.option.name,
+        empty: "No such value",
+      });
     } else if (this.option.autocomplete) this.complete();
   }
 
@@ -138,7 +176,9 @@ class TextField {
     const choices = await this.form.suggestions(this);
     if (asked !== this.#asked || document.activeElement !== this.input) return;
     this.form.place(this.list);
-    const items = choices.slice(0, MOST_SUGGESTIONS).map((choice) => ({ title: choice.name, value: choice.value }));
+    const items = choices
+      .slice(0, MOST_SUGGESTIONS)
+      .map((choice) => ({ title: choice.name, value: choice.value }));
     this.list.show(items, { heading: this.option.name, first: -1 });
   }
 
@@ -159,19 +199,32 @@ class AttachmentField {
     this.picker = el("input.visually-hidden", { type: "file", tabIndex: -1, "aria-hidden": "true" });
     this.input = el(
       "button.pill-file",
-      { type: "button", "aria-label": `${option.name}${option.required ? ", required" : ""}: choose a file`, on: { click: () => this.picker.click() } },
+      {
+        type: "button",
+        "aria-label": `${option.name}${option.required ? ", required" : ""}: choose a file`,
+        on: { click: () => this.picker.click() },
+      },
       icon("picture"),
       el("span", {}, "Choose, drop or paste a file"),
     );
     this.card = el("span.pill-card");
-    this.node = el("div.pill.pill-attachment", { dataset: { option: option.name } }, el("span.pill-name", {}, option.name), this.input, this.card, this.picker);
+    this.node = el(
+      "div.pill.pill-attachment",
+      { dataset: { option: option.name } },
+      el("span.pill-name", {}, option.name),
+      this.input,
+      this.card,
+      this.picker,
+    );
     this.picker.addEventListener("change", () => {
       if (this.picker.files[0]) this.setFile(this.picker.files[0]);
       this.picker.value = "";
     });
     this.input.addEventListener("focus", () => form.focused(this));
     this.input.addEventListener("blur", () => form.blurred(this));
-    this.input.addEventListener("keydown", (event) => (event.key === "Enter" && this.empty ? null : form.key(event, this)));
+    this.input.addEventListener("keydown", (event) =>
+      event.key === "Enter" && this.empty ? null : form.key(event, this),
+    );
   }
 
   /** A file cannot be written as text; a recalled command keeps the empty field as a reminder. */
@@ -205,7 +258,8 @@ class AttachmentField {
   }
 
   problem() {
-    if (this.empty) return this.option.required ? `${this.option.name} is required: choose, drop or paste a file.` : null;
+    if (this.empty)
+      return this.option.required ? `${this.option.name} is required: choose, drop or paste a file.` : null;
     return this.#item.error;
   }
 
@@ -225,16 +279,26 @@ const oneLine = (text) => text.replace(/\s*\n\s*/g, " ").replace(/^\s+/, "");
 
 /** The values of an option that knows them all: its choices, yes and no, members, channels, roles. */
 function fixedChoices(option, store) {
-  const people = () => [...store.members.values()].map(({ user }) => ({ title: store.nameOf(user), detail: user.username, value: user.id }));
+  const people = () =>
+    [...store.members.values()].map(({ user }) => ({
+      title: store.nameOf(user),
+      detail: user.username,
+      value: user.id,
+    }));
   const roles = () => (store.guild?.roles ?? []).map((role) => ({ title: role.name, value: role.id }));
-  if (option.choices?.length) return option.choices.map((choice) => ({ title: String(choice.name), value: choice.value }));
-  if (option.type === TYPES.BOOLEAN) return ["True", "False"].map((title) => ({ title, value: title === "True" }));
+  if (option.choices?.length)
+    return option.choices.map((choice) => ({ title: String(choice.name), value: choice.value }));
+  if (option.type === TYPES.BOOLEAN)
+    return ["True", "False"].map((title) => ({ title, value: title === "True" }));
   if (option.type === TYPES.USER) return people();
   if (option.type === TYPES.ROLE) return roles();
   if (option.type === TYPES.MENTIONABLE) return [...people(), ...roles()];
   if (option.type !== TYPES.CHANNEL) return null;
-  const allowed = (channel) => channel.type !== 1 && (!option.channel_types?.length || option.channel_types.includes(channel.type));
-  return [...store.channels.values()].filter(allowed).map((channel) => ({ title: channel.name, value: channel.id }));
+  const allowed = (channel) =>
+    channel.type !== 1 && (!option.channel_types?.length || option.channel_types.includes(channel.type));
+  return [...store.channels.values()]
+    .filter(allowed)
+    .map((channel) => ({ title: channel.name, value: channel.id }));
 }
 
 /** What an option takes, for the hint line: "up to 4,000 characters", "from 1 to 4". */

@@ -8,7 +8,10 @@ const MAX_HEIGHT = 480;
 
 /** Whether an attachment is shown as a picture. */
 export function isPicture(attachment) {
-  return /^image\/(png|jpe?g|webp|gif|avif|apng)/.test(attachment.content_type ?? "") || (!attachment.content_type && Boolean(attachment.width));
+  return (
+    /^image\/(png|jpe?g|webp|gif|avif|apng)/.test(attachment.content_type ?? "") ||
+    (!attachment.content_type && Boolean(attachment.width))
+  );
 }
 
 /**
@@ -32,7 +35,10 @@ export class Picture {
     this.media = media;
     this.siblings = siblings;
     this.image.alt = media.alt;
-    this.node.setAttribute("aria-label", media.spoiler ? `Hidden picture: ${media.alt}` : `Open picture: ${media.alt}`);
+    this.node.setAttribute(
+      "aria-label",
+      media.spoiler ? `Hidden picture: ${media.alt}` : `Open picture: ${media.alt}`,
+    );
     this.node.classList.toggle("covered", Boolean(media.spoiler) && !this.uncovered);
     const key = fileOf(media.url);
     if (key === this.#wanted) return;
@@ -41,7 +47,9 @@ export class Picture {
       this.#shown = key;
       this.#size(media);
       this.node.classList.add("loading");
-      this.image.addEventListener("load", () => this.node.classList.remove("loading", "broken"), { once: true });
+      this.image.addEventListener("load", () => this.node.classList.remove("loading", "broken"), {
+        once: true,
+      });
       this.image.addEventListener("error", () => this.#broken(key));
       this.image.src = media.url;
     } else this.#swap(media, key);
@@ -90,7 +98,14 @@ export class Picture {
       return;
     }
     const all = this.siblings();
-    openLightbox(all, Math.max(0, all.findIndex((media) => fileOf(media.url) === fileOf(this.media.url))), this.node);
+    openLightbox(
+      all,
+      Math.max(
+        0,
+        all.findIndex((media) => fileOf(media.url) === fileOf(this.media.url)),
+      ),
+      this.node,
+    );
   }
 }
 
@@ -139,5 +154,9 @@ export function mosaic(media, cache, slot) {
     picture.update(item, siblings);
     return picture.node;
   });
-  return el(`div.mosaic.mosaic-${media.length}`, { role: "group", "aria-label": `${media.length} pictures` }, cells);
+  return el(
+    `div.mosaic.mosaic-${media.length}`,
+    { role: "group", "aria-label": `${media.length} pictures` },
+    cells,
+  );
 }

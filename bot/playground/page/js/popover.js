@@ -8,7 +8,8 @@ const MARGIN = 8;
  * `side` is where it goes if there is room: "below" or "above"; `onClose` runs once.
  */
 export function openPopover(node, anchor, { side = "below", matchWidth = false, onClose = () => {} } = {}) {
-  const box = anchor instanceof Element ? anchor.getBoundingClientRect() : new DOMRect(anchor.x, anchor.y, 0, 0);
+  const box =
+    anchor instanceof Element ? anchor.getBoundingClientRect() : new DOMRect(anchor.x, anchor.y, 0, 0);
   // A popover opened from a modal dialog has to live inside it, because everything outside is inert.
   const home = (anchor instanceof Element && anchor.closest("dialog")) || document.body;
   node.classList.add("popover");
@@ -22,7 +23,10 @@ export function openPopover(node, anchor, { side = "below", matchWidth = false, 
   const height = Math.min(wanted, goBelow ? below : above);
   node.style.setProperty("max-height", `${Math.max(goBelow ? below : above, 80)}px`);
   node.style.setProperty("top", `${goBelow ? box.bottom + GAP : box.top - GAP - height}px`);
-  node.style.setProperty("left", `${Math.max(MARGIN, Math.min(box.left, innerWidth - node.offsetWidth - MARGIN))}px`);
+  node.style.setProperty(
+    "left",
+    `${Math.max(MARGIN, Math.min(box.left, innerWidth - node.offsetWidth - MARGIN))}px`,
+  );
 
   let open = true;
   const close = () => {
@@ -35,7 +39,8 @@ export function openPopover(node, anchor, { side = "below", matchWidth = false, 
     onClose();
   };
   const outside = (event) => {
-    if (!node.contains(event.target) && !(anchor instanceof Element && anchor.contains(event.target))) close();
+    if (!node.contains(event.target) && !(anchor instanceof Element && anchor.contains(event.target)))
+      close();
   };
   const escape = (event) => {
     if (event.key !== "Escape") return;

@@ -16,7 +16,9 @@ export class Select {
     this.min = component.min_values ?? 1;
     this.max = component.max_values ?? 1;
     const preset = new Set((component.default_values ?? []).map((entry) => entry.id));
-    this.values = this.options.filter((option) => option.default || preset.has(option.value)).map((option) => option.value);
+    this.values = this.options
+      .filter((option) => option.default || preset.has(option.value))
+      .map((option) => option.value);
     if (chosen) this.values = chosen;
     this.label = el("span.select-label");
     this.node = el(
@@ -42,7 +44,11 @@ export class Select {
     this.node.classList.toggle("select-empty", !chosen.length);
     if (!chosen.length) fill(this.label, this.component.placeholder || "Make a selection");
     else if (chosen.length === 1) fill(this.label, emojiText(chosen[0].emoji), chosen[0].label);
-    else fill(this.label, chosen.map((option) => el("span.select-chip", {}, emojiText(option.emoji), option.label)));
+    else
+      fill(
+        this.label,
+        chosen.map((option) => el("span.select-chip", {}, emojiText(option.emoji), option.label)),
+      );
   }
 
   #openByKey(event) {
@@ -58,18 +64,40 @@ export class Select {
     }
     const before = this.values.join("\n");
     const id = freshId("select");
-    const list = el("div.select-list", { role: "listbox", id, tabIndex: -1, "aria-multiselectable": String(this.max > 1) });
+    const list = el("div.select-list", {
+      role: "listbox",
+      id,
+      tabIndex: -1,
+      "aria-multiselectable": String(this.max > 1),
+    });
     const rows = this.options.map((option) => {
       const row = el(
         "div.select-option",
-        { role: "option", tabIndex: -1, "aria-selected": String(this.values.includes(option.value)), on: { click: () => choose(option) } },
+        {
+          role: "option",
+          tabIndex: -1,
+          "aria-selected": String(this.values.includes(option.value)),
+          on: { click: () => choose(option) },
+        },
         option.icon ?? (option.emoji && el("span.select-emoji", {}, emojiText(option.emoji))),
-        el("span.select-text", {}, el("span.select-title", {}, option.label), option.description && el("span.select-detail", {}, option.description)),
+        el(
+          "span.select-text",
+          {},
+          el("span.select-title", {}, option.label),
+          option.description && el("span.select-detail", {}, option.description),
+        ),
         el("span.select-mark", {}, icon("check")),
       );
       return row;
     });
-    const note = this.max > 1 ? el("div.select-note", {}, `Choose ${this.min === this.max ? this.max : `${this.min} to ${this.max}`}, then close the list`) : null;
+    const note =
+      this.max > 1
+        ? el(
+            "div.select-note",
+            {},
+            `Choose ${this.min === this.max ? this.max : `${this.min} to ${this.max}`}, then close the list`,
+          )
+        : null;
     fill(list, note, rows, !rows.length && el("div.select-note", {}, "Nothing to choose from"));
     const choose = (option) => {
       const chosen = this.values.includes(option.value);
@@ -80,7 +108,9 @@ export class Select {
       }
       if (chosen) this.values = this.values.filter((value) => value !== option.value);
       else if (this.values.length < this.max) this.values = [...this.values, option.value];
-      rows.forEach((row, index) => row.setAttribute("aria-selected", String(this.values.includes(this.options[index].value))));
+      rows.forEach((row, index) =>
+        row.setAttribute("aria-selected", String(this.values.includes(this.options[index].value))),
+      );
       this.#write();
     };
     list.addEventListener("keydown", (event) => {
@@ -102,10 +132,18 @@ export class Select {
         this.#write();
         this.node.focus({ preventScroll: true });
         const picked = this.max === 1 ? true : this.values.join("\n") !== before;
-        if (picked && this.values.length >= this.min && (this.max > 1 || this.values.join("\n") !== before)) this.onChange(this.values);
+        if (picked && this.values.length >= this.min && (this.max > 1 || this.values.join("\n") !== before))
+          this.onChange(this.values);
       },
     });
-    (rows[Math.max(0, this.options.findIndex((option) => this.values.includes(option.value)))] ?? list).focus({ preventScroll: true });
+    (
+      rows[
+        Math.max(
+          0,
+          this.options.findIndex((option) => this.values.includes(option.value)),
+        )
+      ] ?? list
+    ).focus({ preventScroll: true });
   }
 }
 
@@ -121,13 +159,25 @@ function optionsOf(component, chat) {
   if (component.type === 8) {
     const types = component.channel_types;
     return [...store.channels.values()]
-      .filter((channel) => channel.type !== 1 && channel.type !== 4 && (!types?.length || types.includes(channel.type)))
+      .filter(
+        (channel) =>
+          channel.type !== 1 && channel.type !== 4 && (!types?.length || types.includes(channel.type)),
+      )
       .map((channel) => ({ value: channel.id, label: channel.name, icon: icon("hash") }));
   }
   const users = [...store.members.values()].map(({ user }) => user);
   if (store.bot && !store.members.has(store.bot.id)) users.push(store.bot);
-  const people = users.map((user) => ({ value: user.id, label: store.nameOf(user), description: user.username, icon: avatar(user, store.nameOf(user)) }));
-  const roles = (store.guild?.roles ?? []).map((role) => ({ value: role.id, label: `@${role.name.replace(/^@/, "")}`, icon: icon("at") }));
+  const people = users.map((user) => ({
+    value: user.id,
+    label: store.nameOf(user),
+    description: user.username,
+    icon: avatar(user, store.nameOf(user)),
+  }));
+  const roles = (store.guild?.roles ?? []).map((role) => ({
+    value: role.id,
+    label: `@${role.name.replace(/^@/, "")}`,
+    icon: icon("at"),
+  }));
   if (component.type === 5) return people;
   return component.type === 6 ? roles : [...people, ...roles];
 }

@@ -27,7 +27,12 @@ export class Sidebar {
     const { store } = this.chat;
     if (!store.guild) return;
     const channels = [...store.channels.values()];
-    const listed = JSON.stringify([store.me, store.guild, [...store.members.values()], channels.map(({ id, name, position, parent_id: parent }) => [id, name, position, parent])]);
+    const listed = JSON.stringify([
+      store.me,
+      store.guild,
+      [...store.members.values()],
+      channels.map(({ id, name, position, parent_id: parent }) => [id, name, position, parent]),
+    ]);
     if (listed !== this.#drawn) {
       this.#drawn = listed;
       this.#build(channels);
@@ -42,8 +47,14 @@ export class Sidebar {
     const text = channels.filter((channel) => TEXT_TYPES.has(channel.type)).sort(byPosition);
     const categories = channels.filter((channel) => channel.type === CATEGORY).sort(byPosition);
     const groups = [
-      { title: "Text channels", rows: text.filter((channel) => !categories.some((category) => category.id === channel.parent_id)) },
-      ...categories.map((category) => ({ title: category.name, rows: text.filter((channel) => channel.parent_id === category.id) })),
+      {
+        title: "Text channels",
+        rows: text.filter((channel) => !categories.some((category) => category.id === channel.parent_id)),
+      },
+      ...categories.map((category) => ({
+        title: category.name,
+        rows: text.filter((channel) => channel.parent_id === category.id),
+      })),
       { title: "Direct messages", rows: channels.filter((channel) => channel.type === DIRECT) },
     ];
     fill(
@@ -51,14 +62,31 @@ export class Sidebar {
       el(
         "header.server",
         {},
-        el("span.server-mark", { "aria-hidden": "true", style: { "--mark": store.guild.icon_color ?? null } }, store.guild.name.trim()[0]?.toUpperCase() ?? "?"),
+        el(
+          "span.server-mark",
+          { "aria-hidden": "true", style: { "--mark": store.guild.icon_color ?? null } },
+          store.guild.name.trim()[0]?.toUpperCase() ?? "?",
+        ),
         el("h1.server-name", {}, store.guild.name),
-        el("button.icon-button.drawer-close", { type: "button", "aria-label": "Close the channel list", on: { click: () => this.closeDrawer() } }, icon("close")),
+        el(
+          "button.icon-button.drawer-close",
+          { type: "button", "aria-label": "Close the channel list", on: { click: () => this.closeDrawer() } },
+          icon("close"),
+        ),
       ),
       el(
         "div.channel-list",
         {},
-        groups.filter((group) => group.rows.length).map((group) => [el("h2.channel-group", {}, group.title), el("ul", {}, group.rows.map((channel) => el("li", {}, this.#row(channel))))]),
+        groups
+          .filter((group) => group.rows.length)
+          .map((group) => [
+            el("h2.channel-group", {}, group.title),
+            el(
+              "ul",
+              {},
+              group.rows.map((channel) => el("li", {}, this.#row(channel))),
+            ),
+          ]),
       ),
       this.#switcher(),
     );
@@ -67,7 +95,10 @@ export class Sidebar {
   #row(channel) {
     const { store, views } = this.chat;
     const name = store.channelName(channel);
-    const other = channel.type === DIRECT ? ((channel.recipients ?? []).find((user) => user.id !== store.me) ?? store.bot) : null;
+    const other =
+      channel.type === DIRECT
+        ? ((channel.recipients ?? []).find((user) => user.id !== store.me) ?? store.bot)
+        : null;
     const face = other && el("span.channel-face", {}, avatar(other, name));
     const badge = el("span.badge", { hidden: true });
     const node = el(
@@ -108,9 +139,19 @@ export class Sidebar {
       {},
       el(
         "button.acting-button",
-        { type: "button", "aria-haspopup": "menu", title: "Act as another member", on: { click: (event) => this.#openSwitcher(event.currentTarget) } },
+        {
+          type: "button",
+          "aria-haspopup": "menu",
+          title: "Act as another member",
+          on: { click: (event) => this.#openSwitcher(event.currentTarget) },
+        },
         avatar(me.user, name),
-        el("span.acting-text", {}, el("span.acting-label", {}, "Acting as"), el("span.acting-name", {}, name, me.admin && icon("crown"))),
+        el(
+          "span.acting-text",
+          {},
+          el("span.acting-label", {}, "Acting as"),
+          el("span.acting-name", {}, name, me.admin && icon("crown")),
+        ),
         icon("chevronDown"),
       ),
     );

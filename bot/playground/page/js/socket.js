@@ -27,7 +27,8 @@ export class Disconnected extends Error {
 /** One or more plain sentences for an error of the socket. */
 export function describeFailure(error) {
   // With details, Discord's own sentence is only ever "Invalid Form Body".
-  if (error instanceof Refused) return error.details.length ? `This was refused: ${error.details.join("; ")}` : error.message;
+  if (error instanceof Refused)
+    return error.details.length ? `This was refused: ${error.details.join("; ")}` : error.message;
   if (error instanceof NoAnswer || error instanceof Disconnected) return error.message;
   throw error;
 }
@@ -120,7 +121,8 @@ export class Socket {
 function flattenErrors(errors, path = []) {
   if (!errors || typeof errors !== "object") return [];
   return Object.entries(errors).flatMap(([key, value]) => {
-    if (key === "_errors") return value.map((error) => (path.length ? `${error.message} (${path.join(".")})` : error.message));
+    if (key === "_errors")
+      return value.map((error) => (path.length ? `${error.message} (${path.join(".")})` : error.message));
     return flattenErrors(value, [...path, key]);
   });
 }

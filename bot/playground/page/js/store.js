@@ -33,7 +33,8 @@ export class Store {
   /** Applies a frame of the server. */
   receive(frame) {
     if (frame.op === "hello") this.#hello(frame);
-    else if (frame.op === "message_create" || frame.op === "message_update") this.#put(frame.message, frame.op);
+    else if (frame.op === "message_create" || frame.op === "message_update")
+      this.#put(frame.message, frame.op);
     else if (frame.op === "message_delete") this.#delete(frame);
     else if (frame.op === "commands") {
       this.commands = frame.commands;
@@ -145,7 +146,8 @@ export class Store {
 
 /** After a reconnect: older pages that were loaded stay, if they join the newest page without a gap. */
 function olderThan(newest, known) {
-  const joint = newest.length >= PAGE_OF_MESSAGES ? known.findIndex((message) => message.id === newest[0].id) : -1;
+  const joint =
+    newest.length >= PAGE_OF_MESSAGES ? known.findIndex((message) => message.id === newest[0].id) : -1;
   return known.slice(0, Math.max(joint, 0));
 }
 

@@ -9,7 +9,13 @@ import { icon } from "./icons.js";
  * {file, preview, progress 0–1, id or null, error or null, done: Promise of the object}.
  */
 export function upload(file, limit, changed) {
-  const item = { file, preview: file.type.startsWith("image/") ? URL.createObjectURL(file) : null, progress: 0, id: null, error: null };
+  const item = {
+    file,
+    preview: file.type.startsWith("image/") ? URL.createObjectURL(file) : null,
+    progress: 0,
+    id: null,
+    error: null,
+  };
   item.done = new Promise((resolve) => {
     const finish = (fields) => {
       Object.assign(item, fields);
@@ -17,7 +23,11 @@ export function upload(file, limit, changed) {
       resolve(item);
     };
     if (file.size > limit) {
-      queueMicrotask(() => finish({ error: `${file.name} is too big: ${sizeText(file.size)}, at most ${sizeText(limit)} are allowed.` }));
+      queueMicrotask(() =>
+        finish({
+          error: `${file.name} is too big: ${sizeText(file.size)}, at most ${sizeText(limit)} are allowed.`,
+        }),
+      );
       return;
     }
     // fetch cannot report how much of a body has left, so this is an XMLHttpRequest.
@@ -30,9 +40,15 @@ export function upload(file, limit, changed) {
     });
     request.addEventListener("load", () => {
       if (request.status === 200) finish({ id: request.response.id, progress: 1 });
-      else finish({ error: request.response?.message ?? `${file.name} could not be uploaded (status ${request.status}).` });
+      else
+        finish({
+          error:
+            request.response?.message ?? `${file.name} could not be uploaded (status ${request.status}).`,
+        });
     });
-    request.addEventListener("error", () => finish({ error: `${file.name} could not be uploaded: the playground cannot be reached.` }));
+    request.addEventListener("error", () =>
+      finish({ error: `${file.name} could not be uploaded: the playground cannot be reached.` }),
+    );
     const body = new FormData();
     body.append("file", file, file.name);
     request.send(body);
@@ -42,12 +58,22 @@ export function upload(file, limit, changed) {
 
 /** An upload as a small card with a button that takes it away. */
 export function describeUpload(item, remove) {
-  const state = item.error ?? (item.id ? sizeText(item.file.size) : `Uploading… ${Math.round(item.progress * 100)} %`);
+  const state =
+    item.error ?? (item.id ? sizeText(item.file.size) : `Uploading… ${Math.round(item.progress * 100)} %`);
   return el(
     item.error ? "div.upload-card.upload-failed" : "div.upload-card",
     {},
     item.preview ? el("img.upload-thumbnail", { src: item.preview, alt: "" }) : icon("file"),
-    el("div.upload-text", {}, el("span.upload-name", { title: item.file.name }, item.file.name), el("span.upload-state", {}, state)),
-    el("button.upload-remove", { type: "button", "aria-label": `Remove ${item.file.name}`, title: "Remove", on: { click: remove } }, icon("close")),
+    el(
+      "div.upload-text",
+      {},
+      el("span.upload-name", { title: item.file.name }, item.file.name),
+      el("span.upload-state", {}, state),
+    ),
+    el(
+      "button.upload-remove",
+      { type: "button", "aria-label": `Remove ${item.file.name}`, title: "Remove", on: { click: remove } },
+      icon("close"),
+    ),
   );
 }

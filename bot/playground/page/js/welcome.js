@@ -4,7 +4,11 @@ import { chatCommands } from "./command_catalog.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
 
-const EXAMPLE = { command: "imagine", option: "prompt", value: "a red sailboat on a calm sea at sunset, watercolor" };
+const EXAMPLE = {
+  command: "imagine",
+  option: "prompt",
+  value: "a red sailboat on a calm sea at sunset, watercolor",
+};
 
 /** The welcome block of a channel; `empty` says whether nothing was ever written there. */
 export function welcome(chat, channel, empty) {
@@ -16,7 +20,13 @@ export function welcome(chat, channel, empty) {
     {},
     el("div.welcome-mark", { "aria-hidden": "true" }, icon(direct ? "at" : "hash")),
     el("h2.welcome-title", {}, direct ? name : `Welcome to #${name}!`),
-    el("p.welcome-text", {}, direct ? `This is the beginning of your direct messages with ${name}. Nobody else sees them.` : `This is the start of the #${name} channel.`),
+    el(
+      "p.welcome-text",
+      {},
+      direct
+        ? `This is the beginning of your direct messages with ${name}. Nobody else sees them.`
+        : `This is the start of the #${name} channel.`,
+    ),
     empty && example(chat, channel),
   );
 }
@@ -31,8 +41,18 @@ function example(chat, channel) {
     { "aria-label": "Make your first picture" },
     el("h3", {}, "Make your first picture"),
     el("p", {}, "Type ", el("kbd", {}, "/"), " below to see every command, or start with this one:"),
-    el("button.example", { type: "button", on: { click: () => chat.composer.fillIn(text) } }, el("code", {}, el("b", {}, `/${EXAMPLE.command}`), ` ${EXAMPLE.option}: ${EXAMPLE.value}`), el("span.example-action", {}, "Fill in")),
-    el("p.welcome-hint", {}, matchMedia("(hover: none)").matches ? "Then send it" : ["Then press ", el("kbd", {}, "Enter")], ". Four pictures come back, with buttons to enlarge or vary each of them."),
+    el(
+      "button.example",
+      { type: "button", on: { click: () => chat.composer.fillIn(text) } },
+      el("code", {}, el("b", {}, `/${EXAMPLE.command}`), ` ${EXAMPLE.option}: ${EXAMPLE.value}`),
+      el("span.example-action", {}, "Fill in"),
+    ),
+    el(
+      "p.welcome-hint",
+      {},
+      matchMedia("(hover: none)").matches ? "Then send it" : ["Then press ", el("kbd", {}, "Enter")],
+      ". Four pictures come back, with buttons to enlarge or vary each of them.",
+    ),
   );
 }
 
@@ -42,9 +62,15 @@ function commandOverview(chat, entries) {
     { "aria-label": "Commands" },
     el("h3", {}, "What you can do here"),
     el("p", {}, "Type ", el("kbd", {}, "/"), " below to see every command, or start with one of these:"),
-    entries.slice(0, 4).map((entry) =>
-      el("button.example", { type: "button", on: { click: () => chat.composer.fillIn(`/${entry.name} `) } }, el("code", {}, el("b", {}, `/${entry.name}`), ` ${entry.description}`), el("span.example-action", {}, "Fill in")),
-    ),
+    entries
+      .slice(0, 4)
+      .map((entry) =>
+        el(
+          "button.example",
+          { type: "button", on: { click: () => chat.composer.fillIn(`/${entry.name} `) } },
+          el("code", {}, el("b", {}, `/${entry.name}`), ` ${entry.description}`),
+          el("span.example-action", {}, "Fill in"),
+        ),
+      ),
   );
 }
-
