@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -41,19 +42,28 @@ def single_file(path: Path, parameters: str, limit_bytes: int) -> EncodedFile:
 
 
 def contact_sheet(paths: Sequence[Path]) -> bytes:
-    """Thumbnails three to a row in the order given, as a JPEG; each fits its square whole."""
-    thumbnails = []
-    for path in paths:
-        image = _opened(path)
-        image = _enlarged(image, THUMBNAIL)
-        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        cell = Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)
-        cell.paste(image, ((THUMBNAIL - image.width) // 2, (THUMBNAIL - image.height) // 2))
-        thumbnails.append(cell)
-    sheet = _sheet(thumbnails, (THUMBNAIL, THUMBNAIL), GUTTER, columns=min(3, max(1, len(thumbnails))))
+    """Thumbnails three to a row in the order given, as a JPEG; each fits its square whole.
+
+    A picture that cannot be read leaves its square empty: the others must still be found.
+    """
+    sheet = _sheet(
+        [_thumbnail(path) for path in paths],
+        (THUMBNAIL, THUMBNAIL),
+        GUTTER,
+        columns=min(3, max(1, len(paths))),
+    )
     out = io.BytesIO()
     sheet.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    cell = Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)
+    with suppress(OSError):
+        image = _enlarged(_opened(path), THUMBNAIL)
+        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        cell.paste(image, ((THUMBNAIL - image.width) // 2, (THUMBNAIL - image.height) // 2))
+    return cell
 
 
 def _opened(path: Path) -> Image.Image:

@@ -33,5 +33,5 @@ class HistoryService:
         return HistoryPage(jobs=jobs[:limit], more=len(jobs) > limit)
 
     async def thumbnails(self, jobs: Sequence[Job]) -> bytes:
-        """The first picture of each job on one sheet, as a JPEG. Raises FileNotFoundError when one was deleted."""
+        """The first picture of each job on one sheet, as a JPEG; one whose file is gone leaves its place empty."""
         return await asyncio.to_thread(contact_sheet, [job.images[0].path for job in jobs])

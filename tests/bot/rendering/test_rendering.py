@@ -132,3 +132,14 @@ def test_a_preview_of_few_pixels_is_soft_and_a_finished_picture_sharp():
 def test_the_contact_sheet_shows_each_picture(stored):
     sheet = Image.open(io.BytesIO(contact_sheet(stored(4, 64, 128))))
     assert sheet.size == (3 * 192 + 8, 2 * 192 + 4)
+
+
+def test_a_contact_sheet_without_one_of_its_pictures_still_shows_the_others(stored):
+    paths = stored(3)
+    whole = Image.open(io.BytesIO(contact_sheet(paths)))
+    paths[1].unlink()
+    paths[2].write_bytes(b"not a picture")
+    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet(paths))))
+    assert sheet.shape == np.asarray(whole).shape
+    assert sheet[:, :192].std() > 10
+    assert sheet[:, 200:].std() < 10
