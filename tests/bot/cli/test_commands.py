@@ -14,7 +14,9 @@ from PIL import Image
 
 def fourfold(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `fourfold` with its data in `home` and no .env file in reach."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FOURFOLD_", "DISCORD_"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FOURFOLD_", "DISCORD_"))
+    }
     return subprocess.run(
         [sys.executable, "-c", "import sys; from bot.cli import main; sys.exit(main())", *arguments],
         cwd=home,
@@ -35,7 +37,9 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models"], ["imagine", "", "-o", "x.png"]])
-def test_commands_without_tensors_load_neither_torch_nor_discord(tmp_path: Path, arguments: list[str]) -> None:
+def test_commands_without_tensors_load_neither_torch_nor_discord(
+    tmp_path: Path, arguments: list[str]
+) -> None:
     code = (
         "import sys\nfrom bot.cli import main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
@@ -55,7 +59,16 @@ def test_models_lists_the_embedded_one_as_default(tmp_path: Path) -> None:
 
 def test_imagine_writes_a_grid_with_its_parameters_inside(tmp_path: Path) -> None:
     result = fourfold(
-        "imagine", "a red sailboat on a calm sea", "--seed", "7", "--n", "2", "-o", "two.png", "--json", home=tmp_path
+        "imagine",
+        "a red sailboat on a calm sea",
+        "--seed",
+        "7",
+        "--n",
+        "2",
+        "-o",
+        "two.png",
+        "--json",
+        home=tmp_path,
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
@@ -110,7 +123,11 @@ def test_doctor_is_content_with_a_fresh_home(tmp_path: Path) -> None:
 def test_doctor_names_what_is_broken(tmp_path: Path) -> None:
     (tmp_path / "fourfold.db").write_bytes(b"this is not a database at all")
     result = fourfold(
-        "doctor", home=tmp_path, DISCORD_TOKEN="nonsense", FOURFOLD_MODEL=str(tmp_path / "old.ckpt"), FOURFOLD_DEVICE="cuda:7"
+        "doctor",
+        home=tmp_path,
+        DISCORD_TOKEN="nonsense",
+        FOURFOLD_MODEL=str(tmp_path / "old.ckpt"),
+        FOURFOLD_DEVICE="cuda:7",
     )
     assert result.returncode == 1
     failed = [line for line in result.stdout.splitlines() if line.startswith("FAIL")]
