@@ -1,6 +1,4 @@
-"""The engine's asyncio face: messages go to the engine thread through an inbox, outputs come back to the
-event loop.
-"""
+"""The asyncio face: messages reach the engine thread through an inbox, outputs come back to the event loop."""
 
 from __future__ import annotations
 
@@ -37,14 +35,10 @@ _Message = Request | _Abort | _Close | Loading | Loaded
 
 
 class AsyncEngine:
-    """The local Engine. Made by `launch_engine`; every public method is called on the event loop that made
-    it.
-    """
+    """The local Engine. `launch_engine` makes it; call its methods on the event loop that made it."""
 
     def __init__(self, executor: Executor, models: Sequence[ModelInfo], config: EngineConfig) -> None:
-        """Start the engine thread and begin to load the first model. Must be called on a running event
-        loop.
-        """
+        """Start the engine thread and begin to load the first model; needs a running event loop."""
         self._loop = asyncio.get_running_loop()
         self._models = {model.name: model for model in models}
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()

@@ -49,18 +49,14 @@ class ModelInfo:
     hash: str
     """Ten hexadecimal digits that name the weights; empty while the files are not here."""
     present: bool
-    """False for a hub model that has not been downloaded yet; the other values are then its family's
-    assumptions.
-    """
+    """False for a hub model that is not downloaded yet; the rest is then what its family assumes."""
     vocabulary: frozenset[str] | None = None
     """Every word the model was trained on, where it says so (embedded models); None: unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """What every model of a family shares, and what is assumed of one whose files are not here; sizes in
-    pixels.
-    """
+    """What the models of a family share, and what is assumed of one that is not here; sizes in pixels."""
 
     pipelines: tuple[str, ...]
     """The `_class_name`s in model_index.json that belong to it."""
@@ -367,9 +363,7 @@ def _tensor_bytes(path: Path) -> int:
 
 
 def _weights_hash(files: Iterable[Path]) -> str:
-    """Name weights by their sizes, headers and 32 samples each: fine-tunes share the header but not the
-    samples.
-    """
+    """Name weights by size, header and 32 samples per file: fine-tunes differ in the samples alone."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size

@@ -14,13 +14,9 @@ class EngineConfig:
     """Where models come from, where they run, and how many rows one step may hold."""
 
     models: tuple[str, ...] = (EMBEDDED_MODEL,)
-    """Model names: the embedded one, a hub id (`owner/name`), a diffusers folder or a .safetensors file. The
-    first is the default.
-    """
+    """The embedded name, a hub id (`owner/name`), a diffusers folder or a .safetensors file; the default first."""
     model_config_dir: Path | None = None
-    """A local diffusers folder whose configuration and tokenizer serve single files offline
-    (FOURFOLD_MODEL_CONFIG).
-    """
+    """A diffusers folder that lends single files its configuration and tokenizer (FOURFOLD_MODEL_CONFIG)."""
     device: str = "auto"
     """`auto` (CUDA, then Apple's MPS, then the CPU) or a torch device such as `cuda:1`."""
     dtype: str = "auto"
@@ -28,9 +24,7 @@ class EngineConfig:
     `bfloat16` or `float64`.
     """
     exact: bool = False
-    """float32 and fixed row buckets: pictures do not depend on what else is running, at some cost in
-    speed.
-    """
+    """float32 and fixed row buckets: pictures do not depend on what else is running, but cost more."""
     row_budget: int | None = None
     """Most UNet rows in one step; None takes the worker's default for the device."""
     cache_dir: Path | None = None

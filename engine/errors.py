@@ -24,9 +24,7 @@ class RequestRejected(EngineError):
 
 
 class ModelUnavailable(EngineError):
-    """A configured model is not there, cannot be read, or belongs to no supported family. Change the
-    configuration.
-    """
+    """A configured model is missing, unreadable or of no supported family. Change the configuration."""
 
 
 class GenerationFailed(EngineError):

@@ -37,9 +37,7 @@ class FinishedPicture:
 
 @dataclass(frozen=True, kw_only=True)
 class StepOutput:
-    """What one step did. A request in `failures` is forgotten by the worker; the others of its batch are
-    unharmed.
-    """
+    """What one step did. The worker has forgotten the requests in `failures`; the others are unharmed."""
 
     progress: tuple[PictureProgress, ...] = ()
     finished: tuple[FinishedPicture, ...] = ()
@@ -53,9 +51,7 @@ class StepOutput:
 
 
 class WorkerInterface(Protocol):
-    """What the device plane offers. Built and loaded on a loader thread; everything else runs on the engine
-    thread.
-    """
+    """What the device plane offers. Made and loaded on a loader thread; the rest runs on the engine thread."""
 
     @property
     def device(self) -> str:

@@ -58,15 +58,11 @@ class DeviceReport:
     error: str | None = None
     """A sentence when torch does not load or does not have the device."""
     torchvision_error: str | None = None
-    """A sentence when a torchvision is installed that was built for another torch: it breaks every diffusers
-    import.
-    """
+    """A sentence when torchvision was built for another torch, which breaks every diffusers import."""
 
 
 def describe_device(device: str = "auto") -> DeviceReport:
-    """Look at torch and the configured device; takes the seconds that importing torch takes, and never
-    raises.
-    """
+    """Look at torch and the configured device; takes as long as importing torch, and never raises."""
     version = _installed("torch") or "not installed"
     try:
         # Imported here so that this module, which every command imports, does not load torch.
@@ -87,9 +83,7 @@ def describe_device(device: str = "auto") -> DeviceReport:
 
 
 def torchvision_error() -> str | None:
-    """A sentence when an installed torchvision asks for another torch than the installed one; imports
-    neither.
-    """
+    """A sentence when the installed torchvision asks for another torch; imports neither."""
     torchvision, torch = _installed("torchvision"), _installed("torch")
     if torchvision is None or torch is None:
         return None

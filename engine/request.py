@@ -27,9 +27,7 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
-    """How pictures are sampled; spelt as in diffusers. Every value is concrete: the caller fills in the
-    model's defaults.
-    """
+    """How pictures are sampled, spelt as in diffusers. The caller has filled in the model's defaults."""
 
     num_inference_steps: int
     guidance_scale: float
@@ -43,9 +41,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest:
-    """Ask for `len(seeds)` pictures of one prompt; picture i is sampled from its own generator seeded with
-    `seeds[i]`.
-    """
+    """Ask for `len(seeds)` pictures of one prompt; picture i has its own generator, seeded with `seeds[i]`."""
 
     request_id: str
     model: str
@@ -54,17 +50,13 @@ class GenerateRequest:
     seeds: tuple[int, ...]
     operation: Operation = Operation.TEXT_TO_IMAGE
     init_image: Path | None = None
-    """Image-to-image: a PNG, JPEG or WebP on disk, opened and resized to width × height when the work
-    starts.
-    """
+    """Image-to-image: a picture on disk, opened and resized to width × height when the work starts."""
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0
     lane: Lane = Lane.FAST
     submitted_at: float | None = None
-    """Unix time in seconds; None is filled with now by the engine. Callers that re-submit keep the old order
-    by it.
-    """
+    """Unix time in seconds; the engine fills in None. Callers that re-submit keep the old order by it."""
 
 
 Request = GenerateRequest

@@ -20,9 +20,7 @@ MAX_WAIT = 120.0
 
 @dataclass(frozen=True)
 class BatchKey:
-    """Who may share a step: pictures whose keys are equal. `width` and `height` are pixels of the stage's
-    result.
-    """
+    """Who may share a step: pictures with equal keys. `width` and `height` are pixels of the result."""
 
     model: str
     stage: str
@@ -106,9 +104,7 @@ class Scheduler:
         return len(self._requests)
 
     def add(self, request: Request, model: ModelInfo) -> None:
-        """Queue every picture of a request. Its id must not be queued already; `submitted_at` must be filled
-        in.
-        """
+        """Queue every picture of a request whose id is not queued yet and whose `submitted_at` is filled in."""
         assert request.request_id not in self._requests, "the front door refuses ids that are in use"
         key = first_key(request, model)
         share = self._finish_tags.get(request.share_key, 0.0)
@@ -167,9 +163,7 @@ class Scheduler:
         return finished
 
     def places(self, seconds_per_row_step: float | None) -> Mapping[str, tuple[int, float | None]]:
-        """Position (1 is next) and seconds until its pictures are ready, for every request that has not
-        started.
-        """
+        """Position (1 is next) and seconds until the pictures are ready, of every request not yet started."""
         ahead = 0.0
         places: dict[str, tuple[int, float | None]] = {}
         for waiting in self._in_order():
@@ -193,9 +187,7 @@ class Scheduler:
         return sorted(self._requests.values(), key=lambda waiting: self._order(waiting, now))
 
     def _order(self, waiting: _Waiting, now: float) -> tuple[float, ...]:
-        """The one sort key: over-age requests, oldest first; then lane; then fair share; then what is
-        started; then age.
-        """
+        """The one sort key: over-age requests, oldest first; then lane, fair share, what is started, age."""
         submitted_at = waiting.request.submitted_at or 0.0
         if now - submitted_at > MAX_WAIT:
             return (0, submitted_at, waiting.arrival)

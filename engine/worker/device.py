@@ -7,11 +7,11 @@ import torch
 from engine.config import EngineConfig
 from engine.errors import ModelUnavailable
 
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+
 
 def resolve_device(wanted: str) -> torch.device:
-    """`auto` is CUDA, then Apple's MPS, then the CPU. Raises ModelUnavailable for a device that torch does
-    not have.
-    """
+    """`auto` is CUDA, then Apple's MPS, then the CPU. Raises ModelUnavailable for a missing device."""
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -33,7 +33,13 @@ def resolve_device(wanted: str) -> torch.device:
 def resolve_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
     """`auto` is bfloat16 on CUDA where it is native, else float16; float32 elsewhere and in exact mode."""
     if config.dtype != "auto":
-        dtype = getattr(torch, config.dtype)
+        if config.dtype not in DTYPES:
+            raise ModelUnavailable(
+                "dtype_unknown",
+                f"The dtype {config.dtype} is not one of auto, {', '.join(DTYPES)}.",
+                dtype=config.dtype,
+            )
+        dtype: torch.dtype = getattr(torch, config.dtype)
         return torch.float32 if config.exact and dtype in (torch.float16, torch.bfloat16) else dtype
     if config.exact or device.type != "cuda":
         return torch.float32

@@ -15,23 +15,17 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Stage(Protocol):
-    """One loop of denoising steps. The state of its pictures is the truth; the batch is rebuilt every
-    step.
-    """
+    """One loop of denoising steps. State is the truth; the batch is rebuilt every step."""
 
     name: str
-    """Part of the BatchKey; the family's row in `engine.catalog.FAMILIES` lists the same names in the same
-    order.
-    """
+    """Part of the BatchKey; the family's row in `engine.catalog.FAMILIES` lists the same names in order."""
 
     def begin(self, state: RequestState) -> None:
         """Prepare every picture of a request: conditions, schedule, generator, noise."""
         ...
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
-        """Move every picture one step on, in one forward pass. Pictures are changed only once nothing can
-        fail any more.
-        """
+        """Move every picture one step on, together. Pictures change only once nothing can fail any more."""
         ...
 
     def finish(self, pictures: Sequence[PictureState]) -> list[tuple[Pixels, Safety]]:

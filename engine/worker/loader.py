@@ -32,9 +32,7 @@ _LOADING = threading.Lock()
 _COMPONENTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "safety_checker", "feature_extractor")
 _WEIGHTED = ("text_encoder", "unet", "vae", "safety_checker")
 _DOWNLOAD_SHARE = 0.9
-"""How much of Loading.fraction the download is; the rest is reading the files and moving them to the
-device.
-"""
+"""How much of Loading.fraction the download is; the rest is reading the files."""
 
 
 @dataclass(kw_only=True)
@@ -109,47 +107,35 @@ def _read_folder(name: str, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _component_class(name: str, component: str, class_name: str) -> Any:
-    classes = {
-        "tokenizer": {
-            "CLIPTokenizer": transformers.CLIPTokenizer,
-            "CLIPTokenizerFast": transformers.CLIPTokenizer,
-        },
-        "text_encoder": {"CLIPTextModel": transformers.CLIPTextModel},
-        "unet": {"UNet2DConditionModel": diffusers.UNet2DConditionModel},
-        "vae": {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny},
-        "feature_extractor": {
-            "CLIPImageProcessor": _image_processor(),
-            "CLIPFeatureExtractor": _image_processor(),
-        },
-        "safety_checker": {"StableDiffusionSafetyChecker": _safety_checker()},
-    }
-    if component == "scheduler":
-        found = getattr(diffusers, class_name, None) if class_name.endswith("Scheduler") else None
-    else:
-        found = classes[component].get(class_name)
-    if found is None:
-        raise ModelUnavailable(
-            "model_unsupported",
-            f"{name} has a {component} of the class {class_name}, which is not supported.",
-            model=name,
-            what=class_name,
-            supported=", ".join(classes.get(component, {"any of diffusers' schedulers": None})),
-        )
-    return found
+    """The class for a component of model_index.json; only classes that are known to fit are built."""
+    match component, class_name:
+        case "tokenizer", "CLIPTokenizer" | "CLIPTokenizerFast":
+            return transformers.CLIPTokenizer
+        case "text_encoder", "CLIPTextModel":
+            return transformers.CLIPTextModel
+        case "unet", "UNet2DConditionModel":
+            return diffusers.UNet2DConditionModel
+        case "vae", "AutoencoderKL" | "AutoencoderTiny":
+            return getattr(diffusers, class_name)
+        case "scheduler", _ if class_name.endswith("Scheduler") and hasattr(diffusers, class_name):
+            return getattr(diffusers, class_name)
+        case "feature_extractor", "CLIPImageProcessor" | "CLIPFeatureExtractor" | "CLIPImageProcessorPil":
+            # The default class of this name needs torchvision; this one does the same with Pillow.
+            from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+            return CLIPImageProcessorPil
+        case "safety_checker", "StableDiffusionSafetyChecker":
+            # Not exported by the package, and few checkpoints have one.
+            from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-def _image_processor() -> Any:
-    # The default class of this name needs torchvision; this one does the same with Pillow.
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    return CLIPImageProcessorPil
-
-
-def _safety_checker() -> Any:
-    # Not exported by the package; importing it at the top would load the pipelines for every model.
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-
-    return StableDiffusionSafetyChecker
+            return StableDiffusionSafetyChecker
+    raise ModelUnavailable(
+        "model_unsupported",
+        f"{name} has a {component} of the class {class_name}, which is not supported. Supported are checkpoints of"
+        " Stable Diffusion 1.x and 2.x with diffusers' usual parts.",
+        model=name,
+        what=class_name,
+    )
 
 
 def _variant(folder: Path) -> str | None:
@@ -226,9 +212,7 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
 
 
 def _wanted_files(files: list[str]) -> list[str]:
-    """model_index.json, configurations and, per component, one set of safetensors: the fp16 variant where
-    there is one.
-    """
+    """Configurations and, per component, one set of safetensors: the fp16 variant where there is one."""
     wanted = ["model_index.json"]
     for component in _COMPONENTS:
         here = [file for file in files if file.startswith(f"{component}/")]

@@ -24,9 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class ModelRunner:
-    """Holds the state of every request that has started. State is the truth; the batch is rebuilt each
-    step.
-    """
+    """Holds the state of every request that has started."""
 
     def __init__(self, residency: Residency) -> None:
         self._residency = residency
@@ -81,9 +79,7 @@ class ModelRunner:
         return [picture for picture in pictures if picture.request.request_id not in self._failures]
 
     def _denoise(self, family: LoadedFamily, stage: Stage, pictures: Sequence[PictureState]) -> None:
-        """Step every picture. Out of memory: in halves. Any other error: request by request, so that only its
-        own fails.
-        """
+        """Step every picture. Out of memory: in halves. Any other error: request by request."""
         if not pictures:
             return
         try:
@@ -133,9 +129,7 @@ class ModelRunner:
         return finished
 
     def _try(self, request_id: str, family: LoadedFamily, work: Callable[[], None]) -> bool:
-        """Do a request's own work; out of memory: once more in slices and tiles. Its failure is the request's
-        alone.
-        """
+        """Do a request's own work; out of memory: once more in slices and tiles. Only it can fail."""
         try:
             try:
                 work()
@@ -162,9 +156,7 @@ class ModelRunner:
         finished: Sequence[FinishedPicture],
         wanted: frozenset[str],
     ) -> dict[tuple[str, int], npt.NDArray[np.uint8]]:
-        """Thumbnails of the requests that want them; a preview that fails is left out and fails nothing
-        else.
-        """
+        """Thumbnails of the requests that want them; one that fails is left out."""
         thumbs: dict[tuple[str, int], npt.NDArray[np.uint8]] = {}
         for ready in finished:
             pixels = torch.from_numpy(ready.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1

@@ -20,9 +20,7 @@ Estimate = Callable[[torch.Tensor], torch.Tensor]
 
 
 def make_estimate(vae: Any, scaling_factor: float) -> Estimate:
-    """Choose how latents (n, c, h, w) become RGB in −1…1: by the VAE itself where it is small, else by a
-    linear fit.
-    """
+    """How latents (n, c, h, w) become RGB in −1…1: by the VAE where it is small, else by a linear fit."""
     if sum(parameter.numel() for parameter in vae.decoder.parameters()) <= _SMALL_DECODER:
         return lambda latents: vae.decode(latents / scaling_factor, return_dict=False)[0]
     return _linear_fit(vae, scaling_factor)

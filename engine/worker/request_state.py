@@ -58,9 +58,7 @@ class RequestState:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """The steps of one picture: timesteps from the first that is run to the last, and a row of scalars for
-    each.
-    """
+    """The steps that a picture runs: their timesteps, and a row of scalars for each."""
 
     sampler: str
     timesteps: tuple[float, ...]

@@ -136,9 +136,7 @@ def _noise(picture: PictureState, output: torch.Tensor) -> torch.Tensor:
 
 
 def _solver_step(picture: PictureState, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
-    """One step of a diffusers scheduler, on a copy, so that a step that is tried again starts from the same
-    state.
-    """
+    """One step of a diffusers scheduler, on a copy, so that it can be tried again from the same state."""
     solver = copy.copy(picture.solver or picture.schedule.prototype)
     for name in ("model_outputs", "timestep_list"):
         if hasattr(solver, name):

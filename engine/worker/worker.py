@@ -14,9 +14,7 @@ from engine.worker.model_runner import ModelRunner
 from engine.worker.residency import Residency
 
 _ROWS = {"cuda": 16, "mps": 8}
-"""Past this the time per row hardly falls any more, while every join and every abort waits longer; 8 on a
-CPU.
-"""
+"""Beyond, the time per row hardly falls, while joining and aborting wait longer; 8 on a CPU."""
 
 
 class Worker:

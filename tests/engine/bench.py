@@ -1,6 +1,4 @@
-"""A worker and a scheduler driven tick by tick on the test's own thread, with what diffusers makes of the
-same request.
-"""
+"""A worker and a scheduler, driven tick by tick, beside what diffusers makes of the same request."""
 
 from __future__ import annotations
 

@@ -17,9 +17,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_v_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """AutoencoderTiny, pooled text in the time embedding, v-prediction with zero terminal SNR and trailing
-    spacing.
-    """
+    """AutoencoderTiny, pooled text in the time embedding, v-prediction, zero terminal SNR, trailing spacing."""
     return write_tiny_model(
         tmp_path_factory.mktemp("tiny-v"),
         tiny_vae=True,

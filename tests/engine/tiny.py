@@ -24,9 +24,7 @@ def write_tiny_model(
     safety_checker: bool = False,
     seed: int = 0,
 ) -> Path:
-    """Write a StableDiffusionPipeline of a few thousand parameters; `scheduler` changes its DDIM
-    configuration.
-    """
+    """Write a tiny StableDiffusionPipeline; `scheduler` changes its DDIM configuration."""
     torch.manual_seed(seed)
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16),

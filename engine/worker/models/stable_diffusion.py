@@ -33,9 +33,7 @@ class StableDiffusion:
     """A loaded model of the family."""
 
     def __init__(self, components: Components, *, exact: bool) -> None:
-        """`exact`: every picture has its forward pass and its decoding to itself, so that company cannot
-        change it.
-        """
+        """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
         self._vae = components.vae
         self._saving_memory = False
         self.stages: tuple[Stage, ...] = (_Denoise(components, exact=exact),)
@@ -174,7 +172,7 @@ class _Denoise:
             else:
                 prediction = prediction.clone()
                 prediction[guided] = (without + scale * (prediction[guided] - without)).to(self._dtype)
-        return prediction  # type: ignore[no-any-return]
+        return prediction
 
     def _encode(self, text: str) -> torch.Tensor:
         """(1, tokens, width); what does not fit the window is cut off."""
@@ -237,9 +235,7 @@ class _Denoise:
         return self._vae.encode(pixels.to(self._device, self._dtype))
 
     def _guidance_embedding(self, guidance_scale: float, width: int) -> torch.Tensor:
-        """(1, width) sinusoidal embedding of the guidance scale, as latent consistency models were trained
-        with.
-        """
+        """(1, width) sinusoidal embedding of the guidance scale, as latent consistency models learnt it."""
         weight = torch.tensor([guidance_scale - 1], dtype=torch.float32) * 1000.0
         half = width // 2
         frequencies = torch.log(torch.tensor(10000.0, dtype=torch.float32)) / (half - 1)

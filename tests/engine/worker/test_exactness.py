@@ -94,9 +94,7 @@ def test_image_to_image_strengths(bench_v: Bench, tiny_v_model: Path, picture: P
 
 
 def company(model: Path, picture: Path) -> tuple[list, dict[str, int]]:
-    """Every sampler with its own steps, guidance, seeds and join tick, one of them without guidance, one from
-    a picture.
-    """
+    """Every sampler with its own steps, guidance, seeds and join tick; one unguided, one from a picture."""
     requests = [
         make_request(
             model,
