@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from bot.playground import errors
@@ -100,11 +101,19 @@ class Interactions:
         self._state.interactions.put(interaction)
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[interaction.id] = answered
-        self._state.timers.later(ANSWER_WITHIN, lambda: self._fail_unanswered(interaction))
+        self._state.timers.later(ANSWER_WITHIN, partial(self._fail_unanswered, interaction))
         self._dispatch(
             "INTERACTION_CREATE", self._event(interaction, channel, message), guild_id=channel.guild_id
         )
         return answered
+
+    def resume(self) -> None:
+        """Start the clocks of what an earlier run left open; nobody waits any more for its first answers."""
+        for interaction in self._state.interactions:
+            if interaction.state == "pending":
+                delay = max(0.0, ANSWER_WITHIN - self._age(interaction))
+                self._state.timers.later(delay, partial(self._fail_unanswered, interaction))
+            self._watch_deferral(interaction)
 
     async def respond(self, interaction_id: str, token: str, payload: Any, files: Files) -> Json:
         """The callback; returns Discord's callback response object."""
@@ -129,10 +138,7 @@ class Interactions:
         interaction.response_type = answer_type
         interaction.response_message_id = None if message is None else message.id
         self._state.interactions.put(interaction)
-        if message is not None and message.flags & LOADING:
-            self._state.timers.later(
-                INTERACTION_LIFETIME - self._age(interaction), lambda: self._fail_overdue(message)
-            )
+        self._watch_deferral(interaction)
         self._answer(interaction, payload.get("data") or {})
         return self._callback_response(interaction, message)
 
@@ -231,6 +237,12 @@ class Interactions:
                 self._state.interactions.put(interaction)
         if waiting is not None and not waiting.done():
             waiting.set_result(Answer("failed", interaction.id, message_id=interaction.message_id))
+
+    def _watch_deferral(self, interaction: Interaction) -> None:
+        message = self._state.messages.get(interaction.response_message_id)
+        if message is not None and message.flags & LOADING:
+            remaining = max(0.0, INTERACTION_LIFETIME - self._age(interaction))
+            self._state.timers.later(remaining, partial(self._fail_overdue, message))
 
     def _fail_overdue(self, message: Message) -> None:
         if self._state.messages.get(message.id) is message and message.flags & LOADING:

@@ -27,7 +27,9 @@ from bot.playground.events import (
 )
 from bot.playground.interactions import Answer
 from bot.playground.permissions import ADMIN_PERMISSIONS
+from bot.playground.rendering import LOADING
 from bot.playground.services import Services
+from bot.playground.state import INTERACTION_LIFETIME
 
 Json = dict[str, Any]
 
@@ -143,7 +145,7 @@ class Tab:
 
     async def converse(self) -> None:
         writing = asyncio.create_task(self._write())
-        self._send(self._hello())
+        self._greet()
         try:
             async for message in self.ws:
                 if message.type is not WSMsgType.TEXT:
@@ -174,7 +176,7 @@ class Tab:
             case ChannelCreated(channel) if channel.recipient_id in (None, self.user_id):
                 self._send({"op": "channel_create", "channel": services.rendering.channel(channel)})
             case ChannelUpdated() | ChannelDeleted():
-                self._send(self._hello())
+                self._greet()
             case ResponseOverdue(message) if services.members.sees(self.user_id, message):
                 self._send({"op": "failed", "n": None, "message_id": message.id})
 
@@ -196,7 +198,7 @@ class Tab:
                 if frame["user_id"] not in [user.id for user in self._services.state.people]:
                     raise DiscordError(404, 10013, "Unknown User")
                 self.user_id = frame["user_id"]
-                self._send(self._hello() | {"n": n})
+                self._greet({"n": n})
             case "slash":
                 answer = members.slash(
                     me, frame["channel_id"], frame["command_id"], frame.get("options") or []
@@ -257,6 +259,18 @@ class Tab:
             case "failed":
                 shown = {} if result.message_id is None else {"message_id": result.message_id}
                 self._send({"op": "failed", "n": n, **shown})
+
+    def _greet(self, extra: Json | None = None) -> None:
+        """Send hello, and what it cannot say: which deferrals in it will never be answered."""
+        hello = self._hello() | (extra or {})
+        self._send(hello)
+        oldest_live = self._services.clock.now() - INTERACTION_LIFETIME
+        for shown in [message for messages in hello["messages"].values() for message in messages]:
+            if (
+                shown["flags"] & LOADING
+                and self._services.state.messages[shown["id"]].timestamp < oldest_live
+            ):
+                self._send({"op": "failed", "n": None, "message_id": shown["id"]})
 
     def _hello(self) -> Json:
         services = self._services

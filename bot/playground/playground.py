@@ -135,6 +135,7 @@ class Playground:
 
     async def _start(self) -> None:
         await self._services.state.load()
+        self._services.interactions.resume()
         # aiohttp would wait a minute for open sockets; `__aexit__` has closed them by then.
         self._runner = web.AppRunner(self._server.application(), access_log=None, shutdown_timeout=2.0)
         await self._runner.setup()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.playground import JumpingClock, Playground
+from bot.playground.events import Event, ResponseOverdue
 from bot.playground.store import SqliteStore, StoreError
 from tests.bot.playground.raw_bot import RawBot, png
 
@@ -32,6 +33,23 @@ async def test_an_interaction_token_outlives_a_restart(tmp_path: Path) -> None:
         assert (await bot.put_commands(commands)).body[0]["id"] == before[0]["id"]
         clock.advance(301)
         assert (await bot.call("PATCH", original, {"content": "x"})).code == 50027
+
+
+async def test_a_deferral_left_open_ends_after_a_restart(tmp_path: Path, clock: JumpingClock) -> None:
+    async with Playground(tmp_path, clock=clock) as playground, RawBot(playground) as bot:
+        await bot.put_commands([{"name": "draw", "description": "d"}])
+        task = asyncio.create_task(playground.user("Mia").slash("draw"))
+        await bot.respond(await bot.interaction(), 5)
+        await task
+        late = asyncio.create_task(playground.user("Mia").slash("draw"))
+        unanswered = await bot.interaction()
+        late.cancel()
+    async with Playground(tmp_path, clock=clock) as playground, RawBot(playground) as bot:
+        seen: list[Event] = []
+        playground._services.events.subscribe(seen.append)
+        clock.advance(901)
+        assert [type(event) for event in seen] == [ResponseOverdue]
+        assert (await bot.respond(unanswered, 5)).code == 10062
 
 
 async def test_files_that_nothing_shows_are_removed(tmp_path: Path, clock: JumpingClock) -> None:

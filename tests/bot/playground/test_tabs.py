@@ -123,6 +123,22 @@ async def test_a_slash_command(
     assert (await tab.frame("message_delete"))["id"] == created["id"]
 
 
+async def test_a_deferral_that_nobody_will_answer(
+    bot: RawBot, playground: Playground, tab: Tab, clock: JumpingClock
+) -> None:
+    task = asyncio.create_task(playground.user("Mia").slash("draw", prompt="x"))
+    await bot.respond(await bot.interaction(), 5)
+    await task
+    created = (await tab.frame("message_create"))["message"]
+    clock.advance(901)
+    overdue = {"op": "failed", "n": None, "message_id": created["id"]}
+    assert await tab.frame("failed") == overdue
+    # Whoever looks later is told as well.
+    await tab.send("act_as", user_id=playground.user("Theo").id)
+    await tab.frame("hello")
+    assert await tab.frame("failed") == overdue
+
+
 async def test_modal_autocomplete_and_ephemeral(bot: RawBot, tab: Tab, general: str) -> None:
     style = {"type": 3, "name": "style", "description": "d", "autocomplete": True}
     await bot.put_commands([{"name": "paint", "description": "d", "options": [style]}])
