@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,9 @@ async def test_newcomer_makes_a_picture(tab: Tab) -> None:
     await expect(message.locator(".context")).to_have_text("MMia used /imagine")
     await expect(message.locator(".tag")).to_have_text("APP")
     await expect(message.locator("strong")).to_have_text(EXAMPLE)
+    await expect(message.locator(".message-side .avatar")).to_have_css(
+        "background-image", re.compile("conic-gradient")
+    )
     await expect(message.locator(".edited")).to_be_visible()
     picture = message.locator("img")
     await expect(picture).to_have_attribute("alt", "a red square")
@@ -167,7 +171,10 @@ async def test_commands_as_text(tab: Tab) -> None:
     await expect(page.locator(".pill textarea").first).to_have_value("a pasted boat")
     await page.locator(".pill textarea").last.press("Enter")
     await expect(tab.message("(done) ink").locator("strong")).to_have_text("a pasted boat")
-    await tab.type_line("/imagin a boat")
+    # Wherever the focus is, typing goes on in the box.
+    await tab.message("(done) ink").get_by_role("button", name="V4", exact=True).focus()
+    await page.keyboard.type("/imagin a boat")
+    await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert").filter(has_text="Did you mean /imagine?")).to_be_visible()
     await expect(page.locator(".composer-text")).to_have_value("/imagin a boat")
     await page.locator(".composer-text").fill("just talking")

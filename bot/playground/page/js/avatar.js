@@ -34,7 +34,7 @@ export function avatar(user, name) {
 function spread(id) {
   let hash = 7;
   for (const digit of id) hash = (hash * 31 + digit.charCodeAt(0)) >>> 0;
-  return (hash ^ (hash >>> 13)) % COLORS.length;
+  return ((hash ^ (hash >>> 13)) >>> 0) % COLORS.length;
 }
 
 /** "Ada Lovelace" gives AL, "fourfold" gives F, "🦊" stays. */

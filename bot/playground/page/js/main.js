@@ -169,21 +169,12 @@ window.addEventListener("hashchange", () => {
   chat.jumpTo(place.channelId, place.messageId);
 });
 
-// Typing anywhere goes into the message box, as in every chat.
+// Typing anywhere goes into the message box, as in every chat; a space still presses the button that has the focus.
 document.addEventListener("keydown", (event) => {
-  const free =
-    !document.activeElement ||
-    document.activeElement === document.body ||
-    document.activeElement.matches(".pane-scroller, .message");
-  if (
-    !free ||
-    event.ctrlKey ||
-    event.metaKey ||
-    event.altKey ||
-    event.key.length !== 1 ||
-    document.querySelector("dialog[open], .popover")
-  )
-    return;
+  const focused = document.activeElement ?? document.body;
+  if (focused.matches("input, textarea") || (event.key === " " && focused.matches("button, a"))) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1) return;
+  if (document.querySelector("dialog[open], .popover")) return;
   views.composer.focus();
 });
 

@@ -14,6 +14,10 @@ export function markdown(text, chat) {
 export function plainText(text, chat) {
   const holder = el("div");
   holder.append(markdown(text, chat));
+  for (const block of holder.querySelectorAll("div, li, pre, blockquote, br")) {
+    block.before(" ");
+    block.after(" ");
+  }
   return holder.textContent.replace(/\s+/g, " ").trim();
 }
 
