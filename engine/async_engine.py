@@ -89,12 +89,12 @@ class AsyncEngine:
 
     async def close(self) -> None:
         """End every open stream as aborted and stop the engine thread; returns within one step."""
+        if self._dead is None:
+            self._dead = EngineDead("engine_closed", "The engine is closed.")
         self._inbox.put(_Close())
         await asyncio.to_thread(self._thread.join)
         # What the thread sent with call_soon_threadsafe is delivered before anybody goes on.
         await asyncio.sleep(0)
-        if self._dead is None:
-            self._dead = EngineDead("engine_closed", "The engine is closed.")
 
     def _run(self) -> None:
         """The engine thread: take in messages, step while there is work, wait while there is none."""
@@ -107,8 +107,9 @@ class AsyncEngine:
                         self._publish(outputs + self._core.close())
                         return
                     outputs += self._take(message)
-                self._publish(outputs)
-                self._publish(self._core.step())
+                # A request that has just come is told its place before a step, which may take a while, begins.
+                self._publish(outputs + self._core.queue_updates())
+                self._publish(self._core.step() + self._core.queue_updates())
         except Exception as error:  # Nobody above could hear of it, and every stream has to end.
             log.exception("the engine thread died")
             dead = EngineDead(

@@ -77,6 +77,8 @@ class EngineCore:
         self._loading: dict[str, Loading] = {}
         self._seconds_per_row_step: float | None = None
         self._device = ""
+        self._places_seen = -1
+        self._places_at = 0.0
 
     def load(self, model: str) -> None:
         """Start loading a model, unless it is loaded or on its way."""
@@ -91,10 +93,8 @@ class EngineCore:
         self._running[request.request_id] = _Running(request)
         self.scheduler.add(request, self._models[request.model])
         self.load(request.model)
-        outputs = self._queue_updates()
-        if loading := self._loading.get(request.model):
-            outputs.append((request.request_id, loading))
-        return outputs
+        loading = self._loading.get(request.model)
+        return [] if loading is None else [(request.request_id, loading)]
 
     def abort(self, request_id: str) -> list[Output]:
         """End a request at once; the next step does not hold it."""
@@ -102,7 +102,7 @@ class EngineCore:
             return []
         self.scheduler.abort(request_id)
         self._executor.forget(request_id)
-        return [self._end(request_id, FinishReason.ABORTED), *self._queue_updates()]
+        return [self._end(request_id, FinishReason.ABORTED)]
 
     def on_load(self, event: Loading | Loaded) -> list[Output]:
         """Take in what a loading thread reported."""
@@ -110,6 +110,7 @@ class EngineCore:
             self._loading[event.model] = event
             return [(request_id, event) for request_id in self.scheduler.waits_for(event.model)]
         self._loading.pop(event.model, None)
+        self._places_seen = -1
         if event.error is None:
             if event.info is not None:
                 self._models[event.model] = event.info
@@ -117,7 +118,7 @@ class EngineCore:
             self._device = event.device
             if self._config.row_budget is None:
                 self.scheduler.row_budget = max(2, event.row_budget)
-            return self._queue_updates()
+            return []
         # A later request for the same model tries again: the network or the disk may be back by then.
         failure = _as_failure(event.error)
         return [self._fail(request_id, failure) for request_id in self.scheduler.waits_for(event.model)]
@@ -130,6 +131,27 @@ class EngineCore:
         started = time.perf_counter()
         output = self._executor.execute(batch, self._previews_due(batch))
         return self._update(batch, output, time.perf_counter() - started)
+
+    def queue_updates(self) -> list[Output]:
+        """Queued for every waiting request whose place changed, or whose ETA changed by more than a fifth.
+
+        Looked at when the queue changed, and every other second for ETAs: a long queue must not slow every step down.
+        """
+        now = self._clock()
+        if self.scheduler.changes == self._places_seen and now - self._places_at < 2.0:
+            return []
+        self._places_seen, self._places_at = self.scheduler.changes, now
+        outputs: list[Output] = []
+        for request_id, (position, eta) in self.scheduler.places(self._seconds_per_row_step).items():
+            running = self._running[request_id]
+            shown = running.shown
+            if running.request.model in self._loading:
+                continue  # Its stream shows Loading, which says more.
+            if shown is not None and shown.position == position and _about_equal(shown.eta, eta):
+                continue
+            running.shown = Queued(position, eta)
+            outputs.append((request_id, running.shown))
+        return outputs
 
     @property
     def has_work(self) -> bool:
@@ -202,7 +224,7 @@ class EngineCore:
         ]
         for request_id, error in output.failures.items():
             outputs.append(self._fail(request_id, error))
-        return outputs + self._queue_updates()
+        return outputs
 
     def _progress(self, request_id: str, *, with_previews: bool) -> Progress:
         running = self._running[request_id]
@@ -210,18 +232,6 @@ class EngineCore:
             tuple(map(running.previews.get, range(len(running.request.seeds)))) if with_previews else ()
         )
         return Progress(sum(running.steps_done.values()), sum(running.steps.values()), previews)
-
-    def _queue_updates(self) -> list[Output]:
-        """Queued for every waiting request whose place changed, or whose ETA changed by more than a fifth."""
-        outputs: list[Output] = []
-        for request_id, (position, eta) in self.scheduler.places(self._seconds_per_row_step).items():
-            running = self._running[request_id]
-            shown = running.shown
-            if shown is not None and shown.position == position and _about_equal(shown.eta, eta):
-                continue
-            running.shown = Queued(position, eta)
-            outputs.append((request_id, running.shown))
-        return outputs
 
     def _fail(self, request_id: str, error: GenerationFailed) -> Output:
         self.scheduler.abort(request_id)

@@ -96,6 +96,10 @@ class Scheduler:
         self._arrivals = 0
         self._virtual_time = 0.0
         self._finish_tags: dict[str, float] = {}
+        self._ordered: list[_Waiting] | None = None
+        self._ordered_at = 0.0
+        self.changes = 0
+        """Grows whenever places in the queue may have changed."""
 
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._requests
@@ -118,10 +122,17 @@ class Scheduler:
         self._arrivals += 1
         self._finish_tags[request.share_key] = waiting.start_tag + _work(waiting) / request.share_weight
         self._requests[request.request_id] = waiting
+        self._changed()
 
     def abort(self, request_id: str) -> bool:
         """Forget a request; the next batch does not hold it. False when it is not here."""
-        return self._requests.pop(request_id, None) is not None
+        waiting = self._requests.pop(request_id, None)
+        if waiting is None:
+            return False
+        # Work that is not done does not count on the share.
+        self._finish_tags[waiting.request.share_key] -= _work(waiting) / waiting.request.share_weight
+        self._changed()
+        return True
 
     def schedule(self) -> ScheduledBatch | None:
         """The pictures of the next step, or None when nothing can run."""
@@ -139,7 +150,11 @@ class Scheduler:
                 if picture_key == key and rows + width <= self.row_budget:
                     pictures.append(ScheduledPicture(waiting.request, index))
                     rows += width
-                    waiting.started = True
+                    if not waiting.started:
+                        waiting.started = True
+                        self._changed()
+            if rows == self.row_budget:
+                break
         return None if key is None else ScheduledBatch(key, tuple(pictures), rows)
 
     def update(self, progress: Iterable[PictureProgress]) -> list[str]:
@@ -157,9 +172,8 @@ class Scheduler:
             if not waiting.pictures:
                 del self._requests[report.request_id]
                 finished.append(report.request_id)
-        if not self._requests:
-            self._finish_tags.clear()
-            self._virtual_time = 0.0
+        if finished:
+            self._changed()
         return finished
 
     def places(self, seconds_per_row_step: float | None) -> Mapping[str, tuple[int, float | None]]:
@@ -182,9 +196,20 @@ class Scheduler:
         """Ids of the requests that need a model, in order."""
         return [item.request.request_id for item in self._in_order() if item.request.model == model]
 
+    def _changed(self) -> None:
+        self.changes += 1
+        self._ordered = None
+        if not self._requests:
+            self._finish_tags.clear()
+            self._virtual_time = 0.0
+
     def _in_order(self) -> list[_Waiting]:
+        """Everybody by `_order`; sorted anew when something changed, and once a second for those who grew old."""
         now = self.clock()
-        return sorted(self._requests.values(), key=lambda waiting: self._order(waiting, now))
+        if self._ordered is None or now - self._ordered_at >= 1.0:
+            self._ordered = sorted(self._requests.values(), key=lambda waiting: self._order(waiting, now))
+            self._ordered_at = now
+        return self._ordered
 
     def _order(self, waiting: _Waiting, now: float) -> tuple[float, ...]:
         """The one sort key: over-age requests, oldest first; then lane, fair share, what is started, age."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,17 +190,21 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
                 model=name,
             )
         total, done, folder = sum(sizes[file] for file in wanted), 0, Path()
+        shown_at = 0.0
         for file in wanted:
 
-            def show(bytes_of_file: float, done: int = done, size: int = sizes[file]) -> None:
-                now = done + min(int(bytes_of_file), size)
-                report(Loading(name, _DOWNLOAD_SHARE * now / max(1, total), now, total))
+            def show(bytes_of_file: float, before: int = done, size: int = sizes[file]) -> None:
+                nonlocal shown_at
+                now = before + min(int(bytes_of_file), size)
+                if time.monotonic() - shown_at > 0.2 or now == total:
+                    shown_at = time.monotonic()
+                    report(Loading(name, _DOWNLOAD_SHARE * now / max(1, total), now, total))
 
             local = hf_hub_download(name, file, cache_dir=config.cache_dir, tqdm_class=_bar_class(show))
+            show(sizes[file])
             done += sizes[file]
             if file == "model_index.json":
                 folder = Path(local).parent
-            show(sizes[file])
     except OSError as error:  # Everything that huggingface_hub and the network raise is one of these.
         raise GenerationFailed(
             "download_failed",
