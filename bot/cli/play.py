@@ -13,7 +13,8 @@ from bot.app import LOCK_NAME, own_folder, serve
 from bot.cli.engine_config import engine_config
 from bot.cli.logs import configure_logging
 from bot.cli.signals import until_stopped
-from bot.playground import Playground
+from bot.errors import StartupError
+from bot.playground import Playground, StoreError
 from bot.settings import Settings
 
 
@@ -24,7 +25,10 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         if arguments.reset:
             _forget(settings.home)
         configure_logging(settings, terminal=False)
-        asyncio.run(until_stopped(_play(settings, arguments.port)))
+        try:
+            asyncio.run(until_stopped(_play(settings, arguments.port)))
+        except StoreError as error:
+            raise StartupError(f"{error} `fourfold play --reset` starts afresh.") from error
     return 0
 
 
