@@ -14,7 +14,12 @@ class Settings(BaseSettings):
     """Every setting has a default except the token; `.env.example` lists them all."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FOURFOLD_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+        env_prefix="FOURFOLD_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     discord_token: SecretStr | None = Field(default=None, validation_alias="DISCORD_TOKEN")
