@@ -31,6 +31,11 @@ class Optimiser:
                 inner = parameter.ndim in (2, 4) and not any(end in name for end in ends)
                 (self._matrices if inner else others).append(parameter)
         self._momenta = [torch.zeros_like(parameter) for parameter in self._matrices]
+        self._alike: dict[tuple[int, ...], tuple[list[nn.Parameter], list[Tensor]]] = {}
+        for parameter, momentum in zip(self._matrices, self._momenta, strict=True):
+            same = self._alike.setdefault(tuple(parameter.shape), ([], []))
+            same[0].append(parameter)
+            same[1].append(momentum)
         self._adamw = torch.optim.AdamW(
             others, lr=other_rate, betas=(0.9, 0.99), weight_decay=decay, fused=True
         )
@@ -40,22 +45,28 @@ class Optimiser:
         """Apply and clear the gradients at `factor` of the peak rates; return their norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(self._all, clip)
         with torch.no_grad():
-            for parameter, momentum in zip(self._matrices, self._momenta, strict=True):
-                if parameter.grad is None:
-                    continue
-                momentum.mul_(0.95).add_(parameter.grad)
-                update = parameter.grad.add(momentum, alpha=0.95)
-                matrix = _orthogonal(update.reshape(len(update), -1))
-                rate = self._matrix_rate * factor
-                scale = 0.2 * max(matrix.shape) ** 0.5
-                parameter.mul_(1 - rate * self._decay)
-                parameter.add_(matrix.reshape(update.shape).to(parameter.dtype), alpha=-rate * scale)
+            for parameters, momenta in self._alike.values():
+                self._turn(parameters, momenta, self._matrix_rate * factor)
         for group in self._adamw.param_groups:
             group["lr"] = self._other_rate * factor
         self._adamw.step()
         for parameter in self._all:
             parameter.grad = None
         return float(norm)
+
+    def _turn(self, parameters: list[nn.Parameter], momenta: list[Tensor], rate: float) -> None:
+        """One Muon step for matrices of one shape; stacking them turns thousands of small products into a few."""
+        gradients = [
+            parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+            for parameter in parameters
+        ]
+        torch._foreach_mul_(momenta, 0.95)
+        torch._foreach_add_(momenta, gradients)
+        updates = [g.add(m, alpha=0.95).reshape(len(g), -1) for g, m in zip(gradients, momenta, strict=True)]
+        turned = _orthogonal(torch.stack(updates)).to(parameters[0].dtype)
+        scale = 0.2 * max(turned.shape[1:]) ** 0.5
+        for parameter, update in zip(parameters, turned, strict=True):
+            parameter.mul_(1 - rate * self._decay).add_(update.reshape(parameter.shape), alpha=-rate * scale)
 
     def state(self) -> dict[str, Any]:
         return {"momenta": self._momenta, "adamw": self._adamw.state_dict()}
@@ -66,18 +77,18 @@ class Optimiser:
         self._adamw.load_state_dict(state["adamw"])
 
 
-def _orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix with singular values near 1, by five Newton–Schulz steps in bfloat16."""
+def _orthogonal(matrices: Tensor) -> Tensor:
+    """(n, rows, columns) → for each the nearest matrix with singular values near 1: five Newton–Schulz steps."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix.bfloat16()
-    tall = x.shape[0] > x.shape[1]
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
     if tall:
-        x = x.T
-    x = x / (x.norm() + 1e-7)
+        x = x.mT
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Average:

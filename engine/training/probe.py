@@ -71,7 +71,7 @@ class Probe(nn.Module):
 
 def to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
     """(n, h, w, 3) uint8 → (n, 3, h, w) float in −1 to 1."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 @torch.inference_mode()
