@@ -1,5 +1,8 @@
 /** The commands a member may use in a channel, flattened so that `settings privacy stealth` is one entry. */
 
+/** What most people come for; it leads the list, where Discord would put the command a member uses most. */
+export const MAIN_COMMAND = "imagine";
+
 const DIRECT_MESSAGE = 1;
 const BOT_DM_CONTEXT = 1;
 const GUILD_CONTEXT = 0;
@@ -31,7 +34,8 @@ function mayUse(permissions) {
 /** Chat commands as flat entries: {command, path: [names], name: "a b c", description, options}. */
 export function chatCommands(store, channel) {
   const entries = usableCommands(store, channel, 1).flatMap((command) => flatten(command, command, []));
-  return entries.sort((a, b) => a.name.localeCompare(b.name));
+  const first = (entry) => Number(entry.name === MAIN_COMMAND);
+  return entries.sort((a, b) => first(b) - first(a) || a.name.localeCompare(b.name));
 }
 
 function flatten(command, node, path) {

@@ -1,11 +1,11 @@
 /** What stands at the beginning of a channel, and tells a newcomer what to type. */
 
-import { chatCommands } from "./command_catalog.js";
+import { MAIN_COMMAND, chatCommands } from "./command_catalog.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
 
 const EXAMPLE = {
-  command: "imagine",
+  command: MAIN_COMMAND,
   option: "prompt",
   value: "a red sailboat on a calm sea at sunset, watercolor",
 };
