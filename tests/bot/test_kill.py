@@ -22,6 +22,7 @@ from bot.playground import Playground, UserSession
 from tests.bot.dying_bot import ARMED, POINTS
 from tests.engine.tiny import write_tiny_model
 
+ROOT = Path(__file__).parents[2]
 Json = dict[str, Any]
 RESULT = re.compile(r"ff:[uvrs]:\d:([0-9a-f]{32})")
 CANCEL = re.compile(r"ff:c:\d:([0-9a-f]{32})")
@@ -52,6 +53,7 @@ class Bot:
             sys.executable,
             "-m",
             "tests.bot.dying_bot",
+            cwd=ROOT,
             env=self._environment,
             stderr=asyncio.subprocess.DEVNULL,
         )
