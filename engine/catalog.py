@@ -199,10 +199,9 @@ def unknown_words(prompt: str, vocabulary: frozenset[str] | None) -> tuple[str, 
     """The words of a prompt, once each and in order, that the model's declared vocabulary lacks."""
     if vocabulary is None:
         return ()
+    known = {part for word in vocabulary for part in (word, *word.split("-"))}
     words = dict.fromkeys(word.lower().replace("’", "'") for word in _WORD.findall(prompt))
-    return tuple(
-        word for word in words if word not in vocabulary and not all(p in vocabulary for p in word.split("-"))
-    )
+    return tuple(word for word in words if word not in known and not known.issuperset(word.split("-")))
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -226,8 +226,8 @@ def test_families_registry_and_samplers_agree() -> None:
 
 
 def test_unknown_words() -> None:
-    vocabulary = frozenset({"a", "red", "sail", "boat", "cat's"})
-    assert unknown_words("A red sail-boat, a CAT’S blue-ish dragon; 3 dragons!", vocabulary) == (
+    vocabulary = frozenset({"a", "red", "sail", "boat", "cat's", "half-moon"})
+    assert unknown_words("A red sail-boat, half a moon, a CAT’S blue-ish dragon; 3 dragons!", vocabulary) == (
         "blue-ish",
         "dragon",
         "dragons",

@@ -20,6 +20,7 @@ def write_tiny_model(
     *,
     tiny_vae: bool = False,
     addition_embed_type: str | None = None,
+    time_cond_proj_dim: int | None = None,
     scheduler: dict[str, Any] | None = None,
     safety_checker: bool = False,
     seed: int = 0,
@@ -39,6 +40,7 @@ def write_tiny_model(
         norm_num_groups=4,
         addition_embed_type=addition_embed_type,
         addition_embed_type_num_heads=4,
+        time_cond_proj_dim=time_cond_proj_dim,
     )
     scheduler_config = {
         "beta_start": 0.00085,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine.worker.samplers import SAMPLERS
 from tests.engine.bench import Bench, Result, diffusers_says, make_request
-from tests.engine.tiny import SIDE
+from tests.engine.tiny import SIDE, write_tiny_model
 
 ALL = sorted(SAMPLERS)
 
@@ -72,6 +72,17 @@ def test_long_schedules(bench: Bench, tiny_model: Path, sampler: str) -> None:
 def test_without_guidance(bench: Bench, tiny_model: Path, guidance_scale: float) -> None:
     request = make_request(tiny_model, sampler="euler", guidance_scale=guidance_scale)
     assert_equal(bench.run(request)["one"], diffusers_says(tiny_model, request))
+
+
+def test_a_distilled_unet_reads_the_guidance_scale(tmp_path: Path) -> None:
+    """Latent consistency models take the scale as a condition, and one row per picture."""
+    model = write_tiny_model(tmp_path / "model", time_cond_proj_dim=7)
+    bench = Bench(model)
+    request = make_request(model, sampler="lcm", guidance_scale=8.5)
+    result = bench.run(request)["one"]
+    assert_equal(result, diffusers_says(model, request))
+    other = bench.run(make_request(model, sampler="lcm", guidance_scale=2.0))["one"]
+    assert not torch.equal(result.latents[0], other.latents[0])
 
 
 def test_sizes_other_than_native(bench: Bench, tiny_model: Path) -> None:
