@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -30,8 +31,8 @@ class Settings(BaseSettings):
     """The embedded model, a hub id, a diffusers folder or a .safetensors checkpoint; several separated by commas."""
     model_config_dir: Path | None = Field(default=None, validation_alias="FOURFOLD_MODEL_CONFIG")
     """A diffusers folder whose configuration serves a single .safetensors checkpoint offline."""
-    device: str = "auto"
-    dtype: str = "auto"
+    device: str = Field(default="auto", pattern=r"^[a-z]+(:\d+)?$")
+    dtype: Literal["auto", "float32", "float16", "bfloat16", "float64"] = "auto"
     exact: bool = False
     row_budget: int | None = Field(default=None, ge=1)
     offline: bool = False
@@ -45,6 +46,12 @@ class Settings(BaseSettings):
     discord_api_allow_remote: bool = False
     """Allow discord_api to name an origin that is not loopback. It receives the token."""
     log_level: str = "INFO"
+
+    @field_validator("home", "model_config_dir")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        """`~` is expanded by shells, but not in `.env`."""
+        return path.expanduser() if path else path
 
     @cached_property
     def models(self) -> tuple[str, ...]:

@@ -61,15 +61,15 @@ class DeviceReport:
     """A sentence when torchvision was built for another torch, which breaks every diffusers import."""
 
 
-def describe_device(device: str = "auto") -> DeviceReport:
-    """Look at torch and the configured device; takes as long as importing torch, and never raises."""
+def describe_device(config: EngineConfig) -> DeviceReport:
+    """Look at torch and the configured device and dtype; takes as long as importing torch, and never raises."""
     version = _installed("torch") or "not installed"
     try:
         # Imported here so that this module, which every command imports, does not load torch.
         from engine.worker import device as devices
 
-        resolved = devices.resolve_device(device)
-        dtype = devices.resolve_dtype(EngineConfig(), resolved)
+        resolved = devices.resolve_device(config.device)
+        dtype = devices.resolve_dtype(config, resolved)
     except (ImportError, OSError, EngineError) as error:  # OSError: one of torch's own libraries is missing.
         return DeviceReport(torch_version=version, error=str(error), torchvision_error=torchvision_error())
     return DeviceReport(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -25,11 +26,15 @@ from bot.settings import Settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 (it failed, with a sentence on stderr), 2 (usage) or 130 (Ctrl-C)."""
+    _speak_utf8()
     parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments, rest = parser.parse_known_args(words)
     if rest and arguments.command != "imagine":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
+    if rest and words.index(rest[0]) < words.index(arguments.prompt):
+        parser.error('the prompt comes first: fourfold imagine "PROMPT" --seed 3')
     command = importlib.import_module(f"bot.cli.{arguments.command}")
     try:
         return int(command.main(arguments, Settings()))
@@ -90,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("models", help="list the models that are here", allow_abbrev=False)
     return parser
+
+
+def _speak_utf8() -> None:
+    """Prompts and sentences hold more than a redirected Windows console's own code page can."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
 
 
 def _port(text: str) -> int:

@@ -98,7 +98,7 @@ def check_torch(settings: Settings) -> Iterator[Finding]:
     """torch loads, sees the configured device, and no mismatched torchvision stands beside it."""
     from engine.launch import describe_device
 
-    device = describe_device(settings.device)
+    device = describe_device(engine_config(settings))
     if device.error:
         yield Finding(False, f"Device: {device.error}")
     else:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import secrets
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from tqdm import tqdm
 
 from bot.cli.engine_config import engine_config
+from bot.domain import Action, Destination, Job, JobState
 from bot.errors import StartupError, UserError
-from bot.prompting import DEFAULT_PICTURES, Prompt, generation_text, parse, picture_seeds, sampling_for
+from bot.prompting import DEFAULT_PICTURES, Prompt, generation_text, parse, picture_seeds, plan, sampling_for
 from bot.rendering import ENCODERS, compose_grid, encode_as, encode_png
 from bot.settings import Settings
 from bot.texts import say
@@ -53,6 +56,8 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         raise StartupError(
             f"The folder {target.parent} does not exist. Make it first, or write elsewhere with -o."
         )
+    if target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise StartupError(f"{target} cannot be written. Choose another file with -o.")
     try:
         prompt = parse(_whole_prompt(arguments.prompt, arguments.rest))
     except UserError as error:
@@ -74,16 +79,26 @@ async def _imagine(prompt: Prompt, target: Path, settings: Settings, *, as_json:
     async with launch_engine(engine_config(settings)) as engine:
         model = engine.models()[0]
         seed = prompt.parameters.seed
-        request = GenerateRequest(
-            request_id=uuid4().hex,
-            model=model.name,
+        job = Job(
+            id=uuid4(),
+            action=Action.IMAGINE,
+            state=JobState.WAITING,
+            owner_id=0,
+            owner_name="",
+            guild_id=None,
+            source="terminal",
             prompt=prompt.text,
-            params=sampling_for(prompt.parameters, model),
+            parameters=prompt.parameters,
+            model=model.name,
+            sampling=sampling_for(prompt.parameters, model),
             seeds=picture_seeds(
                 secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
                 prompt.parameters.n or DEFAULT_PICTURES,
             ),
+            destination=Destination(channel_id=0),
+            created_at=datetime.now(UTC),
         )
+        request = plan(job, model, None)
         made = _Made()
         with tqdm(
             total=100, unit="%", file=sys.stderr, bar_format="{desc}{percentage:3.0f}% |{bar}| {elapsed}"

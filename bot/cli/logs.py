@@ -8,8 +8,20 @@ from logging.handlers import RotatingFileHandler
 from bot.errors import StartupError
 from bot.settings import Settings
 
-NOISY = ("discord", "aiohttp", "httpx", "httpcore", "urllib3", "filelock", "asyncio", "PIL")
-"""Libraries that stay at INFO: discord.py's DEBUG lines carry interaction tokens, which are secrets."""
+NOISY = (
+    "discord",
+    "aiohttp",
+    "aiosqlite",
+    "sqlalchemy",
+    "alembic",
+    "httpx",
+    "httpcore",
+    "urllib3",
+    "filelock",
+    "asyncio",
+    "PIL",
+)
+"""Libraries that stay at INFO: DEBUG lines of discord.py and of the database carry interaction tokens, which are secrets."""
 
 
 def configure_logging(settings: Settings, *, terminal: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from bot.cli.engine_config import engine_config
 from bot.settings import Settings
@@ -24,7 +25,7 @@ def main(_arguments: argparse.Namespace, settings: Settings) -> int:
             continue
         seen.add(model.name)
         _show(model, note="default" if name == settings.models[0] else "configured")
-    for model in list_models(config):
+    for model in list_models(replace(config, models=())):
         if model.name not in seen:
             _show(model, note="on disk; name it in FOURFOLD_MODEL to use it")
     return int(failed)

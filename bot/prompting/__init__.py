@@ -8,7 +8,7 @@ metadata     the text that pictures carry about how they were made
 
 from __future__ import annotations
 
-from bot.prompting.metadata import a1111_parameters, generation_text
+from bot.prompting.metadata import SAMPLER_NAMES, a1111_parameters, generation_text, model_label
 from bot.prompting.parameters import PARAMETERS, ParameterRow
 from bot.prompting.parser import MAX_PROMPT_CHARACTERS, Prompt, format_parameters, format_prompt, parse
 from bot.prompting.planning import (
@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT_PICTURES",
     "MAX_PROMPT_CHARACTERS",
     "PARAMETERS",
+    "SAMPLER_NAMES",
     "VARY_STRENGTH",
     "ParameterRow",
     "Prompt",
@@ -31,6 +32,7 @@ __all__ = [
     "format_parameters",
     "format_prompt",
     "generation_text",
+    "model_label",
     "parse",
     "picture_seeds",
     "plan",

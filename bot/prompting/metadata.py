@@ -5,10 +5,12 @@ Its three parts: the prompt's lines, `Negative prompt: …`, and one line of `Ke
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from bot.domain import Job, StoredImage
 from engine import ModelInfo, SamplingParams
 
-_SAMPLER_NAMES = {
+SAMPLER_NAMES = {
     "ddim": "DDIM",
     "euler": "Euler",
     "euler_a": "Euler a",
@@ -29,18 +31,23 @@ def generation_text(prompt: str, sampling: SamplingParams, *, seed: int, model: 
     """The same without a job."""
     pairs = {
         "Steps": str(sampling.num_inference_steps),
-        "Sampler": _SAMPLER_NAMES.get(sampling.sampler, sampling.sampler),
+        "Sampler": SAMPLER_NAMES.get(sampling.sampler, sampling.sampler),
         "CFG scale": f"{sampling.guidance_scale:g}",
         "Seed": str(seed),
         "Size": f"{sampling.width}x{sampling.height}",
         "Model hash": model_hash,
-        "Model": model,
+        "Model": model_label(model),
     }
     if sampling.strength < 1:
         pairs["Denoising strength"] = f"{sampling.strength:g}"
     negative = [f"Negative prompt: {sampling.negative_prompt}"] if sampling.negative_prompt else []
     last = ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value)
     return "\n".join([prompt, *negative, last])
+
+
+def model_label(name: str) -> str:
+    """What a model is called where others read it: a file's or folder's own name, never the host's path to it."""
+    return PurePath(name).name.removesuffix(".safetensors")
 
 
 def _quoted(value: str) -> str:

@@ -18,7 +18,7 @@ from bot.database import JobRepository
 from bot.domain import Action, Job, JobState, JobUpdate, StoredImage
 from bot.errors import UserError
 from bot.image_store import ImageStore
-from bot.prompting import generation_text, plan
+from bot.prompting import generation_text, model_label, plan
 from bot.rendering import compose_preview, encode_png
 from bot.services.engine_errors import ENGINE_CLOSED, as_user_error
 from bot.services.update_feed import UpdateFeed
@@ -100,7 +100,7 @@ class JobRun:
     async def _generate(self) -> RequestOutput | None:
         """Watch the request to its end; None when it was aborted, by `stop` or because the engine was closed."""
         if self._model.name != self._job.model:
-            raise UserError("model_gone", model=self._job.model, default=self._model.title)
+            raise UserError("model_gone", model=model_label(self._job.model), default=self._model.title)
         request = plan(self._job, self._model, await self._source_picture())
         if self._stopped.is_set():
             return None

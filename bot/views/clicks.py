@@ -9,6 +9,7 @@ from uuid import UUID
 import discord
 
 from bot.domain import Action, Order
+from bot.prompting import model_label
 from bot.texts import say
 from bot.views.first_answer import start_job
 from bot.views.history_page import turn_history_page
@@ -92,7 +93,7 @@ async def _details(interaction: Interaction, job_id: UUID, _cell: int) -> None:
             steps=sampling.num_inference_steps,
             guidance=f"{sampling.guidance_scale:g}",
             sampler=sampling.sampler,
-            model=job.model,
+            model=model_label(job.model),
             when=discord.utils.format_dt(job.created_at, "R"),
             seconds=seconds,
             job_id=job.id,

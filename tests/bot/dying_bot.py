@@ -9,6 +9,7 @@ import functools
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def main() -> int:
     from bot.cli import main as fourfold
     from bot.database import JobRepository
     from bot.delivery.poster import Poster
+    from bot.domain import JobState
     from bot.services import JobService
     from engine.async_engine import AsyncEngine
     from engine.core import EngineCore
@@ -51,14 +53,33 @@ def main() -> int:
     _after(JobService, "posted", POINTS[8])
     _before(image_store.ImageStore, "copy", POINTS[9])
     _before_sync(EngineCore, "step", POINTS[10], calls=5)
-    _after(JobRepository, "move", POINTS[11])
+    _after(JobRepository, "move", POINTS[11], argument=JobState.CANCELLED)
+    _hold_still(EngineCore, "step", POINTS[11])
     return fourfold(["run"])
 
 
+def _hold_still(owner: type, name: str, point: str) -> None:
+    """While the point is armed the engine takes no step, so that a job cannot end before it is cancelled."""
+    original: Callable[..., Any] = getattr(owner, name)
+
+    @functools.wraps(original)
+    def planted(*args: Any) -> Any:
+        if _is_armed(point):
+            threading.Event().wait(0.02)
+            return []
+        return original(*args)
+
+    setattr(owner, name, planted)
+
+
 def _die_if_armed(point: str) -> None:
-    armed = Path(os.environ["FOURFOLD_HOME"]) / ARMED
-    if armed.exists() and armed.read_text(encoding="utf-8") == point:
+    if _is_armed(point):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_armed(point: str) -> bool:
+    armed = Path(os.environ["FOURFOLD_HOME"]) / ARMED
+    return armed.exists() and armed.read_text(encoding="utf-8") == point
 
 
 def _before(owner: type, name: str, point: str) -> None:
@@ -72,13 +93,15 @@ def _before(owner: type, name: str, point: str) -> None:
     setattr(owner, name, planted)
 
 
-def _after(owner: type, name: str, point: str) -> None:
+def _after(owner: type, name: str, point: str, *, argument: object = None) -> None:
+    """After the call; with `argument`, after a call that has it."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
     async def planted(*args: Any, **values: Any) -> Any:
         result = await original(*args, **values)
-        _die_if_armed(point)
+        if argument is None or argument in args:
+            _die_if_armed(point)
         return result
 
     setattr(owner, name, planted)
@@ -90,9 +113,10 @@ def _before_sync(owner: type, name: str, point: str, *, calls: int = 1) -> None:
 
     @functools.wraps(original)
     def planted(*args: Any, **values: Any) -> Any:
-        left[0] -= 1
-        if left[0] <= 0:
-            _die_if_armed(point)
+        if _is_armed(point):
+            left[0] -= 1
+            if left[0] <= 0:
+                _die_if_armed(point)
         return original(*args, **values)
 
     setattr(owner, name, planted)

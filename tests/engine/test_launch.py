@@ -6,20 +6,25 @@ from importlib import metadata
 
 import pytest
 
-from engine import launch
+from engine import EngineConfig, launch
 
 
 def test_the_device_is_described() -> None:
-    report = launch.describe_device("cpu")
+    report = launch.describe_device(EngineConfig(device="cpu"))
     assert (report.device, report.name, report.dtype, report.error) == ("cpu", "cpu", "float32", None)
     assert report.torch_version == metadata.version("torch")
 
 
 def test_a_device_that_is_not_there_is_an_error_and_no_exception() -> None:
-    report = launch.describe_device("cuda:77")
+    report = launch.describe_device(EngineConfig(device="cuda:77"))
     assert report.error is not None
     assert "cuda:77" in report.error
     assert "auto" in report.error
+
+
+def test_the_configured_dtype_is_described() -> None:
+    report = launch.describe_device(EngineConfig(device="cpu", dtype="bfloat16"))
+    assert report.dtype == "bfloat16"
 
 
 @pytest.mark.parametrize(

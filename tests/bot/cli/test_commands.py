@@ -100,6 +100,32 @@ def test_bad_input_gets_one_clear_sentence(tmp_path: Path, arguments: list[str],
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_the_prompt_comes_first(tmp_path: Path) -> None:
+    result = fourfold("imagine", "--seed", "3", "a cat", home=tmp_path)
+    assert result.returncode == 2
+    assert "the prompt comes first" in result.stderr
+
+
+@pytest.mark.parametrize("model", ["/nowhere/at/all", "old.ckpt", "a.safetensors"])
+def test_models_names_what_cannot_be_used_and_lists_the_rest(tmp_path: Path, model: str) -> None:
+    result = fourfold("models", home=tmp_path, FOURFOLD_MODEL=model)
+    assert result.returncode == 1
+    assert "cannot be used" in result.stdout
+    assert "fourfold-mini" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_a_home_in_the_users_folder_is_found(tmp_path: Path) -> None:
+    result = fourfold(
+        "doctor",
+        home=tmp_path,
+        FOURFOLD_HOME="~/fourfold-data",
+        HOME=str(tmp_path),
+        USERPROFILE=str(tmp_path),
+    )
+    assert (tmp_path / "fourfold-data").is_dir(), result.stdout
+
+
 def test_a_model_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     result = fourfold("imagine", "a cat", home=tmp_path, FOURFOLD_MODEL=str(tmp_path / "gone.safetensors"))
     assert result.returncode == 1
@@ -107,10 +133,15 @@ def test_a_model_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
-    result = fourfold("models", home=tmp_path, FOURFOLD_MAX_RUNNING_PER_USER="0")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FOURFOLD_MAX_RUNNING_PER_USER", "0"), ("FOURFOLD_DTYPE", "foo"), ("FOURFOLD_DEVICE", "the big one")],
+)
+def test_a_setting_out_of_range_is_named(tmp_path: Path, name: str, value: str) -> None:
+    result = fourfold("models", home=tmp_path, **{name: value})
     assert result.returncode == 1
-    assert "FOURFOLD_MAX_RUNNING_PER_USER" in result.stderr
+    assert name in result.stderr
+    assert value in result.stderr
 
 
 def test_doctor_is_content_with_a_fresh_home(tmp_path: Path) -> None:
