@@ -84,7 +84,9 @@ class Attachments:
             alive = int(expires, 16) > self._state.clock.now()
         except ValueError:
             return False
-        return alive and hmac.compare_digest(signature, self._signature(path, expires, issued))
+        return alive and hmac.compare_digest(
+            signature.encode(), self._signature(path, expires, issued).encode()
+        )
 
     def from_url(self, url: str) -> Attachment | None:
         """The attachment one of our own URLs shows, whether or not it has expired."""

@@ -43,7 +43,9 @@ def add_routes(router: web.UrlDispatcher, services: Services) -> None:
     async def avatar(request: web.Request) -> web.Response:
         name = request.match_info["name"].partition(".")[0]
         user = services.state.users.get(name)
-        color = user.color if user is not None else _AVATAR_COLORS[int(name) % 6 if name.isdecimal() else 0]
+        color = (
+            user.color if user is not None else _AVATAR_COLORS[int(name[-1]) % 6 if name.isdecimal() else 0]
+        )
         return web.Response(
             body=_disc(color), content_type="image/png", headers={"Cache-Control": "max-age=86400"}
         )

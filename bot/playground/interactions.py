@@ -118,7 +118,7 @@ class Interactions:
     async def respond(self, interaction_id: str, token: str, payload: Any, files: Files) -> Json:
         """The callback; returns Discord's callback response object."""
         interaction = self._state.interactions.get(interaction_id)
-        if interaction is None or not secrets.compare_digest(interaction.token, token):
+        if interaction is None or not secrets.compare_digest(interaction.token.encode(), token.encode()):
             raise errors.unknown_interaction()
         if interaction.state == "acknowledged":
             raise errors.already_acknowledged()
@@ -147,7 +147,7 @@ class Interactions:
         if application_id != self._state.application_id:
             raise errors.unknown_webhook()
         interaction = self._state.interactions.get(token.partition("-")[0])
-        if interaction is None or not secrets.compare_digest(interaction.token, token):
+        if interaction is None or not secrets.compare_digest(interaction.token.encode(), token.encode()):
             raise errors.invalid_webhook_token()
         if self._age(interaction) > INTERACTION_LIFETIME:
             raise errors.invalid_webhook_token()

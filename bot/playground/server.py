@@ -19,12 +19,15 @@ from bot.playground.routes import applications, channels, guilds, users, webhook
 from bot.playground.routes.request import json_response
 from bot.playground.services import Services
 
-API = "/api/v10"
+API = "/api"
+VERSION = "/v10"
 MAXIMUM_BODY = 512 << 20
 """aiohttp's own limit stands far above Discord's, which answers in Discord's words."""
 
-_OPEN_PREFIXES = ("/interactions/", "/webhooks/", "/gateway")
-"""Routes without an Authorization header; the first two carry an interaction token and are exempt from the global limit."""
+_OPEN_PREFIXES = ("/interactions/", "/webhooks/")
+"""Routes that carry an interaction token instead of an Authorization header, and are exempt from the global limit."""
+_OPEN_ROUTE = "/gateway"
+"""The one other route that needs no token."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,13 +57,16 @@ class Server:
         self.page = Page(services)
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._check_host, self._discord_api], client_max_size=MAXIMUM_BODY)
-        api = web.RouteTableDef()
+        app = web.Application(middlewares=[self._check_host], client_max_size=MAXIMUM_BODY)
+        # An application of its own, so that no spelling of a path reaches a route of it past its middleware.
+        api = web.Application(middlewares=[self._discord_api])
+        routes = web.RouteTableDef()
         for module in (applications, users, guilds, channels, webhooks):
-            module.add_routes(api, self._services)
-        for route in api:
+            module.add_routes(routes, self._services)
+        for route in routes:
             assert isinstance(route, web.RouteDef)
-            app.router.add_route(route.method, API + route.path, route.handler)
+            api.router.add_route(route.method, VERSION + route.path, route.handler)
+        app.add_subapp(API, api)
         app.router.add_get("/gateway", self._services.gateway.handle)
         app.router.add_get("/gateway/", self._services.gateway.handle)
         cdn.add_routes(app.router, self._services)
@@ -76,19 +82,20 @@ class Server:
 
     @web.middleware
     async def _discord_api(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.rel_url.raw_path.startswith("/api/"):
-            return await handler(request)
-        path = request.path.removeprefix(API)
+        path = request.path.removeprefix(API + VERSION)
+        route = _route(request)
+        allowed = route == _OPEN_ROUTE or route.startswith(_OPEN_PREFIXES) or self._has_token(request)
         fault = self._services.faults.take(request.method, path)
         try:
-            body = await request.read()
+            # A stranger's body is not worth the memory.
+            body = await request.read() if allowed else b""
         except web.HTTPRequestEntityTooLarge:
             return error_response(errors.too_large())
         if fault is not None:
             await asyncio.sleep(fault.delay)
             if fault.lose == "request":
                 return _hang_up(request)
-        response = await self._answer(request, path, handler, fault)
+        response = await self._answer(request, handler, fault, allowed=allowed)
         if response.status in (401, 403, 429):
             self.invalid_requests += 1
         sent = (
@@ -112,16 +119,17 @@ class Server:
         return response
 
     async def _answer(
-        self, request: web.Request, path: str, handler: Handler, fault: Fault | None
+        self, request: web.Request, handler: Handler, fault: Fault | None, *, allowed: bool
     ) -> web.StreamResponse:
         services = self._services
         headers: dict[str, str] = {}
         try:
             if fault is not None and fault.status is not None:
                 raise _injected(fault)
-            if not path.startswith(_OPEN_PREFIXES):
-                self._check_token(request)
-            exempt = path.startswith(_OPEN_PREFIXES)
+            if not allowed:
+                raise errors.unauthorized()
+            path = request.path.removeprefix(API + VERSION)
+            exempt = _route(request).startswith(_OPEN_PREFIXES)
             headers = services.rate_limits.take(request.method, path, exempt_from_global=exempt)
             response = await handler(request)
             # What the bot is told has happened must survive a crash right after.
@@ -133,17 +141,24 @@ class Server:
             response = error_response(refusal)
         except Exception:
             # A mistake in this program must reach the log with its traceback, and the bot as Discord's own 500.
-            logger.exception("%s %s failed", request.method, path)
+            # The route, because the path itself can hold an interaction's token.
+            logger.exception("%s %s failed", request.method, _route(request))
             response = error_response(DiscordError(500, 0, "500: Internal Server Error"))
         response.headers.update(
             {name: value for name, value in headers.items() if name not in response.headers}
         )
         return response
 
-    def _check_token(self, request: web.Request) -> None:
-        given = request.headers.get("Authorization", "").encode()
-        if not secrets.compare_digest(given, f"Bot {self._services.state.secrets.bot_token}".encode()):
-            raise errors.unauthorized()
+    def _has_token(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        return secrets.compare_digest(given, f"Bot {self._services.state.secrets.bot_token}".encode())
+
+
+def _route(request: web.Request) -> str:
+    """The route that was found, as in "/channels/{channel_id}"; the path where none was."""
+    resource = request.match_info.route.resource
+    found = request.path if resource is None else resource.canonical
+    return found.removeprefix(API + VERSION)
 
 
 def error_response(error: DiscordError) -> web.Response:

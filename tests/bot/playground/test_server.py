@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from bot.playground import Playground
+from tests.bot.playground.raw_bot import RawBot
+
+
+@pytest.mark.parametrize("path", ["/api/v10/users/@me", "/%61pi/v10/users/@me", "/api/v10/gateway/bot"])
+async def test_no_spelling_of_a_path_goes_without_a_token(playground: Playground, path: str) -> None:
+    async with (
+        aiohttp.ClientSession() as stranger,
+        stranger.get(URL(playground.origin + path, encoded=True)) as reply,
+    ):
+        assert reply.status in (401, 404)
+
+
+async def test_odd_input_is_no_mistake_of_the_stand_in(bot: RawBot, playground: Playground) -> None:
+    task = playground._services.interactions.begin(
+        2, playground.user("Mia").id, playground.channel("general"), {"name": "draw"}
+    )
+    interaction = await bot.interaction()
+    refused = await bot.call("POST", f"/interactions/{interaction['id']}/é/callback", {"type": 5})
+    assert (refused.status, refused.code) == (404, 10062)
+    refused = await bot.call("POST", bot.webhook({"token": f"{interaction['id']}-é"}), {"content": "x"})
+    assert (refused.status, refused.code) == (401, 50027)
+    task.cancel()
+    url = (await playground.user("Mia").upload("a.png", b"x"))["url"].partition("hm=")[0]
+    assert (await bot.fetch(url + "hm=é")).status == 404
+    assert (await bot.fetch(f"{playground.origin}/cdn/avatars/{'9' * 5000}.png")).status == 200
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        async with browser.get(playground.page_url) as page:
+            assert page.status == 200
+        async with browser.get(f"{playground.origin}/page/%00") as file:
+            assert file.status == 404
