@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ class Page:
 
     @staticmethod
     def _send_file(request: web.Request, name: str) -> web.StreamResponse:
-        path = (FILES / name).resolve()
+        # A null byte is no file's name, and resolving it would raise.
+        path = (FILES / name.replace("\0", "?")).resolve()
         if not path.is_relative_to(FILES.resolve()) or not path.is_file():
             raise web.HTTPNotFound(text="There is no such file.")
         policy = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
@@ -226,10 +228,11 @@ class Tab:
                 answer = members.submit(me, frame["interaction_id"], frame["custom_id"], frame["components"])
                 self._later(self._report(n, answer))
             case "say":
-                self._later(self._say(n, frame["channel_id"], frame["content"]))
+                # Started now: `me` may be another member by the time the message is made.
+                self._later(self._confirm(n, members.say(me, frame["channel_id"], frame["content"])))
             case "dismiss":
                 members.dismiss(me, frame["message_id"])
-                self._send({"op": "ok", "n": n})
+                self._later(self._confirm(n))
             case "older":
                 messages, more = members.history(me, frame["channel_id"], int(frame["before"]))
                 body = {"channel_id": frame["channel_id"], "messages": messages, "more": more}
@@ -237,9 +240,12 @@ class Tab:
             case op:
                 raise DiscordError(400, 50109, f"Unknown op {op!r}")
 
-    async def _say(self, n: object, channel_id: str, content: str) -> None:
+    async def _confirm(self, n: object, action: Awaitable[object] | None = None) -> None:
+        """Answer ok once `action` is done and everything so far would survive a crash."""
         try:
-            await self._services.members.say(self.user_id, channel_id, content)
+            if action is not None:
+                await action
+            await self._services.state.store.flush()
         except DiscordError as error:
             self._refuse(n, error)
         else:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -35,7 +39,10 @@ class Store(Protocol):
     def delete(self, kind: str, row_id: str) -> None: ...
 
     async def flush(self) -> None:
-        """Return when every earlier `put` and `delete` is committed; raises the error of a failed write."""
+        """Return when every earlier `put` and `delete` is committed; raises the error of a failed write.
+
+        What could not be written stays pending and is tried again by the next `put` or `flush`.
+        """
         ...
 
     async def write_file(self, name: str, content: bytes) -> None: ...
@@ -89,7 +96,7 @@ class SqliteStore:
         self._files = folder / "attachments"
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="playground-store")
         self._pending: dict[tuple[str, str], str | None] = {}
-        self._written: asyncio.Future[None] | None = None
+        self._writer: asyncio.Task[sqlite3.Error | None] | None = None
         self._database: sqlite3.Connection | None = None
 
     async def load(self) -> list[tuple[str, str, dict[str, Any]]]:
@@ -103,8 +110,9 @@ class SqliteStore:
 
     async def flush(self) -> None:
         self._write_pending()
-        if self._written is not None:
-            await asyncio.shield(self._written)
+        # Shielded, because a caller that gives up waiting must not take the writes of others along.
+        if self._writer is not None and (failure := await asyncio.shield(self._writer)) is not None:
+            raise failure
 
     async def write_file(self, name: str, content: bytes) -> None:
         await self._run(lambda: self._replace_file(name, content))
@@ -128,14 +136,25 @@ class SqliteStore:
 
     def _later(self, kind: str, row_id: str, body: str | None) -> None:
         # Changes of one turn of the event loop become one transaction: a crash never shows half of an edit.
-        if not self._pending:
-            asyncio.get_running_loop().call_soon(self._write_pending)
         self._pending[kind, row_id] = body
+        asyncio.get_running_loop().call_soon(self._write_pending)
 
     def _write_pending(self) -> None:
-        if self._pending:
+        if self._pending and (self._writer is None or self._writer.done()):
+            self._writer = asyncio.create_task(self._write_all())
+
+    async def _write_all(self) -> sqlite3.Error | None:
+        """The only writer: transactions in their order, until nothing is pending or one has failed."""
+        while self._pending:
             changes, self._pending = self._pending, {}
-            self._written = asyncio.ensure_future(self._run(lambda: self._write(changes)))
+            try:
+                await self._run(partial(self._write, changes))
+            except sqlite3.Error as error:
+                # What has changed since is newer than what failed.
+                self._pending = {**changes, **self._pending}
+                logger.error("The playground's state could not be written: %s", error)
+                return error
+        return None
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)

@@ -193,6 +193,12 @@ async def test_saying_scrolling_and_nonsense(
         [str(n) for n in range(11)],
         False,
     )
+    # Whoever acts as somebody else right after has still spoken as before.
+    await tab.send("say", channel_id=general, content="who was it")
+    await tab.send("act_as", user_id=playground.user("Theo").id)
+    said = (await tab.frame("message_create"))["message"]
+    assert (said["content"], said["author"]["id"]) == ("who was it", tab.hello["me"])
+    await tab.send("act_as", user_id=tab.hello["me"])
     await tab.send("say", channel_id=general, content="")
     assert (await tab.frame("error"))["code"] == 50006
     for frame in ("{", "[]", '{"op": "slash"}', '{"op": "fly"}', '{"op": "act_as", "user_id": "1"}'):
