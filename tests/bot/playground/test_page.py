@@ -290,6 +290,9 @@ MARKDOWN = {
     "[text](https://a.b) [x](javascript:alert(1))": "<a>text</a> [x](javascript:alert(1))",
     "<@123456789012345678> <:fox:123456789012345678> @everyone": '<i>user</i> :fox: <span class="mention">@everyone</span>',
     "unclosed **bold and ||spoiler": "unclosed **bold and ||spoiler",
+    # A pattern that goes back over what it has read would take these for ever.
+    "*a" + "**a" * 40: "*a" + "**a" * 40,
+    "```" + "\n" * 3900: "```" + "\n" * 3900,
     "<b>&amp;</b>": "&lt;b&gt;&amp;amp;&lt;/b&gt;",
 }
 

@@ -40,13 +40,14 @@ function blocks(text, chat, depth) {
   };
   let lineStart = true;
   while (rest) {
-    const fence = /^```(?:([\w+.#-]{1,20})\n)?\n*([^]*?)\n*```\n?/.exec(rest);
+    const fence = /^```(?:([\w+.#-]{1,20})\n)?([^]*?)```\n?/.exec(rest);
     if (fence && fence[2].trim()) {
+      const code = fence[2].replace(/^\n+|\n+$/g, "");
       block(
         el(
           "pre.code-block",
           { tabIndex: 0 },
-          el("code", { dataset: { language: fence[1] ?? "" } }, fence[2]),
+          el("code", { dataset: { language: fence[1] ?? "" } }, code),
         ),
       );
       rest = rest.slice(fence[0].length);
@@ -173,7 +174,7 @@ const RULES = [
   [/\*\*((?:\\.|[^\\])+?)\*\*(?!\*)/suy, (m, chat, depth) => el("strong", {}, inline(m[1], chat, depth + 1))],
   [/__((?:\\.|[^\\])+?)__(?!_)/suy, (m, chat, depth) => el("u", {}, inline(m[1], chat, depth + 1))],
   [
-    /\*((?=\S)(?:\*\*(?:\\.|[^\\])+?\*\*|\\.|[^*\\])+?)(?<!\s)\*(?!\*)/suy,
+    /\*((?=\S)(?:\*\*(?:\\.|[^*\\]|\*(?!\*))+\*\*|\\.|[^*\\])+?)(?<!\s)\*(?!\*)/suy,
     (m, chat, depth) => el("em", {}, inline(m[1], chat, depth + 1)),
   ],
   [
