@@ -65,9 +65,10 @@ def load_components(
         ModelUnavailable: it cannot be found or read. GenerationFailed: the download failed; trying again may
         help.
     """
-    # Their bars would be drawn across the host's own terminal output; progress goes through `report`.
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    # Their bars and remarks would be drawn across the host's own terminal output; progress goes through `report`.
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
     path = locate_model(name, config)
     downloaded = path is None
     if path is None:

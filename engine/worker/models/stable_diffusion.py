@@ -7,6 +7,7 @@ al. 2022).
 
 from __future__ import annotations
 
+import string
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -208,7 +209,7 @@ class _Denoise:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if fits(middle) else (low, middle)
-        return tuple(words[low:])
+        return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
 
     def _noise(self, state: RequestState, generator: torch.Generator) -> torch.Tensor:
         params = state.request.params
