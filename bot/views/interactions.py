@@ -15,6 +15,7 @@ from bot.domain import Asker
 from bot.errors import UserError
 from bot.services import Services
 from bot.texts import say
+from bot.views.job_text import error_text
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ async def tell(interaction: Interaction, content: str) -> None:
 async def tell_error(interaction: Interaction, error: Exception, job_id: UUID | None = None) -> None:
     """Answer the asker with what went wrong: no interaction ends in silence. Unexpected errors are logged."""
     if isinstance(error, UserError):
-        sentence = say(f"error.{error.code}", str(interaction.locale), **error.values)
+        sentence = error_text(error, str(interaction.locale))
     else:
         log.error("interaction %s (job %s) failed", interaction.id, job_id, exc_info=error)
         sentence = say("message.unexpected", str(interaction.locale), reference=interaction.id)

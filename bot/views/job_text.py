@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import accumulate
 
 from bot.domain import Action, Job, JobUpdate, Safety
 from bot.errors import UserError
 from bot.prompting import Prompt, format_prompt
-from bot.texts import DEFAULT_LOCALE, say
+from bot.texts import DEFAULT_LOCALE, codes, say
 
+MESSAGE_CHARACTERS = 2000
 SHOWN_CHARACTERS = 1500
 ESCAPED_CHARACTERS = 1600
 """Escaping lengthens a prompt; with what else stands in a message it must stay below Discord's 2,000."""
 ALT_CHARACTERS = 1000
 WORDS_CHARACTERS = 120
-_MARKDOWN = re.compile(r"([\\*_~|`<>\[\]()#])")
+REASON_CHARACTERS = 300
+_PIECE = re.compile(r"://|.", re.DOTALL)
+_MARKDOWN = frozenset("\\*_~|`<>[]()#")
 
 
 def waiting_text(job: Job, update: JobUpdate | None = None) -> str:
@@ -40,29 +45,43 @@ def cancelled_text(job: Job) -> str:
 
 def failed_text(job: Job, error: UserError) -> str:
     """What stays of a failed job, with the reason."""
-    return (
-        _with_state(job, say("message.failed"))
-        + "\n"
-        + say(f"error.{error.code}", DEFAULT_LOCALE, **error.values)
-    )
+    return _with_state(job, say("message.failed"), below=[error_text(error)])
+
+
+def unposted_text(job: Job) -> str:
+    """What stays of a finished job that nobody could be reached with."""
+    return _with_state(job, say("message.not_posted"), below=[error_text(failure_of(job))])
 
 
 def result_text(job: Job, *, by_direct_message: bool = False) -> str:
     """Above the finished pictures: whose they are, the seed, and what the model could not make use of."""
-    lines = [_with_state(job, say("message.done"))]
+    above = []
     if by_direct_message:
-        lines.insert(0, say("message.by_direct_message", channel_id=job.destination.channel_id))
-    lines.append(say("message.seed", seed=job.images[0].seed if job.images else job.seeds[0]))
+        above.append(say("message.by_direct_message", channel_id=job.destination.channel_id))
+    below = [say("message.seed", seed=job.images[0].seed if job.images else job.seeds[0])]
     withheld = sum(image.safety is Safety.FLAGGED for image in job.images)
     if withheld == 1:
-        lines.append(say("message.flagged_one"))
+        below.append(say("message.flagged_one"))
     elif withheld:
-        lines.append(say("message.flagged_many", count=withheld))
+        below.append(say("message.flagged_many", count=withheld))
     if job.unread_words:
-        lines.append(say("message.unread_words", words=_some(job.unread_words)))
+        below.append(say("message.unread_words", words=_some(job.unread_words)))
     if job.unknown_words:
-        lines.append(say("message.unknown_words", words=_some(job.unknown_words)))
-    return "\n".join(lines)
+        below.append(say("message.unknown_words", words=_some(job.unknown_words)))
+    return _with_state(job, say("message.done"), above=above, below=below)
+
+
+def error_text(error: UserError, locale: str = DEFAULT_LOCALE) -> str:
+    """The error's sentence. What somebody else said, a disk or a library, is cut and shown as plain text."""
+    # A row may carry a code that this version no longer knows.
+    code = error.code if f"error.{error.code}" in codes() else "internal_error"
+    reason = shown(str(error.values.get("reason", "")), REASON_CHARACTERS)
+    return say(f"error.{code}", locale, **{**error.values, "reason": reason})
+
+
+def failure_of(job: Job) -> UserError:
+    """Why a job failed or was not posted, as its row says."""
+    return UserError(job.error_code or "internal_error", **(job.error_values or {}))
 
 
 def typed(job: Job) -> str:
@@ -75,28 +94,46 @@ def alt_text(job: Job) -> str:
     return _shortened(" ".join(job.prompt.split()), ALT_CHARACTERS)
 
 
-def shown(text: str, characters: int = SHOWN_CHARACTERS) -> str:
-    """A user's text as plain text: cut, and with nothing that Discord would format, link or notify about."""
-    for kept in range(min(characters, len(text)), 0, -50):
-        escaped = _MARKDOWN.sub(r"\\\1", _shortened(text, kept))
-        # A zero-width space keeps mentions and links from being recognised where a backslash does not.
-        escaped = escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
-        if len(escaped) <= ESCAPED_CHARACTERS:
-            return escaped
-    return ""
+def shown(text: str, characters: int = SHOWN_CHARACTERS, room: int = ESCAPED_CHARACTERS) -> str:
+    """A user's text as plain text: cut, and with nothing that Discord would format, link or notify about.
+
+    Args:
+        characters: of the text itself that are shown at most.
+        room: characters that the escaped text may take.
+    """
+    pieces = [_plain(piece) for piece in _PIECE.findall(_shortened(text, characters))]
+    if sum(map(len, pieces)) <= room:
+        return "".join(pieces)
+    ends = accumulate(map(len, pieces))
+    # Cut between pieces: half an escape would set free what it was to hide.
+    kept = [piece for piece, end in zip(pieces, ends, strict=True) if end < room]
+    return "".join(kept).rstrip() + "…"
 
 
-def _with_state(job: Job, state: str) -> str:
-    owner = f"<@{job.owner_id}>"
-    prompt = shown(typed(job))
-    match job.action:
-        case Action.UPSCALE:
-            title = say("message.upscale", prompt=prompt, number=(job.parent_index or 0) + 1, owner=owner)
-        case Action.VARY:
-            title = say("message.vary", prompt=prompt, owner=owner)
-        case _:
-            title = say("message.imagine", prompt=prompt, owner=owner)
-    return say("message.state", title=title, state=state)
+def _plain(piece: str) -> str:
+    # A zero-width space keeps mentions and links from being recognised where a backslash does not.
+    if piece == "://":
+        return ":\u200b//"
+    if piece == "@":
+        return "@\u200b"
+    return f"\\{piece}" if piece in _MARKDOWN else piece
+
+
+def _with_state(job: Job, state: str, *, above: Sequence[str] = (), below: Sequence[str] = ()) -> str:
+    """The lines of a message; its prompt takes the room that everything else leaves."""
+
+    def lines(prompt: str) -> str:
+        owner = f"<@{job.owner_id}>"
+        match job.action:
+            case Action.UPSCALE:
+                title = say("message.upscale", prompt=prompt, number=(job.parent_index or 0) + 1, owner=owner)
+            case Action.VARY:
+                title = say("message.vary", prompt=prompt, owner=owner)
+            case _:
+                title = say("message.imagine", prompt=prompt, owner=owner)
+        return "\n".join([*above, say("message.state", title=title, state=state), *below])
+
+    return lines(shown(typed(job), room=min(ESCAPED_CHARACTERS, MESSAGE_CHARACTERS - len(lines("")))))
 
 
 def _some(words: tuple[str, ...]) -> str:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain import Action, JobState, JobUpdate, Parameters, StoredImage
+from bot.domain import Action, Destination, JobState, JobUpdate, Parameters, StoredImage
 from bot.errors import UserError
 from bot.views.job_text import (
     alt_text,
@@ -18,6 +18,7 @@ from bot.views.job_text import (
     result_text,
     shown,
     typed,
+    unposted_text,
     waiting_text,
 )
 from engine import Safety
@@ -94,15 +95,51 @@ def test_a_prompt_is_shown_as_plain_text(prompt):
     assert "\n" not in body
 
 
-@given(st.text(max_size=4000))
-def test_no_prompt_makes_a_message_too_long(prompt):
+@settings(max_examples=40, deadline=None)
+@given(
+    prompt=st.text(max_size=300) | st.text("*@:/ a", min_size=2000, max_size=4000),
+    words=st.lists(st.text("*_a", min_size=1, max_size=200), max_size=5).map(tuple),
+    reason=st.text(max_size=400) | st.text("_`", min_size=500, max_size=5000),
+    action=st.sampled_from(Action),
+)
+def test_no_message_is_too_long(prompt, words, reason, action):
     images = tuple(picture(index, Safety.FLAGGED) for index in range(4))
-    words = tuple(prompt.split()[:50])
-    job = replace(PLAIN, prompt=prompt or "x", images=images, unread_words=words, unknown_words=words)
-    assert len(result_text(job, by_direct_message=True)) <= 2000
+    job = replace(
+        PLAIN,
+        id=UUID(int=2**128 - 1),
+        owner_id=2**64 - 1,
+        action=action,
+        prompt=prompt or "x",
+        images=images,
+        seeds=(2**32 - 1,),
+        unread_words=words,
+        unknown_words=words,
+        destination=Destination(channel_id=2**64 - 1),
+        error_code="not_posted",
+        error_values={"reason": reason},
+    )
+    for text in (
+        waiting_text(job, update(JobState.WAITING, place=200, eta=9e4)),
+        progress_text(job, update(JobState.RUNNING, loading="A model (1.0 GB of 4.0 GB)")),
+        cancelled_text(job),
+        failed_text(job, UserError("picture_not_saved", reason=reason)),
+        unposted_text(job),
+        result_text(job, by_direct_message=True),
+    ):
+        assert len(text) <= 2000
     assert len(alt_text(job)) <= 1024
+
+
+def test_a_reason_is_shown_as_plain_text():
+    text = failed_text(PLAIN, UserError("picture_not_saved", reason="@everyone **full** https://disk"))
+    assert "@\u200beveryone \\*\\*full\\*\\* https:\u200b//disk" in text
+
+
+def test_a_code_that_is_not_known_any_more_is_an_error_of_ours():
+    assert "Something went wrong inside Fourfold" in failed_text(PLAIN, UserError("code_of_yesterday"))
 
 
 def test_the_worst_prompt_still_fits():
     assert 1500 < len(shown("*" * 4000)) <= 1600
     assert shown("a" * 4000) == "a" * 1499 + "…"
+    assert shown("ab *** cd", room=7) == r"ab \*…"
