@@ -29,7 +29,8 @@ class Database:
     def __init__(self, path: Path, picture_path: Callable[[UUID, int], Path]) -> None:
         self.picture_path = picture_path
         """Where the picture of a job stands: rows hold no paths, so the data folder can be moved."""
-        self._db_engine = create_async_engine(sqlite_url(path, "aiosqlite"))
+        # Errors would repeat a statement's values, and with them interaction tokens, in the log.
+        self._db_engine = create_async_engine(sqlite_url(path, "aiosqlite"), hide_parameters=True)
         prepare(self._db_engine.sync_engine)
         self._reading = async_sessionmaker(self._db_engine, expire_on_commit=False)
         self._writing = async_sessionmaker(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, or_, select, update
+from sqlalchemy import Select, Update, and_, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -114,9 +114,13 @@ class JobRepository:
                 )
             return moved
 
-    async def set_destination(self, job_id: UUID, destination: Destination) -> Job | None:
-        """Remember which message shows the job; returns the job, None when it is gone."""
+    async def set_destination(self, job_id: UUID, destination: Destination, now: datetime) -> Job | None:
+        """Remember which message shows the job; returns the job, None when it is gone.
+
+        Tokens that are dead at `now` are forgotten along with it, so that none outlives the next job.
+        """
         async with self._database.db_session(write=True) as db_session:
+            await db_session.execute(_expired_tokens(now))
             await db_session.execute(
                 update(JobTable)
                 .where(JobTable.id == job_id)
@@ -163,11 +167,7 @@ class JobRepository:
     async def drop_expired_tokens(self, now: datetime) -> None:
         """Forget every token that is dead at `now`."""
         async with self._database.db_session(write=True) as db_session:
-            await db_session.execute(
-                update(JobTable)
-                .where(JobTable.token_expires_at <= now)
-                .values(token=None, token_expires_at=None)
-            )
+            await db_session.execute(_expired_tokens(now))
 
     async def delete(self, job_id: UUID, sources: Collection[JobState]) -> bool:
         """Remove a job and its pictures' rows; its children stay. False when it is not in any of `sources`."""
@@ -235,6 +235,10 @@ class JobRepository:
                 for image in row.images
             ),
         )
+
+
+def _expired_tokens(now: datetime) -> Update:
+    return update(JobTable).where(JobTable.token_expires_at <= now).values(token=None, token_expires_at=None)
 
 
 async def _move(

@@ -155,17 +155,28 @@ async def test_rows_that_make_no_sense_are_refused(jobs: JobRepository, changes:
     assert await jobs.ids() == frozenset()
 
 
+async def test_an_error_does_not_repeat_the_token(jobs: JobRepository) -> None:
+    secret = Destination(channel_id=1, token="very-secret", expires_at=JOB.created_at)
+    with pytest.raises(IntegrityError) as refusal:
+        await jobs.add(new_job(prompt="", destination=secret))
+    assert "very-secret" not in str(refusal.value)
+
+
 async def test_tokens_are_forgotten_when_dead(jobs: JobRepository) -> None:
     now = JOB.created_at
     alive = Destination(channel_id=1, token="t", expires_at=now + timedelta(seconds=1))
     dead = Destination(channel_id=1, token="u", expires_at=now)
     first, second = await jobs.add(new_job(destination=alive)), await jobs.add(new_job(destination=dead))
+    assert await jobs.set_destination(second.id, alive, now)
+    third = await jobs.add(new_job(destination=dead))
+    assert await jobs.set_destination(second.id, alive, now)
+    stored = await jobs.get(third.id)
+    assert stored is not None
+    assert stored.destination.token is None
     await jobs.drop_expired_tokens(now)
-    assert [job.destination.token for job in await jobs.in_states([JobState.WAITING])].count("t") == 1
-    assert await jobs.set_destination(second.id, alive)
     await jobs.drop_token(first.id)
     tokens = {job.id: job.destination.token for job in await jobs.in_states([JobState.WAITING], owner_id=42)}
-    assert tokens == {first.id: None, second.id: "t"}
+    assert tokens == {first.id: None, second.id: "t", third.id: None}
 
 
 async def test_facts_are_kept_by_key(database: Database) -> None:
