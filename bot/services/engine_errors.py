@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from bot.errors import UserError
 from engine import EngineDead, EngineError, RequestRejected
+
+log = logging.getLogger(__name__)
 
 ENGINE_DEAD = "engine_dead"
 """The engine also ends running requests with this code when its thread stops."""
@@ -11,10 +15,22 @@ ENGINE_CLOSED = "engine_closed"
 """The program is ending; jobs stay as they are and run after the next start."""
 
 
+_TOLD = frozenset(
+    {
+        "error.out_of_memory",
+        "error.download_failed",
+        "error.model_too_large",
+        "error.model_load_failed",
+    }
+)
+"""The engine's codes that have a sentence of their own: each names what somebody can do."""
+
+
 def as_user_error(error: EngineError) -> UserError:
-    """What the user is told. The engine's own sentence says what was wrong, what was got and what is allowed."""
+    """What the user is told. What a library or the system said may name the host's files and stays in the log."""
     if isinstance(error, EngineDead) or error.code == ENGINE_DEAD:
         return UserError("engine_dead")
     if isinstance(error, RequestRejected):
         return UserError("request_rejected", reason=str(error))
-    return UserError("generation_failed", reason=str(error))
+    log.warning("the engine could not serve a request: %s (%s)", error, error.code)
+    return UserError(error.code if f"error.{error.code}" in _TOLD else "internal_error")

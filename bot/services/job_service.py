@@ -82,10 +82,14 @@ class JobService:
 
     async def shown(self, job_id: UUID, destination: Destination) -> None:
         """The job's message stands: remember it and let the job run when its turn comes. Again is fine."""
+        job = await self._jobs.set_destination(job_id, destination, self._now())
+        # Only now: where the database fails, the job still runs when its time is up.
         self._forget_unshown(job_id)
-        job = await self._jobs.set_destination(job_id, destination)
         if job is not None and job.state is JobState.WAITING:
             self._start(job)
+        elif job is not None and job.state in ENDED:
+            # It ended before its message stood, so nobody has closed that message yet.
+            self._feed.put(JobUpdate(job_id=job_id, state=job.state))
 
     def updates(self) -> AsyncIterator[JobUpdate]:
         """Every job's newest state, until the service is closed. For one reader."""
@@ -285,7 +289,9 @@ class JobService:
 
     async def _own(self, asker: Asker, job_id: UUID) -> Job:
         job = await self.get(job_id)
-        if job.owner_id != asker.user_id and not asker.may_manage:
+        # Whoever manages the messages of one server has no say in another.
+        moderates = asker.may_manage and job.guild_id is not None and job.guild_id == asker.guild_id
+        if job.owner_id != asker.user_id and not moderates:
             raise UserError("not_yours")
         return job
 

@@ -348,9 +348,9 @@ async def test_trouble_on_discords_side_is_waited_out(client, playground, jobs, 
 
 async def test_a_failure_is_told_with_retry_and_a_cancel_without_buttons(client, playground, jobs, user):
     await imagine(user, jobs)
-    jobs.say(JobState.FAILED, error=UserError("generation_failed", reason="Out of memory."))
+    jobs.say(JobState.FAILED, error=UserError("out_of_memory"))
     failed = await user.wait_for(lambda m: "(Failed)" in m["content"])
-    assert "Out of memory." in failed["content"]
+    assert "does not have the memory" in failed["content"]
     assert user.button(failed, "Retry")
     await imagine(user, jobs)
     jobs.say(JobState.CANCELLED)
@@ -365,7 +365,7 @@ async def test_a_failure_is_told_although_the_progress_message_was_deleted(clien
         .get_partial_message(destination.message_id)
         .delete()
     )
-    jobs.say(JobState.FAILED, error=UserError("generation_failed", reason="Out of memory."))
+    jobs.say(JobState.FAILED, error=UserError("out_of_memory"))
     await user.wait_for(lambda m: "(Failed)" in m["content"])
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
+from bot.database import DatabaseUnavailableError, JobRepository
 from bot.domain import Action, Destination, Job, JobState, Order
 from bot.errors import UserError
 from bot.prompting import VARY_STRENGTH
@@ -77,6 +78,31 @@ async def test_a_job_that_is_never_shown_still_runs(bench: Bench, monkeypatch: p
     await bench.sent(job)
     bench.engine.run(job.id.hex)
     await bench.reaches(job, JobState.POSTING)
+
+
+async def test_a_job_whose_message_could_not_be_noted_still_runs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.services.job_service.SHOWN_WITHIN", 0.1)
+    job = await bench.jobs.create(ADA, Order(action=Action.IMAGINE, source="1:0", prompt="a cat"))
+
+    async def busy(*_arguments: object) -> None:
+        raise DatabaseUnavailableError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRepository, "set_destination", busy)
+        with pytest.raises(DatabaseUnavailableError):
+            await bench.jobs.shown(job.id, Destination(channel_id=100, message_id=5))
+    await bench.sent(job)
+
+
+async def test_a_job_that_ended_before_it_was_shown_is_told_of_again(bench: Bench) -> None:
+    job = await bench.jobs.create(ADA, Order(action=Action.IMAGINE, source="1:0", prompt="a cat"))
+    await bench.jobs.cancel(ADA, job.id)
+    await bench.reaches(job, JobState.CANCELLED)
+    bench.updates.clear()
+    await bench.jobs.shown(job.id, Destination(channel_id=100, message_id=5))
+    await bench.reaches(job, JobState.CANCELLED)
 
 
 async def test_a_source_makes_one_job_even_in_a_race(bench: Bench) -> None:
@@ -316,6 +342,11 @@ async def test_delete_removes_rows_and_files(bench: Bench) -> None:
     running = await bench.order()
     await bench.sent(running)
     assert (await refused(bench.jobs.delete(BOB, done.id))).code == "not_yours"
+    elsewhere = replace(MODERATOR, guild_id=11)
+    private = replace(MODERATOR, guild_id=None)
+    for asker in (elsewhere, private):
+        assert (await refused(bench.jobs.delete(asker, done.id))).code == "not_yours"
+        assert (await refused(bench.jobs.cancel(asker, running.id))).code == "not_yours"
     assert await bench.jobs.delete(MODERATOR, done.id) == done
     await bench.jobs.delete(ADA, running.id)
     assert bench.engine.waiting == []
@@ -331,12 +362,12 @@ async def test_a_failed_job_says_why_and_can_be_retried(bench: Bench) -> None:
     await bench.sent(job)
     assert (await refused(bench.jobs.retry(ADA, job.id, "retry:0"))).code == "not_failed"
     bench.engine.make_picture(job.id.hex, 0)
-    bench.engine.fail(job.id.hex, GenerationFailed("out_of_memory", "The GPU is full."))
+    bench.engine.fail(job.id.hex, GenerationFailed("out_of_memory", "/srv/secret is full."))
     update = await bench.reaches(job, JobState.FAILED)
     assert update.error is not None
-    assert "The GPU is full." in say(f"error.{update.error.code}", **update.error.values)
+    assert "does not have the memory" in say(f"error.{update.error.code}", **update.error.values)
     failed = await bench.jobs.get(job.id)
-    assert (failed.error_code, failed.error_values) == ("generation_failed", {"reason": "The GPU is full."})
+    assert (failed.error_code, failed.error_values) == ("out_of_memory", {})
     assert not bench.image_store.path(job.id, 0).exists()
     await bench.jobs.delete(ADA, parent.id)
     again = await bench.jobs.retry(BOB, job.id, "retry:1")
@@ -348,6 +379,16 @@ async def test_a_failed_job_says_why_and_can_be_retried(bench: Bench) -> None:
         first, request_id="", init_image=None, share_key="", submitted_at=0
     )
     assert (again.owner_id, again.state) == (BOB.user_id, JobState.WAITING)
+
+
+async def test_what_a_library_said_stays_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    job = await bench.order()
+    await bench.sent(job)
+    bench.engine.fail(job.id.hex, GenerationFailed("generation_failed", "/srv/models/x.bin is broken."))
+    update = await bench.reaches(job, JobState.FAILED)
+    assert update.error is not None
+    assert (update.error.code, update.error.values) == ("internal_error", {})
+    assert "/srv/models/x.bin is broken." in caplog.text
 
 
 async def test_a_dead_engine_is_said_and_wedges_nothing(bench: Bench) -> None:
