@@ -16,7 +16,8 @@ class Text:
     minimum: int = 0
     required: bool = False
     pattern: str | None = None
-    url: bool = False
+    schemes: tuple[str, ...] = ()
+    """Of an address, those it may have."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class Boolean:
 
 @dataclass(frozen=True)
 class Snowflake:
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """A day and time in ISO 8601."""
+
     required: bool = False
 
 
@@ -77,7 +85,7 @@ class Component:
     required: bool = False
 
 
-Rule = Text | Integer | Number | Boolean | Snowflake | Form | Items | Texts | OneOf | Component
+Rule = Text | Integer | Number | Boolean | Snowflake | Timestamp | Form | Items | Texts | OneOf | Component
 
 ATTACHMENTS_PER_MESSAGE = 10
 REQUEST_BYTES = 25 << 20
@@ -106,7 +114,8 @@ _COLOR = Integer(0, 0xFFFFFF)
 _CUSTOM_ID = Text(100, 1, required=True)
 _ID = Integer(0, 2**31 - 1)
 _ALT_TEXT = Text(1024)
-_URL = Text(2048, url=True)
+_SCHEMES = ("http", "https", "discord", "attachment")
+_URL = Text(2048, schemes=_SCHEMES)
 _SELECT: dict[str, Rule] = {
     "id": _ID,
     "custom_id": _CUSTOM_ID,
@@ -129,7 +138,7 @@ COMPONENTS: dict[int, dict[str, Rule]] = {
         "style": Integer(1, 6, required=True),
         "label": Text(80),
         "custom_id": Text(100, 1),
-        "url": Text(512, url=True),
+        "url": Text(512, schemes=_SCHEMES),
         "emoji": Form("emoji"),
         "disabled": Boolean(),
     },
@@ -159,7 +168,7 @@ COMPONENTS: dict[int, dict[str, Rule]] = {
         "spoiler": Boolean(),
     },
     GALLERY: {"id": _ID, "items": Items(Form("gallery item"), 10, 1, required=True)},
-    FILE: {"id": _ID, "file": Form("media", required=True), "spoiler": Boolean()},
+    FILE: {"id": _ID, "file": Form("file", required=True), "spoiler": Boolean()},
     SEPARATOR: {"id": _ID, "divider": Boolean(), "spacing": Integer(1, 2)},
     CONTAINER: {
         "id": _ID,
@@ -232,6 +241,7 @@ FORMS: dict[str, dict[str, Rule]] = {
         "description": Text(4096),
         "url": _URL,
         "color": _COLOR,
+        "timestamp": Timestamp(),
         "fields": Items(Form("embed field"), 25),
         "author": Form("embed author"),
         "footer": Form("embed footer"),
@@ -245,7 +255,8 @@ FORMS: dict[str, dict[str, Rule]] = {
     },
     "embed author": {"name": Text(256, 1, required=True), "url": _URL, "icon_url": _URL},
     "embed footer": {"text": Text(2048, 1, required=True), "icon_url": _URL},
-    "media": {"url": Text(2048, 1, required=True, url=True)},
+    "media": {"url": Text(2048, 1, required=True, schemes=_SCHEMES)},
+    "file": {"url": Text(2048, 1, required=True, schemes=("attachment",))},
     "gallery item": {"media": Form("media", required=True), "description": _ALT_TEXT, "spoiler": Boolean()},
     "emoji": {"name": Text(32), "animated": Boolean()},
     "option": {

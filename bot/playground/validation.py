@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from bot.playground.limits import (
     Snowflake,
     Text,
     Texts,
+    Timestamp,
 )
 
 
@@ -60,6 +62,11 @@ def check(rule: Rule, value: Any, path: Path, errors: FormErrors) -> None:
                 or (isinstance(value, str) and value.isdecimal())
             ):
                 errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
+        case Timestamp():
+            if not _is_timestamp(value):
+                errors.add(
+                    path, "DATE_TIME_TYPE_PARSE", f"Could not parse {value}. Should be ISO8601 datetime."
+                )
         case Form(of):
             check_form(of, value, path, errors)
         case OneOf(values):
@@ -116,11 +123,29 @@ def _check_text(rule: Text, value: object, path: Path, errors: FormErrors) -> No
             errors.add(path, "BASE_TYPE_MAX_LENGTH", f"Must be {rule.maximum} or fewer in length.")
     elif rule.pattern is not None and not (re.fullmatch(rule.pattern, value) and value == value.lower()):
         errors.add(path, "STRING_TYPE_REGEX", "String value did not match validation regex.")
-    elif rule.url and value:
-        scheme = urlsplit(value).scheme
-        if scheme not in ("http", "https", "discord", "attachment"):
-            message = f"Scheme \"{scheme}\" is not supported. Scheme must be one of ('http', 'https')."
+    elif rule.schemes and value:
+        scheme = _scheme(value)
+        if scheme not in rule.schemes:
+            message = f'Scheme "{scheme}" is not supported. Scheme must be one of {rule.schemes}.'
             errors.add(path, "URL_TYPE_INVALID_SCHEME", message)
+
+
+def _scheme(address: str) -> str:
+    try:
+        return urlsplit(address).scheme
+    except ValueError:  # An unclosed bracket of an IPv6 address.
+        return ""
+
+
+def _is_timestamp(value: object) -> bool:
+    # Python alone reads weeks ("2026-W01") and days without hyphens, which browsers do not.
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d", value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _length_message(minimum: int, maximum: int) -> str:

@@ -62,6 +62,9 @@ REFUSED_MESSAGES = [
     (embed(fields=[{"name": "n", "value": "x" * 1025}]), "embeds.0.fields.0.value"),
     (embed(fields=[{"name": "n", "value": "v"}] * 26), "embeds.0.fields"),
     (embed(image={"url": "file:///etc/passwd"}), "embeds.0.image.url"),
+    (embed(image={"url": "http://[x"}), "embeds.0.image.url"),
+    (embed(title="x", timestamp="soon"), "embeds.0.timestamp"),
+    (embed(title="x", timestamp="2026-W01-1"), "embeds.0.timestamp"),
     ({"embeds": [{"description": "x" * 3001}] * 2}, "embeds.1"),
     ({"embeds": [{"title": "x"}] * 11}, "embeds"),
     ({"components": rows(6)}, "components"),
@@ -89,6 +92,10 @@ REFUSED_MESSAGES = [
     ({"flags": V2, "components": [text(2001), text(2000)]}, "components"),
     ({"flags": V2, "components": [text(1)] * 41}, "components"),
     ({"flags": V2, "components": [{"type": 17, "components": [text(1)] * 40}]}, "components"),
+    (
+        {"flags": V2, "components": [{"type": 13, "file": {"url": "https://x.example/%zz"}}]},
+        "components.0.file.url",
+    ),
     ({"flags": V2, "components": [gallery(11)]}, "components.0.items"),
     ({"flags": V2, "components": [gallery(0)]}, "components.0.items"),
     ({"flags": V2, "components": [gallery(1, description="x" * 1025)]}, "components.0.items.0.description"),
@@ -107,6 +114,7 @@ REFUSED_MESSAGES = [
 ]
 
 ACCEPTED_MESSAGES = [
+    embed(title="x", timestamp="2026-11-22T18:30:00.000Z"),
     {
         "content": "x" * 2000,
         "embeds": [{"description": "x" * 3000}] * 2,

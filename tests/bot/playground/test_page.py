@@ -274,6 +274,20 @@ async def test_user_text_never_becomes_markup(tab: Tab) -> None:
     await expect(message.locator("a, script")).to_have_count(0)
 
 
+async def test_a_message_that_cannot_be_drawn(desktop: Any, stage: Playground) -> None:
+    services, theo = stage._services, stage.user("Theo")
+    broken = await theo.say("broken", channel="gallery")
+    services.state.messages[broken["id"]].embeds = [{"type": "rich", "title": "x", "timestamp": "soon"}]
+    await theo.say("below the broken one", channel="gallery")
+    tab = Tab(await desktop.new_page(), [])
+    await tab.page.goto(stage.page_url)
+    await tab.open_channel("gallery")
+    await expect(tab.message("below the broken one")).to_be_visible()
+    await expect(tab.message("This message cannot be shown")).to_be_visible()
+    await tab.page.close()
+    services.state.messages[broken["id"]].embeds = []
+
+
 MARKDOWN = {
     "**bold** *it* _it_ __under__ ~~gone~~": "<strong>bold</strong> <em>it</em> <em>it</em> <u>under</u> <s>gone</s>",
     "**a *b***": "<strong>a <em>b</em></strong>",
@@ -291,7 +305,7 @@ MARKDOWN = {
     "<@123456789012345678> <:fox:123456789012345678> @everyone": '<i>user</i> :fox: <span class="mention">@everyone</span>',
     "unclosed **bold and ||spoiler": "unclosed **bold and ||spoiler",
     # A pattern that goes back over what it has read would take these for ever.
-    "*a" + "**a" * 40: "*a" + "**a" * 40,
+    "*a" + "**a" * 40: "*a" + "<strong>a</strong>a" * 20,
     "```" + "\n" * 3900: "```" + "\n" * 3900,
     "<b>&amp;</b>": "&lt;b&gt;&amp;amp;&lt;/b&gt;",
 }

@@ -51,7 +51,7 @@ const KINDS = {
     ),
   13: (file) =>
     fileCard({
-      filename: file.name || decodeURIComponent(file.file.url.split("?")[0].split("/").pop()),
+      filename: file.name,
       size: file.size,
       url: file.file.url,
     }),

@@ -62,9 +62,20 @@ export class MessageView {
     this.update(message);
   }
 
-  /** Shows the newest state of the message. */
+  /** Shows the newest state of the message; one that cannot be drawn must not take the others along. */
   update(message) {
     this.message = message;
+    try {
+      this.#update(message);
+    } catch (error) {
+      console.error(`Message ${message.id} cannot be shown:`, error);
+      for (const part of [this.media, this.embeds, this.components]) fill(part);
+      fill(this.content, "This message cannot be shown.");
+      this.#keys.clear();
+    }
+  }
+
+  #update(message) {
     const { chat } = this;
     const { flags = 0 } = message;
     const name = chat.store.nameOf(message.author);
