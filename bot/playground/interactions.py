@@ -128,12 +128,14 @@ class Interactions:
         if answer_type not in self._allowed_answers(interaction):
             allowed = ", ".join(map(str, self._allowed_answers(interaction)))
             raise form_error(("type",), "BASE_TYPE_CHOICES", f"Value must be one of {{{allowed}}}.")
-        # Two callbacks may race while files are stored: the first one here wins, and steps back if it turns out invalid.
+        # Two callbacks may race while files are stored: the first one here wins, and steps back if nothing comes of it.
         interaction.state = "acknowledged"
         try:
             message = await self._carry_out(interaction, answer_type, payload.get("data") or {}, files)
-        except errors.DiscordError:
-            interaction.state = "pending" if self._age(interaction) <= ANSWER_WITHIN else "failed"
+        except BaseException:  # Whatever the reason, nothing has been answered.
+            interaction.state = "pending"
+            if self._age(interaction) > ANSWER_WITHIN:
+                self._fail_unanswered(interaction)
             raise
         interaction.response_type = answer_type
         interaction.response_message_id = None if message is None else message.id
@@ -230,11 +232,12 @@ class Interactions:
             waiting.set_result(Answer("ok", interaction.id, message_id=interaction.response_message_id))
 
     def _fail_unanswered(self, interaction: Interaction) -> None:
+        if interaction.state != "pending":
+            return
+        interaction.state = "failed"
+        if self._state.interactions.get(interaction.id) is interaction:
+            self._state.interactions.put(interaction)
         waiting = self._waiting.pop(interaction.id, None)
-        if interaction.state == "pending":
-            interaction.state = "failed"
-            if self._state.interactions.get(interaction.id) is interaction:
-                self._state.interactions.put(interaction)
         if waiting is not None and not waiting.done():
             waiting.set_result(Answer("failed", interaction.id, message_id=interaction.message_id))
 

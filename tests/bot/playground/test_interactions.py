@@ -66,6 +66,36 @@ async def test_three_seconds(bot: RawBot, playground: Playground, clock: Jumping
     assert playground.user("Mia").messages() == []
 
 
+async def test_an_answer_in_time_may_take_its_time(
+    bot: RawBot, playground: Playground, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock runs out while the files of the answer are being stored."""
+    store = playground._services.state.store
+    keep = store.write_file
+
+    async def slowly(name: str, content: bytes) -> None:
+        clock.advance(3.1)
+        await keep(name, content)
+
+    monkeypatch.setattr(store, "write_file", slowly)
+    interaction, task = await draw(bot, playground)
+    assert (await bot.respond(interaction, REPLY, {}, files={"a.png": png()})).status == 200
+    assert (await task).kind == "ok"
+
+    async def fail(name: str, content: bytes) -> None:
+        clock.advance(passing)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(store, "write_file", fail)
+    interaction, task = await draw(bot, playground)
+    passing = 0.0
+    assert (await bot.respond(interaction, REPLY, {}, files={"a.png": png()})).status == 500
+    assert interaction["id"] in playground._services.interactions._waiting
+    passing = 3.1
+    assert (await bot.respond(interaction, REPLY, {}, files={"a.png": png()})).status == 500
+    assert (await task).kind == "failed"
+
+
 async def test_only_one_answer(bot: RawBot, playground: Playground) -> None:
     interaction, _ = await draw(bot, playground)
     assert (await bot.respond({**interaction, "token": "wrong"}, DEFER)).code == 10062
