@@ -10,6 +10,7 @@ from uuid import UUID
 
 import discord
 
+from bot.delivery.closing import show_end
 from bot.delivery.follower import Follower
 from bot.delivery.pacing import Clock, Pacer
 from bot.delivery.poster import Poster
@@ -17,8 +18,6 @@ from bot.delivery.progress_message import ProgressMessage
 from bot.domain import Job, JobState
 from bot.errors import UserError
 from bot.services import Services
-from bot.views.job_text import cancelled_text, failed_text
-from bot.views.panels import failed_buttons
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +25,12 @@ LAST_POSTS = 10.0
 """Seconds that posts which have begun are given when the bot stops; what is left is delivered by the next start."""
 START_UP = 10.0
 """Seconds that the start waits for what an earlier process left to be posted; the rest goes on beside it."""
+
+
+FIRST_DELAY = 5.0
+LONGEST_DELAY = 600.0
+"""Seconds until a delivery that broke is taken up again: doubled from the first to the longest."""
+ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
 class Delivery:
@@ -65,24 +70,14 @@ class Delivery:
 
     async def _reconcile_one(self, job: Job) -> None:
         await self._poster.post(job, look_first=True)
-        message = self._progress_message(job)
-        await message.find()
-        if await message.delete():
-            await self._jobs.closed(job.id)
+        await self._close(await self._jobs.get(job.id))
 
     async def _close(self, job: Job) -> None:
-        """A job ended and the process died before its progress message said so."""
+        """A job ended and nobody has brought its progress message to its end."""
         message = self._progress_message(job)
-        match job.state:
-            case JobState.CANCELLED:
-                closed = await message.close(cancelled_text(job), None)
-            case JobState.FAILED:
-                error = UserError(job.error_code or "generation_failed", **(job.error_values or {}))
-                closed = await message.close(failed_text(job, error), failed_buttons(job.id))
-            case _:
-                closed = await message.delete()
+        await message.find()
         # A message that is gone or out of reach for good needs no further start to look at it.
-        if closed or not message.exists:
+        if await show_end(message, job) or not message.exists:
             await self._jobs.closed(job.id)
 
     def _progress_message(self, job: Job) -> ProgressMessage:
@@ -104,13 +99,33 @@ class Delivery:
         return task
 
     async def _guarded(self, job_id: UUID, work: Coroutine[Any, Any, None]) -> None:
+        delay = FIRST_DELAY
         try:
-            await work
-        except (
-            Exception
-        ):  # one job that cannot be shown must not stop the others; its row stays for the next start
-            log.exception("job %s could not be delivered", job_id)
+            while True:
+                try:
+                    await work
+                    return
+                except UserError:
+                    log.info("job %s was deleted before it could be shown", job_id)
+                    return
+                except (
+                    Exception
+                ):  # one job that cannot be shown now must neither stop the others nor be forgotten
+                    log.exception("job %s could not be delivered; trying again in %.0f s", job_id, delay)
+                await self._clock.sleep(delay)
+                delay = min(2 * delay, LONGEST_DELAY)
+                work = self._go_on(job_id)
         finally:
             self._followers.pop(job_id, None)
             self._tasks.pop(job_id, None)
             self._pacer.forget_idle()
+
+    async def _go_on(self, job_id: UUID) -> None:
+        """Take up a delivery that broke, wherever its job stands by now."""
+        job = await self._jobs.get(job_id)
+        if job.state is JobState.POSTING:
+            await self._reconcile_one(job)
+        elif job.state in ENDED:
+            await self._close(job)
+        elif job_id in self._followers:
+            await self._followers[job_id].run()

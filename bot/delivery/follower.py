@@ -11,14 +11,14 @@ from uuid import UUID
 
 import discord
 
+from bot.delivery.closing import show_end
 from bot.delivery.pacing import RUNNING_INTERVAL, WAITING_INTERVAL, Clock, Pacer
 from bot.delivery.poster import Poster
 from bot.delivery.progress_message import ProgressMessage
 from bot.domain import Job, JobState, JobUpdate
-from bot.errors import UserError
 from bot.services import JobService
 from bot.views.interactions import UNREACHABLE
-from bot.views.job_text import cancelled_text, failed_text, progress_text, waiting_text
+from bot.views.job_text import failed_text, failure_of, progress_text, waiting_text
 from bot.views.panels import failed_buttons, unfinished_buttons
 
 log = logging.getLogger(__name__)
@@ -67,12 +67,9 @@ class Follower:
             self._ended.set()
 
     async def run(self) -> None:
-        """Show updates until the job has ended."""
+        """Show updates until the job has ended. Raises UserError when it was deleted before."""
         await self._arrived.wait()
-        try:
-            job = await self._jobs.get(self._job_id)
-        except UserError:
-            return  # Deleted before anything could be shown.
+        job = await self._jobs.get(self._job_id)
         message = ProgressMessage(self._client, self._jobs, job.id, job.destination, self._clock)
         await message.find()
         await self._show_progress(job, message)
@@ -118,23 +115,17 @@ class Follower:
         await self._clock.sleep(max(0.0, moment - self._clock.monotonic()))
 
     async def _show_end(self, update: JobUpdate, message: ProgressMessage, job: Job) -> None:
-        closed = True
-        match update.state:
-            case JobState.POSTING:
-                try:
-                    job = await self._jobs.get(job.id)
-                    await self._poster.post(job, look_first=False)
-                except UserError:
-                    log.info("job %s was deleted before it was posted", job.id)
-                closed = await message.delete()
-            case JobState.CANCELLED:
-                closed = await message.close(cancelled_text(job), None)
-            case JobState.FAILED:
-                text = failed_text(job, update.error or UserError("generation_failed", reason=""))
-                if not await message.close(text, failed_buttons(job.id)):
-                    await self._tell_anew(job, text)
-            case _:
-                pass  # DONE without a post: what was posted before a restart.
+        if update.state is JobState.POSTING:
+            await self._poster.post(await self._jobs.get(job.id), look_first=False)
+            job = await self._jobs.get(job.id)
+        elif update.error is not None:
+            values = {name: str(value) for name, value in update.error.values.items()}
+            job = replace(job, state=update.state, error_code=update.error.code, error_values=values)
+        else:
+            job = replace(job, state=update.state)
+        closed = await show_end(message, job)
+        if not closed and job.state is JobState.FAILED:
+            await self._tell_anew(job, failed_text(job, failure_of(job)))
         if closed or not message.exists:
             await self._jobs.closed(job.id)
 

@@ -46,27 +46,30 @@ class Poster:
             look_first: the post may have been made before, by this process or one that died; look for it.
 
         Raises:
-            discord.HTTPException: 401, the bot's token is no longer accepted; the next start delivers.
+            discord.HTTPException, aiohttp.ClientError: not a refusal, but trouble on the way; trying again may help.
         """
         try:
-            channel = self._client.get_partial_messageable(job.destination.channel_id)
-            sent = await self._post_once(channel, job, look_first=look_first, by_direct_message=False)
-        except discord.HTTPException as refusal:
-            _raise_if_unauthorized(refusal)
-            log.info("job %s cannot be posted in its channel (%s); trying a direct message", job.id, refusal)
-            try:
-                direct = await self._client.create_dm(discord.Object(job.owner_id))
-                sent = await self._post_once(direct, job, look_first=look_first, by_direct_message=True)
-            except discord.HTTPException as second_refusal:
-                _raise_if_unauthorized(second_refusal)
-                log.warning("job %s waits in /history: %s; %s", job.id, refusal, second_refusal)
-                await self._jobs.not_postable(job.id, say("message.reason_refused"))
-                return
+            sent = await self._post_somewhere(job, look_first=look_first)
         except PicturesUnreadableError:
             log.exception("job %s: its pictures cannot be read", job.id)
             await self._jobs.not_postable(job.id, say("message.reason_unreadable"))
-            return
-        await self._jobs.posted(job.id, channel_id=sent.channel.id, message_id=sent.id)
+        except discord.HTTPException as refusal:
+            _raise_unless_refused(refusal)
+            log.warning("job %s waits in /history: %s", job.id, refusal)
+            await self._jobs.not_postable(job.id, say("message.reason_refused"))
+        else:
+            await self._jobs.posted(job.id, channel_id=sent.channel.id, message_id=sent.id)
+
+    async def _post_somewhere(self, job: Job, *, look_first: bool) -> discord.Message:
+        """In its channel, or by direct message where that is refused. Raises as `_post_once` and Discord do."""
+        try:
+            channel = self._client.get_partial_messageable(job.destination.channel_id)
+            return await self._post_once(channel, job, look_first=look_first, by_direct_message=False)
+        except discord.HTTPException as refusal:
+            _raise_unless_refused(refusal)
+            log.info("job %s cannot be posted in its channel (%s); trying a direct message", job.id, refusal)
+        direct = await self._client.create_dm(discord.Object(job.owner_id))
+        return await self._post_once(direct, job, look_first=look_first, by_direct_message=True)
 
     async def _post_once(
         self, channel: discord.abc.Messageable, job: Job, *, look_first: bool, by_direct_message: bool
@@ -121,6 +124,7 @@ class Poster:
         return guild.filesize_limit if guild else DEFAULT_LIMIT
 
 
-def _raise_if_unauthorized(error: discord.HTTPException) -> None:
-    if error.status == 401:
+def _raise_unless_refused(error: discord.HTTPException) -> None:
+    """A dead token of the bot and trouble on Discord's side say nothing about this post."""
+    if error.status == 401 or error.status == 429 or error.status >= 500:
         raise error

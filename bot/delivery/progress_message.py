@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -78,14 +79,11 @@ class ProgressMessage:
         if self._message_id is None:
             return True
         try:
-            if webhook := await self._by_token():
-                await webhook.delete_message(ORIGINAL)
-            else:
-                await self._by_id().delete()
-        except discord.NotFound as error:
-            if error.code in DEAD_TOKEN:
-                await self._forget_token()
-                return await self.delete()
+            await self._send(
+                lambda webhook: webhook.delete_message(ORIGINAL), lambda message: message.delete()
+            )
+        except discord.NotFound:
+            pass  # Somebody was faster, which is what was wanted.
         except UNREACHABLE as error:
             log.info("job %s: the progress message could not be deleted: %s", self._job_id, error)
             return False
@@ -97,16 +95,11 @@ class ProgressMessage:
         # Of an earlier file nothing is named, so Discord drops it: each edit replaces the picture.
         changes: dict[str, Any] = {**fields, "attachments": [_file(picture)]} if picture else fields
         try:
-            if webhook := await self._by_token():
-                await webhook.edit_message(ORIGINAL, **changes)
-            else:
-                await self._by_id().edit(**changes)
+            await self._send(
+                lambda webhook: webhook.edit_message(ORIGINAL, **changes),
+                lambda message: message.edit(**changes),
+            )
         except discord.HTTPException as error:
-            if error.status == 401 or error.code in DEAD_TOKEN:
-                if self._token is None:
-                    return False
-                await self._forget_token()
-                return await self._patch(picture=picture, **fields)
             if picture and (error.status == 413 or error.code == TOO_LARGE):
                 return await self._patch(picture=await asyncio.to_thread(smaller_preview, picture), **fields)
             if isinstance(error, discord.NotFound | discord.Forbidden):
@@ -119,6 +112,22 @@ class ProgressMessage:
             log.info("job %s: an edit of its progress message failed: %s", self._job_id, error)
             return False
         return True
+
+    async def _send(
+        self,
+        by_token: Callable[[discord.Webhook], Awaitable[object]],
+        by_id: Callable[[discord.PartialMessage], Awaitable[object]],
+    ) -> None:
+        """One request by the interaction's token, or by the message's id once Discord takes the token no more."""
+        if webhook := await self._by_token():
+            try:
+                await by_token(webhook)
+                return
+            except discord.HTTPException as error:
+                if error.status != 401 and error.code not in DEAD_TOKEN:
+                    raise
+                await self._forget_token()
+        await by_id(self._by_id())
 
     async def _by_token(self) -> discord.Webhook | None:
         if self._token is None or self._client.application_id is None:
