@@ -27,7 +27,6 @@ class EncodedFile:
 
     name: str
     data: bytes
-    mime: str
 
 
 def encode_png(pixels: npt.NDArray[np.uint8], parameters: str) -> bytes:
@@ -47,22 +46,22 @@ def encode_as(image: Image.Image, parameters: str, suffix: str) -> bytes:
 def encode_to_fit(image: Image.Image, parameters: str, limit_bytes: int, stem: str) -> EncodedFile:
     """The best encoding of `image` within `limit_bytes`: PNG, then WebP, then JPEG, then smaller JPEGs."""
     encoded = None
-    for suffix, mime, encode in _encodings(image):
-        encoded = EncodedFile(f"{stem}.{suffix}", encode(parameters), mime)
+    for suffix, encode in _encodings(image):
+        encoded = EncodedFile(f"{stem}.{suffix}", encode(parameters))
         if len(encoded.data) <= limit_bytes:
             break
     assert encoded is not None
     return encoded
 
 
-def _encodings(image: Image.Image) -> Iterator[tuple[str, str, Callable[[str], bytes]]]:
-    yield "png", "image/png", partial(_png, image)
-    yield "webp", "image/webp", partial(_webp, image, 92)
-    yield "webp", "image/webp", partial(_webp, image, 80)
-    yield "jpg", "image/jpeg", partial(_jpeg, image, 80)
+def _encodings(image: Image.Image) -> Iterator[tuple[str, Callable[[str], bytes]]]:
+    yield "png", partial(_png, image)
+    yield "webp", partial(_webp, image, 92)
+    yield "webp", partial(_webp, image, 80)
+    yield "jpg", partial(_jpeg, image, 80)
     while min(image.size) > SMALLEST_SIDE:
         image = image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.LANCZOS)
-        yield "jpg", "image/jpeg", partial(_jpeg, image, 80)
+        yield "jpg", partial(_jpeg, image, 80)
 
 
 def _png(image: Image.Image, parameters: str) -> bytes:

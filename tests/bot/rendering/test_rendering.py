@@ -80,7 +80,6 @@ def test_the_best_format_that_fits_is_taken_and_each_carries_the_parameters(stor
     webp = grid_file(paths, PARAMETERS, len(png.data) - 1)
     jpeg = grid_file(paths, PARAMETERS, 30_000)
     assert [file.name for file in (png, webp, jpeg)] == ["grid.png", "grid.webp", "grid.jpg"]
-    assert [file.mime for file in (png, webp, jpeg)] == ["image/png", "image/webp", "image/jpeg"]
     assert len(jpeg.data) <= 30_000
     assert Image.open(io.BytesIO(png.data)).text["parameters"] == PARAMETERS
     assert user_comment(Image.open(io.BytesIO(webp.data))) == PARAMETERS
@@ -89,7 +88,7 @@ def test_the_best_format_that_fits_is_taken_and_each_carries_the_parameters(stor
 
 def test_a_limit_that_nothing_meets_gives_the_smallest(stored):
     file = grid_file(stored(4), PARAMETERS, 1)
-    assert file.mime == "image/jpeg"
+    assert file.name == "grid.jpg"
     assert min(Image.open(io.BytesIO(file.data)).size) <= 64
 
 
@@ -98,7 +97,7 @@ def test_a_small_single_is_enlarged_and_a_large_one_is_the_stored_file(stored):
     assert Image.open(io.BytesIO(single_file(small, PARAMETERS, 10_000_000).data)).size == (512, 512)
     large = stored(1, 512, 640)[0]
     assert single_file(large, "other", 10_000_000).data == large.read_bytes()
-    assert single_file(large, PARAMETERS, 300_000).mime == "image/webp"
+    assert single_file(large, PARAMETERS, 300_000).name == "picture.webp"
 
 
 @given(
