@@ -29,7 +29,7 @@ def plan(job: Job, model: ModelInfo, init_image: Path | None) -> GenerateRequest
     )
 
 
-def sampling_for(parameters: Parameters, model: ModelInfo, *, strength: float = 1.0) -> SamplingParams:
+def sampling_for(parameters: Parameters, model: ModelInfo) -> SamplingParams:
     """The parameters and, for what they leave open, the model's defaults."""
     width, height = size_for(parameters.aspect, model)
     return SamplingParams(
@@ -39,7 +39,6 @@ def sampling_for(parameters: Parameters, model: ModelInfo, *, strength: float = 
         width=width,
         height=height,
         negative_prompt=", ".join(parameters.no),
-        strength=strength,
     )
 
 

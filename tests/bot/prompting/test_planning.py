@@ -61,7 +61,7 @@ def test_a_plan_carries_all_that_was_asked() -> None:
 
 
 def test_a_variation_starts_from_its_picture() -> None:
-    sampling = sampling_for(JOB.parameters, MODEL, strength=VARY_STRENGTH)
+    sampling = replace(sampling_for(JOB.parameters, MODEL), strength=VARY_STRENGTH)
     request = plan(replace(JOB, action=Action.VARY, sampling=sampling), MODEL, Path("source.png"))
     validate(request, MODEL)
     assert request.operation is Operation.IMAGE_TO_IMAGE
