@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from copy import deepcopy
+from itertools import islice
 from typing import Any
 
 from bot.playground import components, errors
@@ -68,6 +71,7 @@ class Messages:
 
         With `enforce_nonce` a message of the same author and nonce made in the past few minutes is returned instead.
         """
+        self._check_files(files, upload_limit)
         payload = check_message(payload, base=base)
         draft.nonce = payload.get("nonce")
         if enforce_nonce and payload.get("enforce_nonce") and (earlier := self._with_nonce(draft)):
@@ -77,9 +81,11 @@ class Messages:
         )
         draft.tts = bool(payload.get("tts"))
         self._refer(draft, payload.get("message_reference"), base)
-        await self._fill(draft, payload, files, upload_limit, base)
-        if enforce_nonce and payload.get("enforce_nonce") and (earlier := self._with_nonce(draft)):
-            return earlier  # A twin of this request finished while its files were being stored.
+        async with self._stored(draft, payload, files) as new:
+            if enforce_nonce and payload.get("enforce_nonce") and (earlier := self._with_nonce(draft)):
+                self._discard(new)  # A twin of this request finished while its files were being stored.
+                return earlier
+            self._fill(draft, payload, new, base)
         self._state.add_message(draft)
         self._events.publish(MessageCreated(draft))
         return draft
@@ -87,17 +93,20 @@ class Messages:
     async def edit(
         self, message: Message, payload: object, files: Files, *, upload_limit: int, base: Path = ()
     ) -> Message:
+        self._check_files(files, upload_limit)
         payload = check_message(payload, base=base, v2=bool(message.flags & COMPONENTS_V2))
-        changed = Message(**deepcopy(vars(message)))
-        if "flags" in payload:
-            # The V2 flag can be set but never taken away again.
-            given = payload["flags"] or 0
-            changed.flags = changed.flags & ~SUPPRESS_EMBEDS | given & (SUPPRESS_EMBEDS | COMPONENTS_V2)
-        answers_deferral = bool(changed.flags & LOADING)
-        changed.flags &= ~LOADING
-        await self._fill(changed, payload, files, upload_limit, base)
-        if self._state.messages.get(message.id) is not message:
-            raise errors.unknown_message()
+        async with self._stored(message, payload, files) as new:
+            if self._state.messages.get(message.id) is not message:
+                raise errors.unknown_message()
+            # From the copy to its way back nothing waits: another edit would be undone.
+            changed = Message(**deepcopy(vars(message)))
+            if "flags" in payload:
+                # The V2 flag can be set but never taken away again.
+                given = payload["flags"] or 0
+                changed.flags = changed.flags & ~SUPPRESS_EMBEDS | given & (SUPPRESS_EMBEDS | COMPONENTS_V2)
+            answers_deferral = bool(changed.flags & LOADING)
+            changed.flags &= ~LOADING
+            self._fill(changed, payload, new, base)
         if not answers_deferral:
             changed.edited_timestamp = self._state.clock.now()
         for attachment_id in set(message.attachment_ids) - set(changed.attachment_ids):
@@ -153,28 +162,49 @@ class Messages:
         viewer_id: str | None = None,
     ) -> list[Message]:
         """Newest first; ephemeral messages only those of `viewer_id`."""
-        seen = [m for m in self._state.messages_in(channel.id) if m.viewer_id in (None, viewer_id)]
+
+        def older(than: int | None, count: int) -> list[Message]:
+            found = self._state.newest_first(channel.id, before=than)
+            return list(islice((m for m in found if m.viewer_id in (None, viewer_id)), count))
+
+        def newer(since: int, count: int) -> list[Message]:
+            found = self._state.oldest_first(channel.id, since=since)
+            return list(islice((m for m in found if m.viewer_id in (None, viewer_id)), count))[::-1]
+
         if around is not None:
             half = limit // 2
-            earlier = [m for m in seen if int(m.id) < around]
-            later = [m for m in seen if int(m.id) >= around]
-            chosen = earlier[len(earlier) - min(half, len(earlier)) :] + later[: limit - half]
-        elif after is not None:
-            chosen = [m for m in seen if int(m.id) > after][:limit]
-        else:
-            chosen = [m for m in seen if before is None or int(m.id) < before][-limit:]
-        return chosen[::-1]
+            return newer(around, limit - half) + older(around, half)
+        return older(before, limit) if after is None else newer(after + 1, limit)
 
-    async def _fill(
-        self, message: Message, payload: Json, files: Files, upload_limit: int, base: Path
-    ) -> None:
-        """Content, files, embeds, components and mentions as `payload` changes them; stores files only when all is valid."""
-        listed = payload.get("attachments")
-        kept = self._kept(message, listed)
-        if len(kept) + len(files) > ATTACHMENTS_PER_MESSAGE:
+    def _check_files(self, files: Files, upload_limit: int) -> None:
+        if len(files) > ATTACHMENTS_PER_MESSAGE:
             raise errors.too_many_attachments(ATTACHMENTS_PER_MESSAGE)
         if any(len(file.content) > upload_limit for file in files.values()):
             raise errors.too_large()
+
+    @asynccontextmanager
+    async def _stored(self, message: Message, payload: Json, files: Files) -> AsyncIterator[list[Attachment]]:
+        """The files of a request as attachments, which are dropped again if the block fails."""
+        details = {str(entry["id"]): entry for entry in payload.get("attachments") or ()}
+        new: list[Attachment] = []
+        try:
+            for index, file in files.items():
+                new.append(await self._add_file(message, file, details.get(index, {})))
+            yield new
+        except BaseException:  # Whatever the reason, no message shows them.
+            self._discard(new)
+            raise
+
+    def _discard(self, attachments: list[Attachment]) -> None:
+        for attachment in attachments:
+            self._attachments.discard(attachment.id)
+
+    def _fill(self, message: Message, payload: Json, new: list[Attachment], base: Path) -> None:
+        """Content, files, embeds, components and mentions as `payload` changes them."""
+        listed = payload.get("attachments")
+        kept = self._kept(message, listed)
+        if len(kept) + len(new) > ATTACHMENTS_PER_MESSAGE:
+            raise errors.too_many_attachments(ATTACHMENTS_PER_MESSAGE)
         if "content" in payload:
             message.content = payload["content"] or ""
         if message.flags & COMPONENTS_V2 and (
@@ -188,13 +218,7 @@ class Messages:
         for attachment in kept:
             if (entry := details.get(attachment.id)) and "description" in entry:
                 attachment.description = entry["description"]
-        new = [await self._add_file(message, file, details.get(index, {})) for index, file in files.items()]
-        try:
-            self._apply(message, payload, kept, new, base)
-        except errors.DiscordError:
-            for attachment in new:
-                self._attachments.discard(attachment.id)
-            raise
+        self._apply(message, payload, kept, new, base)
 
     def _kept(self, message: Message, listed: list[Json] | None) -> list[Attachment]:
         """The message's attachments that stay: all, or those listed and those an embed hides from the bot."""
@@ -322,7 +346,7 @@ class Messages:
     def _with_nonce(self, draft: Message) -> Message | None:
         if draft.nonce is None:
             return None
-        for message in reversed(self._state.messages_in(draft.channel_id)):
+        for message in self._state.newest_first(draft.channel_id):
             if self._state.clock.now() - message.timestamp > NONCE_LIFETIME:
                 return None
             if message.author_id == draft.author_id and str(message.nonce) == str(draft.nonce):

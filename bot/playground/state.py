@@ -20,6 +20,10 @@ UPLOAD_LIFETIME = 24 * 3600.0
 """Seconds for which an uploaded file that no message shows is kept."""
 
 
+FORGET_EVERY = 3600.0
+"""Seconds between two looks for what can be forgotten."""
+
+
 @dataclass
 class User:
     id: str
@@ -285,12 +289,21 @@ class State:
         self._messages_of[message.channel_id].remove(int(message.id))
         self.messages.delete(message.id)
 
-    def messages_in(self, channel_id: str) -> list[Message]:
-        """Oldest first, everybody's ephemeral messages included."""
-        return [self.messages[str(number)] for number in self._messages_of.get(channel_id, ())]
+    def newest_first(self, channel_id: str, *, before: int | None = None) -> Iterator[Message]:
+        """A channel's messages older than `before`, everybody's ephemeral ones included."""
+        numbers = self._messages_of.get(channel_id, [])
+        end = len(numbers) if before is None else bisect.bisect_left(numbers, before)
+        for index in range(end - 1, -1, -1):
+            yield self.messages[str(numbers[index])]
+
+    def oldest_first(self, channel_id: str, *, since: int = 0) -> Iterator[Message]:
+        """A channel's messages from the id `since` on, everybody's ephemeral ones included."""
+        numbers = self._messages_of.get(channel_id, [])
+        for index in range(bisect.bisect_left(numbers, since), len(numbers)):
+            yield self.messages[str(numbers[index])]
 
     def remove_channel(self, channel: Channel) -> None:
-        for message in self.messages_in(channel.id):
+        for message in self.oldest_first(channel.id):
             for attachment_id in message.attachment_ids:
                 self.attachments.delete(attachment_id)
                 self.store.delete_file(attachment_id)
@@ -344,13 +357,17 @@ class State:
             self.interactions.delete(interaction.id)
 
     def _forget_stale(self) -> None:
+        """Drop what nothing shows any more, now and every hour."""
         self.forget_expired_interactions()
         for attachment in self.attachments:
-            if (
-                attachment.message_id is None
-                and self.clock.now() - created_at(attachment.id) > UPLOAD_LIFETIME
-            ):
+            if attachment.message_id is None:
+                stale = self.clock.now() - created_at(attachment.id) > UPLOAD_LIFETIME
+            else:
+                stale = self.messages.get(attachment.message_id) is None
+            if stale:
                 self.attachments.delete(attachment.id)
+                self.store.delete_file(attachment.id)
+        self.timers.later(FORGET_EVERY, self._forget_stale)
 
     async def _delete_unknown_files(self) -> None:
         for name in await self.store.file_names():

@@ -107,7 +107,7 @@ def test_discord_and_the_model_agree(steps: list[str]) -> None:
         interaction = next(iter(services.state.interactions))
         for step in steps:
             assert await perform(services, clock, interaction, step) == model.expect(step), step
-            shown = services.state.messages_in(channel.id)
+            shown = list(services.state.oldest_first(channel.id))
             assert len(shown) == model.shown
             assert any(message.flags & LOADING for message in shown) == model.loading
             assert waiting.done() == (model.answered is not None or model.age > 3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bot.playground import JumpingClock, Playground
@@ -43,6 +45,51 @@ async def test_post_edit_delete(bot: RawBot, playground: Playground, general: st
     assert (await bot.call("DELETE", message)).status == 204
     assert (await bot.call("GET", message)).code == 10008
     assert theo.messages() == []
+
+
+async def test_edits_at_once_do_not_undo_each_other(
+    bot: RawBot, playground: Playground, general: str, clock: JumpingClock
+) -> None:
+    path = f"/channels/{general}/messages"
+    posted = (await bot.call("POST", path, {"content": "one"})).body
+    message = f"{path}/{posted['id']}"
+    await asyncio.gather(
+        *(bot.call("PATCH", message, {}, files={f"{name}.png": png()}) for name in "ab"),
+        bot.call("PATCH", message, {"content": "two"}),
+    )
+    shown = playground.user("Mia").messages()[-1]
+    assert shown["content"] == "two"
+    assert {attachment["filename"] for attachment in shown["attachments"]} == {"a.png", "b.png"}
+
+
+async def test_a_message_that_goes_while_its_files_come(
+    bot: RawBot, playground: Playground, general: str, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = playground._services
+    path = f"/channels/{general}/messages"
+    posted = (await bot.call("POST", path, {"content": "one"})).body
+    keep = services.state.store.write_file
+
+    async def slowly(name: str, content: bytes) -> None:
+        await keep(name, content)
+        services.messages.delete(services.state.messages[posted["id"]])
+
+    monkeypatch.setattr(services.state.store, "write_file", slowly)
+    assert (await bot.call("PATCH", f"{path}/{posted['id']}", {}, files={"a.png": png()})).code == 10008
+    clock.advance(61)
+    assert list(services.state.attachments) == []
+    assert await services.state.store.file_names() == set()
+
+
+async def test_eleven_files(bot: RawBot, general: str) -> None:
+    listed = [{"id": n, "description": str(n)} for n in range(11)]
+    reply = await bot.call(
+        "POST",
+        f"/channels/{general}/messages",
+        {"attachments": listed},
+        files={f"{n}": b"x" for n in range(11)},
+    )
+    assert (reply.status, reply.code) == (400, 30015)
 
 
 async def test_an_embed_hides_its_attachment(bot: RawBot, general: str) -> None:

@@ -63,6 +63,9 @@ async def test_files_that_nothing_shows_are_removed(tmp_path: Path, clock: Jumpi
         assert (await bot.fetch(posted["attachments"][0]["url"])).status == 200
         clock.advance(61)
         assert (await bot.fetch(posted["attachments"][0]["url"])).status == 404
+        await playground.user("Mia").upload("b2.png", png())
+        clock.advance(25 * 3600)
+        assert len(playground._services.state.attachments._rows) == 1
         await playground.user("Mia").upload("c.png", png())
     (files / "stray").write_bytes(b"x")
     assert len(list(files.iterdir())) == 3
