@@ -37,7 +37,7 @@ def single_file(path: Path, parameters: str, limit_bytes: int) -> EncodedFile:
     """One picture as a file; the stored PNG itself where it is large enough to be looked at and fits."""
     image = _opened(path)
     if min(image.size) >= SINGLE_SIDE and path.stat().st_size <= limit_bytes:
-        return EncodedFile("picture.png", path.read_bytes(), "image/png")
+        return EncodedFile("picture.png", path.read_bytes())
     return encode_to_fit(_enlarged(image, SINGLE_SIDE), parameters, limit_bytes, "picture")
 
 
