@@ -78,7 +78,7 @@ class FourfoldClient(discord.AutoShardedClient):
         """Log in, do what has to be done before commands are accepted, and serve until closed.
 
         Raises:
-            StartupError: Discord refuses the token or the intents; trying again would not help.
+            StartupError: Discord refuses the token, the intents or the login; trying again now would not help.
         """
         try:
             await self._patiently(lambda: self._login_once(token))
@@ -90,13 +90,20 @@ class FourfoldClient(discord.AutoShardedClient):
         except discord.HTTPException as error:
             if error.status == 401:
                 raise StartupError(_TOKEN_REFUSED) from error
-            raise
+            raise StartupError(
+                f"Discord answered {error.status} to the login at {discord.http.Route.BASE}"
+                f" ({error.text or error.response.reason}). Check FOURFOLD_DISCORD_API if it is set, and whether a proxy"
+                " or firewall stands between; if Discord limits this address, start again in an hour."
+            ) from error
         except discord.PrivilegedIntentsRequired as error:
             raise StartupError(_INTENTS_REFUSED) from error
         except discord.ConnectionClosed as error:
-            if error.code in _CLOSE_CODES:
-                raise StartupError(_CLOSE_CODES[error.code]) from error
-            raise
+            raise StartupError(
+                _CLOSE_CODES.get(
+                    error.code or 0,
+                    f"Discord closed the connection for good (code {error.code}). Start again later.",
+                )
+            ) from error
 
     async def sync_commands(self) -> bool:
         """Tell Discord the commands if it does not have exactly these; True if it had to be told."""

@@ -58,6 +58,27 @@ async def test_a_wrong_token_stops_with_a_sentence(playground, services):
                 await client.serve("wrong", nothing)
 
 
+async def test_a_login_that_is_refused_stops_with_a_sentence(playground, services):
+    playground.faults.fail("GET /users/@me", 403, times=1)
+    async with discord_at(playground.origin):
+        client = FourfoldClient(services)
+        async with client:
+            with pytest.raises(StartupError, match=f"answered 403 to the login at {playground.origin}"):
+                await client.serve(playground.bot_token, nothing)
+
+
+async def test_a_connection_closed_for_good_stops_with_a_sentence(playground, services, monkeypatch):
+    async def closed_for_good(**_options: object) -> None:
+        raise discord.ConnectionClosed(SimpleNamespace(close_code=4012), shard_id=None)
+
+    async with discord_at(playground.origin):
+        client = FourfoldClient(services)
+        monkeypatch.setattr(client, "connect", closed_for_good)
+        async with client:
+            with pytest.raises(StartupError, match="code 4012"):
+                await client.serve(playground.bot_token, nothing)
+
+
 async def test_a_token_that_dies_during_the_start_stops_with_a_sentence(playground, services):
     async with discord_at(playground.origin):
         client = FourfoldClient(services)
