@@ -37,11 +37,11 @@ class ImageStore:
         Raises:
             OSError: nothing stands at the path then, or what stood there before.
         """
-        return await asyncio.to_thread(_write, self._inside(path), data)
+        return await asyncio.to_thread(lambda: _write(self._inside(path), data))
 
     async def read(self, path: Path) -> bytes:
         """Raises FileNotFoundError when the picture is not there."""
-        return await asyncio.to_thread(self._inside(path).read_bytes)
+        return await asyncio.to_thread(lambda: self._inside(path).read_bytes())
 
     async def copy(self, source: Path, target: Path) -> str:
         """Copy a picture; returns its sha256. Raises FileNotFoundError when the source is not there."""
@@ -49,7 +49,7 @@ class ImageStore:
 
     async def exists(self, path: Path) -> bool:
         """Whether a picture is there."""
-        return await asyncio.to_thread(self._inside(path).is_file)
+        return await asyncio.to_thread(lambda: self._inside(path).is_file())
 
     async def delete(self, job_id: UUID) -> None:
         """Remove everything of a job; a job without files is fine."""
@@ -86,8 +86,8 @@ def _write(path: Path, data: bytes) -> str:
         with suppress(OSError):
             part.unlink()
         raise
-    # The name is durable once its folder is; Windows refuses to open folders and needs no such step.
-    with suppress(PermissionError):
+    # The name is durable once its folder is. Windows and some network disks refuse this step; the picture is there.
+    with suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
+import threading
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -48,6 +51,37 @@ async def test_a_failed_write_leaves_what_was_there(
     with pytest.raises(OSError, match="No space left"):
         await store.write(path, b"new")
     assert [(file.name, file.read_bytes()) for file in path.parent.iterdir()] == [("0.png", b"old")]
+
+
+async def test_a_disk_that_cannot_sync_folders_keeps_pictures(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def only_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", only_files)
+    await store.write(store.path(JOB_ID, 0), b"picture")
+    assert await store.read(store.path(JOB_ID, 0)) == b"picture"
+
+
+async def test_a_slow_disk_is_not_waited_for_on_the_event_loop(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, threads = Path.resolve, set()
+
+    def noted(path: Path, strict: bool = False) -> Path:
+        threads.add(threading.get_ident())
+        return resolve(path, strict)
+
+    monkeypatch.setattr(Path, "resolve", noted)
+    await store.write(store.path(JOB_ID, 0), b"picture")
+    await store.read(store.path(JOB_ID, 0))
+    await store.exists(store.path(JOB_ID, 0))
+    assert threading.get_ident() not in threads
 
 
 async def test_a_copy_outlives_its_source(store: ImageStore) -> None:
