@@ -32,7 +32,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 class FrozenJson(TypeDecorator[Any]):
     """A frozen dataclass of numbers, strings and tuples of them, stored as a JSON object.
 
-    A field that the stored object lacks takes the dataclass's default, so that fields can be added without a migration.
+    A field that the stored object lacks takes the dataclass's default, and one that the dataclass lacks is passed over,
+    so that fields can come and go without a migration.
     """
 
     impl = Text
@@ -48,7 +49,10 @@ class FrozenJson(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any | None:
         if value is None:
             return None
-        return self.kind(**{name: _frozen(entry) for name, entry in json.loads(value).items()})
+        known = {field.name for field in dataclasses.fields(self.kind)}
+        return self.kind(
+            **{name: _frozen(entry) for name, entry in json.loads(value).items() if name in known}
+        )
 
 
 class JsonTuple(TypeDecorator[tuple[Any, ...]]):

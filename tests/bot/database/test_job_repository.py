@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,6 +70,16 @@ async def test_a_job_comes_back_as_it_went_in(jobs: JobRepository) -> None:
     assert await jobs.get(job.id) == job
     assert await jobs.get(uuid4()) is None
     assert await jobs.of_source(job.source) == job
+
+
+async def test_a_field_of_another_version_is_passed_over(jobs: JobRepository, tmp_path: Path) -> None:
+    job = await jobs.add(new_job())
+    with closing(sqlite3.connect(tmp_path / "fourfold.db")) as other:
+        other.execute("""UPDATE jobs SET parameters = '{"seed": 5, "stylize": 100}'""")
+        other.commit()
+    stored = await jobs.get(job.id)
+    assert stored is not None
+    assert stored.parameters == Parameters(seed=5)
 
 
 async def test_a_source_makes_one_job_even_in_a_race(jobs: JobRepository) -> None:
