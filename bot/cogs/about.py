@@ -14,6 +14,8 @@ from bot.views.job_text import shown, typed
 
 LISTED_JOBS = 10
 LINE_CHARACTERS = 70
+LINE_ROOM = 100
+"""Characters of a line's prompt once it is escaped."""
 
 
 @app_commands.command(name="info", description=say("help.info"))
@@ -21,11 +23,12 @@ async def info(interaction: Interaction) -> None:
     jobs = services_of(interaction).jobs
     yours = await in_time(interaction, jobs.unfinished(interaction.user.id), ephemeral=True)
     stats, limits = jobs.stats(), jobs.limits
+    running, waiting = jobs.queue()
     model = jobs.models()[0].title
     if stats.loading is not None:
         model = say("message.info_loading", model=model, percent=int(100 * stats.loading.fraction))
     lines = [
-        say("message.job_line", prompt=shown(typed(job), LINE_CHARACTERS), state=job.state)
+        say("message.job_line", prompt=shown(typed(job), LINE_CHARACTERS, LINE_ROOM), state=job.state)
         for job in yours[:LISTED_JOBS]
     ]
     await tell(
@@ -34,8 +37,8 @@ async def info(interaction: Interaction) -> None:
             "message.info",
             model=model,
             device=stats.device or say("message.device_unknown"),
-            running=stats.running,
-            waiting=stats.waiting,
+            running=running,
+            waiting=waiting,
             yours="\n".join(["", *lines]) if lines else say("message.info_none"),
             max_running=limits.max_running_per_user,
             max_waiting=limits.max_waiting_per_user,

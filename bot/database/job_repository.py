@@ -142,6 +142,15 @@ class JobRepository:
                 .values(result_channel_id=channel_id, result_message_id=message_id)
             )
 
+    async def forget_result(self, job_id: UUID, message_id: int | None) -> None:
+        """This message is gone; nothing changes where another one shows the job by now."""
+        async with self._database.db_session(write=True) as db_session:
+            await db_session.execute(
+                update(JobTable)
+                .where(JobTable.id == job_id, JobTable.result_message_id == message_id)
+                .values(result_channel_id=None, result_message_id=None)
+            )
+
     async def unclosed(self, states: Collection[JobState]) -> tuple[Job, ...]:
         """Jobs in any of the states whose progress message is still remembered, oldest first."""
         chosen = select(JobTable).where(JobTable.message_id.is_not(None), JobTable.state.in_(states))

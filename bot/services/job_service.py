@@ -58,7 +58,7 @@ class JobService:
 
         Raises:
             UserError: what was wrong with the prompt, the picture, the place or the time to ask. For an UPSCALE that
-                is posted in this channel already, `already_posted` with guild_id, channel_id and message_id.
+                is posted in this channel already, `already_posted` with job_id, guild_id, channel_id and message_id.
         """
         if not asker.bot_may_post:
             raise UserError("cannot_post_here")
@@ -197,6 +197,10 @@ class JobService:
         """A finished job was shown again: remember its newest message."""
         await self._jobs.set_result(job_id, channel_id, message_id)
 
+    async def lost(self, job: Job) -> None:
+        """The message that this finished job names was deleted on Discord; `/show` and U bring its pictures back."""
+        await self._jobs.forget_result(job.id, job.result_message_id)
+
     async def closed(self, job_id: UUID) -> None:
         """The progress message shows the job's end or is gone; nothing has to be done to it any more."""
         await self._jobs.forget_message(job_id)
@@ -234,6 +238,10 @@ class JobService:
     def stats(self) -> EngineStats:
         """The engine's queue and device."""
         return self._engine.stats()
+
+    def queue(self) -> tuple[int, int]:
+        """How many jobs of all users run and how many wait."""
+        return self._line.counts()
 
     async def close(self) -> None:
         """Stop following jobs and end `updates`. Unfinished ones stay as they are, for the next start."""
@@ -282,6 +290,7 @@ class JobService:
             if job.result_message_id is not None and job.result_channel_id == asker.channel_id:
                 raise UserError(
                     "already_posted",
+                    job_id=job.id,
                     guild_id=asker.guild_id or "@me",
                     channel_id=job.result_channel_id,
                     message_id=job.result_message_id,

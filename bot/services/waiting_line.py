@@ -92,6 +92,11 @@ class WaitingLine:
         if job_id in self._places:
             self._places[job_id].fraction = fraction
 
+    def counts(self) -> tuple[int, int]:
+        """How many jobs have begun, and how many have not."""
+        running = sum(place.fraction is not None for place in self._places.values())
+        return running, len(self._places) - running
+
     def send(self, owner_id: int) -> Iterator[Job]:
         """The user's jobs that go to the engine now, oldest first."""
         own = [place for place in self._places.values() if place.job.owner_id == owner_id]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Awaitable, Callable
+from typing import cast
 from uuid import UUID
 
 import discord
 
-from bot.domain import Action, Order
-from bot.prompting import model_label
+from bot.domain import Action, Asker, Job, Order
+from bot.errors import UserError
+from bot.prompting import SAMPLER_NAMES, model_label
 from bot.texts import say
 from bot.views.first_answer import start_job
 from bot.views.history_page import turn_history_page
@@ -45,6 +48,38 @@ def _order(action: Action) -> Click:
     return click
 
 
+async def _upscale(interaction: Interaction, job_id: UUID, cell: int) -> None:
+    jobs = services_of(interaction).jobs
+
+    async def ask(asker: Asker, source: str) -> Job:
+        order = Order(action=Action.UPSCALE, source=source, parent_id=job_id, index=cell)
+        while True:
+            try:
+                return await jobs.create(asker, order)
+            except UserError as error:
+                if error.code != "already_posted":
+                    raise
+                posted = await jobs.get(cast(UUID, error.values["job_id"]))
+                if await _stands(interaction.client, posted):
+                    raise
+                await jobs.lost(posted)
+
+    await start_job(interaction, ask)
+
+
+async def _stands(client: discord.Client, posted: Job) -> bool:
+    """Whether the message with a job's result is still there, as far as we may see."""
+    if posted.result_channel_id is None or posted.result_message_id is None:
+        return False
+    try:
+        await client.get_partial_messageable(posted.result_channel_id).fetch_message(posted.result_message_id)
+    except discord.NotFound:
+        return False
+    except UNREACHABLE as error:
+        log.info("job %s: its message cannot be looked at: %s", posted.id, error)
+    return True
+
+
 async def _retry(interaction: Interaction, job_id: UUID, _cell: int) -> None:
     jobs = services_of(interaction).jobs
     await start_job(interaction, lambda asker, source: jobs.retry(asker, job_id, source))
@@ -78,7 +113,8 @@ async def _delete(interaction: Interaction, job_id: UUID, _cell: int) -> None:
 
 async def _details(interaction: Interaction, job_id: UUID, _cell: int) -> None:
     job = await in_time(interaction, services_of(interaction).jobs.get(job_id), ephemeral=True)
-    sampling = job.sampling
+    sampling, whole = job.sampling, typed(job)
+    short = shown(whole, room=1500)
     seconds = (
         say("message.details_seconds", seconds=f"{job.device_seconds:.1f}") if job.device_seconds else ""
     )
@@ -86,23 +122,25 @@ async def _details(interaction: Interaction, job_id: UUID, _cell: int) -> None:
         interaction,
         say(
             "message.details",
-            prompt=shown(typed(job)),
+            prompt=short,
             seed=job.images[0].seed if job.images else job.seeds[0],
             width=sampling.width,
             height=sampling.height,
             steps=sampling.num_inference_steps,
             guidance=f"{sampling.guidance_scale:g}",
-            sampler=sampling.sampler,
+            sampler=SAMPLER_NAMES.get(sampling.sampler, sampling.sampler),
             model=model_label(job.model),
             when=discord.utils.format_dt(job.created_at, "R"),
             seconds=seconds,
             job_id=job.id,
         ),
+        # A message holds less than a prompt may have; the whole of it is here and in the PNG.
+        discord.File(io.BytesIO(whole.encode()), "prompt.txt") if short.endswith("…") else None,
     )
 
 
 CLICKS: dict[str, Click] = {
-    "u": _order(Action.UPSCALE),
+    "u": _upscale,
     "v": _order(Action.VARY),
     "r": _order(Action.REROLL),
     "s": _details,

@@ -184,9 +184,14 @@ async def test_a_picture_is_posted_alone_without_the_gpu(bench: Bench) -> None:
     await bench.jobs.posted(job.id, channel_id=100, message_id=77)
     error = await refused(bench.order(ADA, None, action=Action.UPSCALE, parent_id=parent.id, index=1))
     assert error.code == "already_posted"
-    assert error.values == {"guild_id": 10, "channel_id": 100, "message_id": 77}
+    assert error.values == {"job_id": job.id, "guild_id": 10, "channel_id": 100, "message_id": 77}
     elsewhere = replace(ADA, channel_id=101)
     await bench.order(elsewhere, None, action=Action.UPSCALE, parent_id=parent.id, index=1)
+    done = await bench.jobs.get(job.id)
+    await bench.jobs.lost(replace(done, result_message_id=76))
+    assert (await bench.jobs.get(job.id)).result_message_id == 77
+    await bench.jobs.lost(done)
+    assert (await bench.jobs.get(job.id)).result_channel_id is None
 
 
 async def test_two_clicks_on_one_u_post_it_once(bench: Bench) -> None:

@@ -63,6 +63,14 @@ def test_places_and_times_count_all_that_is_ahead() -> None:
     assert list(line.held(None)) == [(UUID(int=2), 1, None), (UUID(int=3), 2, None)]
 
 
+def test_all_that_stand_in_it_run_or_wait() -> None:
+    line = line_of(job(1), job(2), job(3, owner_id=2))
+    line.progress(UUID(int=1), 0.0)
+    assert line.counts() == (1, 2)
+    line.leave(UUID(int=1))
+    assert line.counts() == (0, 2)
+
+
 def test_running_jobs_share_the_device() -> None:
     line = line_of(job(1), job(2, owner_id=2))
     list(line.send(1)), list(line.send(2))
