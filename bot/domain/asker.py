@@ -19,4 +19,3 @@ class Asker:
     """The asker has Manage Messages here."""
     bot_may_post: bool = True
     """The bot may view this channel, send and attach files in it; checked before any work is accepted."""
-    locale: str = "en"

@@ -18,7 +18,7 @@ class JobUpdate:
     place: int | None = None
     """WAITING: 1 is next."""
     eta: float | None = None
-    """Seconds until the result is expected."""
+    """WAITING: seconds until the result is expected."""
     fraction: float | None = None
     """RUNNING: 0–1 of all steps; while the model loads, of its bytes."""
     loading: str | None = None

@@ -207,11 +207,8 @@ class JobRun:
             preview = await asyncio.to_thread(
                 compose_preview, list(self._cells), width=sampling.width, height=sampling.height
             )
-        eta = self._line.eta(self._job.id, self._engine.stats().seconds_per_row_step)
         self._report(
-            JobUpdate(
-                job_id=self._job.id, state=JobState.RUNNING, fraction=fraction, eta=eta, preview=preview
-            )
+            JobUpdate(job_id=self._job.id, state=JobState.RUNNING, fraction=fraction, preview=preview)
         )
 
     async def _store(self, ready: ImageReady) -> None:
