@@ -15,6 +15,8 @@ from bot.views.job_text import shown, typed
 from bot.views.panels import history_buttons
 
 LINE_CHARACTERS = 90
+LINE_ROOM = 120
+"""Characters of a line's prompt once it is escaped: six lines with links and ids fit one message."""
 
 
 async def open_history(interaction: Interaction) -> None:
@@ -51,7 +53,9 @@ async def _page(
     history = services_of(interaction).history
     page: HistoryPage = await history.page(interaction.user.id, before=before)
     if not page.jobs:
-        return say("message.history_end" if before else "message.history_empty"), None, None
+        if before is None:
+            return say("message.history_empty"), None, None
+        return say("message.history_end"), None, history_buttons(before, first=False, more=False)
     sheet = await history.thumbnails(page.jobs)
     file = discord.File(io.BytesIO(sheet), "history.jpg")
     lines = [_line(interaction.client, number, job) for number, job in enumerate(page.jobs, 1)]
@@ -62,7 +66,7 @@ def _line(client: discord.Client, number: int, job: Job) -> str:
     return say(
         "message.history_line",
         number=number,
-        prompt=shown(typed(job), LINE_CHARACTERS),
+        prompt=shown(typed(job), LINE_CHARACTERS, LINE_ROOM),
         when=discord.utils.format_dt(job.created_at, "R"),
         link=_link(client, job) or say("message.history_unposted"),
         job_id=job.id,

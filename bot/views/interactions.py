@@ -54,7 +54,6 @@ def asker_of(interaction: Interaction) -> Asker:
         channel_id=interaction.channel_id or 0,
         may_manage=in_guild and interaction.permissions.manage_messages,
         bot_may_post=not in_guild or (ours.view_channel and may_send and ours.attach_files),
-        locale=str(interaction.locale),
     )
 
 
@@ -73,20 +72,24 @@ async def in_time(
 
 
 async def acknowledge(interaction: Interaction) -> None:
-    """Answer a click without a visible answer."""
+    """Answer a click without a visible answer. What was asked for is done, so a click that died costs nothing."""
     if not interaction.response.is_done():
-        await interaction.response.defer()
+        try:
+            await interaction.response.defer()
+        except UNREACHABLE as error:
+            log.info("interaction %s could not be acknowledged: %s", interaction.id, error)
 
 
-async def tell(interaction: Interaction, content: str) -> None:
+async def tell(interaction: Interaction, content: str, file: discord.File | None = None) -> None:
     """Say something that only the asker sees, whatever was answered before."""
+    files = [file] if file else []
     if not interaction.response.is_done():
-        await interaction.response.send_message(content, ephemeral=True, suppress_embeds=True)
+        await interaction.response.send_message(content, files=files, ephemeral=True, suppress_embeds=True)
         return
     if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
         # A follow-up would take the place of "is thinking…" and be seen by everybody; so that goes first.
         await interaction.delete_original_response()
-    await interaction.followup.send(content, ephemeral=True, suppress_embeds=True)
+    await interaction.followup.send(content, files=files, ephemeral=True, suppress_embeds=True)
 
 
 async def tell_error(interaction: Interaction, error: Exception, job_id: UUID | None = None) -> None:

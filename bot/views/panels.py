@@ -26,7 +26,7 @@ def failed_buttons(job_id: UUID) -> discord.ui.View:
 
 
 def result_buttons(job: Job) -> discord.ui.View:
-    """Below finished pictures: U1–U4 🔄 over V1–V4 🗑️ for a grid, one row for a picture that stands alone."""
+    """Below finished pictures: U1–U4 🔄 over V1–V4 🗑️ over ℹ️ for a grid, one row for a picture that stands alone."""
     if job.action is Action.UPSCALE:
         return _view(
             [
@@ -46,6 +46,7 @@ def result_buttons(job: Job) -> discord.ui.View:
             *(_button("v", job.id, cell, label=f"V{cell + 1}") for cell in cells),
             _button("d", job.id, emoji="🗑️"),
         ],
+        [_button("s", job.id, label=say("message.button_details"), emoji="ℹ️")],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from bot.domain import Job, JobState
@@ -12,12 +13,14 @@ from bot.views.job_text import result_text
 from bot.views.panels import result_buttons
 from bot.views.result import ResultFile, result_file
 
+log = logging.getLogger(__name__)
+
 
 async def repost(interaction: Interaction, job_id: UUID) -> None:
     """Answer with the job's pictures; the newest message is the one that links lead to from now on.
 
     Raises:
-        UserError: no such job, not the asker's, or without pictures yet.
+        UserError: no such job, not the asker's, without pictures yet, or with pictures that cannot be read.
     """
     jobs = services_of(interaction).jobs
     job, file = await in_time(interaction, _own_result(interaction, jobs, job_id), ephemeral=False)
@@ -42,4 +45,8 @@ async def _own_result(interaction: Interaction, jobs: JobService, job_id: UUID) 
         raise UserError("not_yours")
     if job.state is not JobState.DONE or not job.images:
         raise UserError("not_finished")
-    return job, await result_file(jobs, job, interaction.filesize_limit)
+    try:
+        return job, await result_file(jobs, job, interaction.filesize_limit)
+    except OSError as error:
+        log.error("job %s: its pictures cannot be read: %s", job.id, error)
+        raise UserError("pictures_lost") from error

@@ -148,6 +148,8 @@ async def test_the_buttons_of_a_single_picture(client, engine, mia):
     await mia.click(single, "Details")
     details = await private_answer(mia, "Job `")
     assert PROMPT in details["content"]
+    assert said(details, "· DDIM")
+    assert details["attachments"] == []
     await mia.click(single, "Vary")
     engine.finish(await engine.request(2))
     await mia.wait_for(lambda m: is_grid(m) and said(m, "Variations by"))
@@ -168,6 +170,25 @@ async def wait_done(user: UserSession) -> None:
     for message in user.messages():
         if said(message, "(Waiting to start"):
             await user.wait_gone(message)
+
+
+async def test_a_long_prompt_is_whole_in_the_details(client, playground, engine, mia):
+    prompt = "sail " * 500
+    await mia.click(await grid_of(mia, engine, prompt), "Details")
+    details = await private_answer(mia, "Job `")
+    assert details["attachments"][0]["filename"] == "prompt.txt"
+    assert await playground_file(details) == prompt.strip().encode()
+
+
+async def test_a_u_whose_message_was_deleted_is_posted_again(client, engine, mia, theo):
+    grid = await grid_of(mia, engine)
+    await mia.click(grid, "U2")
+    single = await mia.wait_for(is_single)
+    await wait_done(mia)
+    channel = client.get_partial_messageable(int(single["channel_id"]))
+    await channel.get_partial_message(int(single["id"])).delete()
+    await theo.click(grid, "U2")
+    await theo.wait_for(lambda m: is_single(m) and m["id"] != single["id"])
 
 
 async def test_a_double_click_on_a_variation_is_two_jobs(client, engine, mia):
@@ -244,11 +265,12 @@ async def test_a_failed_job_is_told_and_retried_with_the_same_seeds(client, engi
     await mia.wait_for(is_grid)
 
 
-async def test_delete_is_for_the_owner_and_leaves_nothing(client, engine, mia, theo, tmp_path):
+async def test_delete_is_for_the_owner_and_leaves_nothing(client, playground, engine, mia, theo, tmp_path):
     grid = await grid_of(mia, engine)
     await wait_done(mia)
     await theo.click(grid, "🗑️")
     await private_answer(theo, "Only the person who asked")
+    playground.faults.fail("POST /interactions/.*", 404, code=10062)
     await mia.click(grid, "🗑️")
     await mia.wait_gone(grid)
     assert not list((tmp_path / "pictures").rglob("*.png"))
@@ -314,7 +336,8 @@ async def test_nobody_can_be_reached_so_it_waits_in_the_history(client, playgrou
     playground.set_bot_permissions("general", deny=Permission.SEND_MESSAGES)
     playground.set_accepts_dms(mia.id, False)
     engine.finish(request)
-    await mia.wait_gone(progress)
+    left = await mia.wait_for(lambda m: said(m, "(Not posted)"))
+    assert left["id"] == progress["id"]
     playground.set_bot_permissions("general")
     await mia.slash("history")
     page = await private_answer(mia, "not posted")
@@ -353,6 +376,31 @@ async def test_history_shows_pages_of_ones_own(client, engine, mia, theo):
     await private_answer(theo, "no pictures yet")
 
 
+async def test_a_page_that_is_gone_leads_back_to_the_newest(client, engine, mia):
+    for number in range(1, 8):
+        await grid_of(mia, engine, f"*{number}" * 100)
+    await wait_done(mia)
+    await mia.slash("history")
+    page = await private_answer(mia, "*7")
+    assert len(page["content"]) <= 2000
+    owner = Asker(user_id=int(mia.id), user_name="Mia", guild_id=None, channel_id=0)
+    listed = await client.services.history.page(int(mia.id))
+    await client.services.jobs.delete(owner, listed.jobs[-1].id)
+    await mia.click(page, "Older")
+    end = await private_answer(mia, "no older pictures")
+    await mia.click(end, "Newest")
+    await private_answer(mia, "*7")
+
+
+async def test_lost_pictures_are_said(client, engine, mia, tmp_path):
+    grid = await grid_of(mia, engine)
+    await wait_done(mia)
+    for file in (tmp_path / "pictures").rglob("*.png"):
+        file.unlink()
+    await mia.slash("show", job_id=mia.button(grid, "U1")["custom_id"][-32:])
+    await private_answer(mia, "gone or damaged")
+
+
 async def test_show_posts_again_with_working_buttons_and_only_for_the_owner(client, engine, mia, theo):
     grid = await grid_of(mia, engine)
     await wait_done(mia)
@@ -376,6 +424,7 @@ async def test_info_and_help(client, engine, mia):
     info = await private_answer(mia, "**Model** Test")
     assert said(info, "test device")
     assert said(info, PROMPT)
+    assert said(info, "0 running, 1 waiting")
     await mia.slash("help")
     text = (await private_answer(mia, "`/imagine`"))["content"]
     for expected in ("/history", "/show", "/cancel", "/info", "--ar", "--seed", "--no", "--n"):

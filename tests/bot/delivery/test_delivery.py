@@ -65,9 +65,21 @@ class ScriptedJobs:
         return self.feed.read()
 
     async def posted(self, job_id: UUID, *, channel_id: int, message_id: int) -> None:
+        self.rows[job_id] = replace(
+            self.rows[job_id],
+            state=JobState.DONE,
+            result_channel_id=channel_id,
+            result_message_id=message_id,
+        )
         self._tell("posted", job_id, channel_id, message_id)
 
     async def not_postable(self, job_id: UUID, reason: str) -> None:
+        self.rows[job_id] = replace(
+            self.rows[job_id],
+            state=JobState.DONE,
+            error_code="not_posted",
+            error_values={"reason": reason},
+        )
         self._tell("not_postable", job_id, reason)
 
     async def drop_token(self, job_id: UUID) -> None:
@@ -229,7 +241,7 @@ async def test_progress_is_edited_and_the_grid_posted_anew(client, playground, j
     assert grid["attachments"][0]["description"] == "a cat"
     assert [mention["id"] for mention in grid["mentions"]] == [user.id]
     faces = [[b.get("label") or b["emoji"]["name"] for b in row["components"]] for row in grid["components"]]
-    assert faces == [["U1", "U2", "U3", "U4", "🔄"], ["V1", "V2", "V3", "V4", "🗑️"]]
+    assert faces == [["U1", "U2", "U3", "U4", "🔄"], ["V1", "V2", "V3", "V4", "🗑️"], ["Details"]]
 
 
 def preview() -> bytes:
@@ -320,6 +332,55 @@ async def test_what_nobody_takes_waits_in_the_history(client, playground, jobs, 
     playground.set_accepts_dms(user.id, False)
     finished(jobs, images)
     assert (await jobs.until_told())[0] == "not_postable"
+    playground.set_bot_permissions("general")
+    left = await user.wait_for(lambda m: "(Not posted)" in m["content"])
+    assert "They wait in `/history`" in left["content"]
+    assert left["components"] == []
+
+
+async def test_pictures_that_break_before_the_direct_message_end_in_a_sentence(
+    client, playground, jobs, images, user
+):
+    await imagine(user, jobs)
+    playground.set_bot_permissions("general", deny=Permission.VIEW_CHANNEL)
+    playground.observe(lambda _exchange: images[2].path.write_bytes(b"no picture"))
+    finished(jobs, images)
+    assert (await jobs.until_told())[0] == "not_postable"
+
+
+async def test_a_delivery_that_broke_is_taken_up_again(client, jobs, images, user, monkeypatch, time):
+    await imagine(user, jobs)
+    posted, attempts = jobs.posted, []
+
+    async def busy_at_first(job_id: UUID, **where: Any) -> None:
+        attempts.append(job_id)
+        if len(attempts) < 3:
+            raise RuntimeError("database is locked")
+        await posted(job_id, **where)
+
+    monkeypatch.setattr(jobs, "posted", busy_at_first)
+    finished(jobs, images)
+    assert (await jobs.until_told())[0] == "posted"
+    assert time.slept[-2:] == [5, 10]
+    assert len([m for m in user.messages() if m["attachments"]]) == 1
+
+
+async def test_trouble_on_the_way_to_the_owner_is_no_refusal(client, playground, jobs, images, user):
+    await imagine(user, jobs)
+    playground.set_bot_permissions("general", deny=Permission.SEND_MESSAGES)
+    playground.faults.fail("POST /users/@me/channels", 503, times=1)
+    finished(jobs, images)
+    assert (await jobs.until_told())[0] == "posted"
+    await user.wait_for(lambda m: m["attachments"], channel="dm")
+
+
+async def test_a_token_that_died_early_does_not_keep_the_message(client, playground, jobs, images, user):
+    await imagine(user, jobs)
+    progress = await user.wait_for(lambda m: "(Waiting to start)" in m["content"])
+    playground.faults.fail("DELETE /webhooks/.*", 401, code=50027)
+    finished(jobs, images)
+    await user.wait_gone(progress)
+    assert jobs.dropped_tokens == [JOB.id]
 
 
 async def test_damaged_pictures_end_in_a_sentence_not_in_a_loop(client, playground, jobs, images, user):
@@ -439,4 +500,12 @@ async def test_a_history_that_cannot_be_read_posts_once_more(playground, service
 
 def test_the_buttons_of_a_smaller_grid_match_its_pictures(images):
     view = result_buttons(replace(JOB, images=images[:2]))
-    assert [getattr(item, "label", None) for item in view.children] == ["U1", "U2", None, "V1", "V2", None]
+    assert [getattr(item, "label", None) for item in view.children] == [
+        "U1",
+        "U2",
+        None,
+        "V1",
+        "V2",
+        None,
+        "Details",
+    ]

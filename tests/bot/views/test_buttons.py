@@ -44,6 +44,7 @@ async def test_panels():
     assert rows(result_buttons(GRID)) == [
         ["u:0", "u:1", "u:2", "u:3", "r:0"],
         ["v:0", "v:1", "v:2", "v:3", "d:0"],
+        ["s:0"],
     ]
     assert rows(result_buttons(SINGLE)) == [["v:0", "r:0", "s:0", "d:0"]]
     assert rows(unfinished_buttons(JOB.id)) == [["c:0"]]
