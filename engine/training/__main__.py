@@ -28,6 +28,7 @@ STAGES = {
     "probe": "train the attribute probe; gate (a)",
     "vae": "train the autoencoder; gate (b)",
     "unet": "train text encoder and UNet",
+    "polish": "tune the decoder to the denoiser's latents; gate (b) again",
     "export": "write the diffusers folder and the probe",
     "evaluate": "measure a model folder; gate (c)",
     "sheet": "write a sheet of generated pictures, or of real ones with --real",
@@ -103,6 +104,8 @@ def _run(stage: str, recipe: Recipe, options: argparse.Namespace) -> bool:
         return recipe.autoencoder(options.minutes)
     elif stage == "unet":
         return recipe.denoiser(options.minutes)
+    elif stage == "polish":
+        return recipe.polish(options.minutes)
     elif stage == "export":
         step = recipe.export(options.model, options.probe, _sampling(SHIPPED, options))
         logging.getLogger(__name__).info("exported step %d to %s", step, options.model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderTiny
+from transformers import CLIPTokenizer
 
 from engine.training.denoiser import build_noise_schedule
 from engine.training.pipeline import assemble
@@ -27,8 +28,6 @@ def export_model(
     defaults: dict[str, Any],
 ) -> None:
     """Write model_index.json, the five parts and fourfold.json to `folder`; what else lies there stays."""
-    from transformers import CLIPTokenizer
-
     pipe = assemble(
         CLIPTokenizer.from_pretrained(str(tokenizer)),
         text.half(),
@@ -40,6 +39,12 @@ def export_model(
     shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
     # transformers loads a text encoder in the type its config names, diffusers the other parts in float32.
     _edit(folder / "text_encoder" / "config.json", dtype="float32")
+    tokenizer_config = json.loads(
+        (folder / "tokenizer" / "tokenizer_config.json").read_text(encoding="utf-8")
+    )
+    for key in ("is_local", "local_files_only"):
+        tokenizer_config.pop(key, None)
+    _write(folder / "tokenizer" / "tokenizer_config.json", tokenizer_config)
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     index.pop("_name_or_path", None)
     _write(folder / "model_index.json", index)

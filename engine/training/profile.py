@@ -35,6 +35,8 @@ class Profile:
     unet_steps: int
     unet_batch: int
     latent_share: float  # how much of the training pictures is encoded for the denoiser
+    polish_pictures: int
+    polish_steps: int
     bucket_share: float  # of the batches that are not square
     workers: int
 
@@ -65,9 +67,11 @@ CPU = Profile(
     text_steps=300,
     unet_widths=(96, 192),
     unet_layers=1,
-    unet_steps=4_500,
+    unet_steps=2_400,
     unet_batch=64,
     latent_share=0.7,
+    polish_pictures=1_600,
+    polish_steps=320,
     bucket_share=0.25,
     workers=2,
 )
@@ -96,6 +100,8 @@ GPU = Profile(
     unet_steps=60_000,
     unet_batch=256,
     latent_share=1.0,
+    polish_pictures=20_000,
+    polish_steps=4_000,
     bucket_share=0.25,
     workers=16,
 )

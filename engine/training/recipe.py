@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
-from transformers import CLIPTokenizer
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.training import gates
 from engine.training.autoencoder import AutoencoderStage, encode, reconstruct
@@ -20,6 +20,7 @@ from engine.training.denoiser import DenoiserStage, LatentSet
 from engine.training.evaluate import Sampling
 from engine.training.export import export_model
 from engine.training.loop import train
+from engine.training.polish import PolishStage, near_misses
 from engine.training.probe import Probe, ProbeStage, accuracy, predict
 from engine.training.profile import Profile
 from engine.training.text_encoder import TextStage
@@ -99,17 +100,20 @@ class Recipe:
         # One factor for all channels: the pipeline knows no other, and training kept each near unit variance.
         model.register_to_config(scaling_factor=round(float(1 / sample.std()), 4))
         model.save_pretrained(folder / "final")
+        if not self._gate_b(model, self.reports / "gate-b.json"):
+            raise GateMissedError(f"the autoencoder misses gate (b); see {self.reports / 'gate-b.json'}")
+        return True
+
+    def _gate_b(self, model: AutoencoderTiny, report: Path, count: int | None = None) -> bool:
         test = self.test_set()
-        real = np.asarray(test.pixels)
+        real = np.asarray(test.pixels[:count])
         again = reconstruct(model, real)
-        scores = accuracy(predict(self.trained_probe(), again), test.labels)
+        scores = accuracy(predict(self.trained_probe(), again), test.labels[:count])
         before = json.loads((self.reports / "gate-a.json").read_text(encoding="utf-8"))["scores"]
         floors = {name: gates.AUTOENCODER_SHARE * value for name, value in before.items()}
         error = float(np.mean((again.astype(np.float32) - real) ** 2))
-        facts = {"psnr": round(10 * float(np.log10(255**2 / error)), 2), "pictures": len(test)}
-        if not gates.judge("b: reconstructions", scores, floors, self.reports / "gate-b.json", **facts):
-            raise GateMissedError(f"the autoencoder misses gate (b); see {self.reports / 'gate-b.json'}")
-        return True
+        facts = {"psnr": round(10 * float(np.log10(255**2 / error)), 2), "pictures": len(real)}
+        return gates.judge("b: reconstructions", scores, floors, report, **facts)
 
     def tokenizer(self) -> CLIPTokenizer:
         folder = self.folder / "tokenizer"
@@ -159,22 +163,64 @@ class Recipe:
     ) -> DenoiserStage:
         return DenoiserStage(self.profile, sets, self.tokenizer(), self.trained_autoencoder(), text_weights)
 
-    def export(self, model: Path, probe: Path, sampling: Sampling) -> int:
-        """Write the averaged weights of the last checkpoint; returns the step they are from."""
+    def polish(self, minutes: float | None = None) -> bool:
+        """Tune the decoder to the trained denoiser; gate (b) again, because the decoder is another one now."""
+        folder, count = self.folder / "polish", self.profile.polish_pictures
+        unet, text, _ = self.trained_denoiser()
+        latents = self.latent_sets()[0]
+        file = folder / "near.npy"
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            near = near_misses(
+                self.profile,
+                latents,
+                count,
+                tokenizer=self.tokenizer(),
+                text=text,
+                unet=unet,
+                seed=self.seed + 4,
+            )
+            np.save(file.with_suffix(".part.npy"), near.numpy())
+            file.with_suffix(".part.npy").replace(file)
+        stage = PolishStage(
+            self.profile,
+            self.trained_autoencoder(),
+            self.train_sets()[0],
+            latents.latents[:count],
+            torch.from_numpy(np.load(file)),
+        )
+        steps = self.profile.polish_steps
+        if not train(stage, folder, steps=steps, seed=self.seed + 5, minutes=minutes, sample_every=steps):
+            return False
+        model = stage.averaged()
+        model.save_pretrained(folder / "final")
+        if not self._gate_b(model, self.reports / "gate-b-polished.json", 800):
+            raise GateMissedError(f"the polished decoder misses gate (b); see {self.reports}")
+        return True
+
+    def trained_denoiser(self) -> tuple[UNet2DConditionModel, CLIPTextModel, int]:
+        """The averaged UNet and text encoder of the last checkpoint, and its step."""
         saved = load_checkpoint(self.folder / "unet" / "checkpoint.pt")
         if saved is None:
             raise FileNotFoundError(f"no denoiser in {self.folder / 'unet'}; run the stage `unet` first")
         stage = self.denoiser_stage([])
         stage.load(saved["stage"])
         unet, text = stage.averaged()
+        return unet, text, int(saved["step"])
+
+    def export(self, model: Path, probe: Path, sampling: Sampling) -> int:
+        """Write the averaged weights of the last checkpoint; returns the step they are from."""
+        unet, text, step = self.trained_denoiser()
+        polished = self.folder / "polish" / "final"
+        vae = AutoencoderTiny.from_pretrained(str(polished)).eval() if polished.exists() else None
         export_model(
             model,
             tokenizer=self.folder / "tokenizer",
             text=text,
-            vae=self.trained_autoencoder(),
+            vae=vae or self.trained_autoencoder(),
             unet=unet,
             size=self.profile.native_size,
             defaults=asdict(sampling),
         )
         self.trained_probe().save(probe)
-        return int(saved["step"])
+        return step
