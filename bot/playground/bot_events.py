@@ -74,11 +74,7 @@ class BotEvents:
         if message.viewer_id is not None or channel is None:
             return
         body = self._rendering.message_event(message)
-        hidden = None
-        bot = self._state.application_id
-        if message.author_id != bot and bot not in message.mention_ids and channel.guild_id is not None:
-            # Without the message content intent a bot reads only its own messages, mentions and direct messages.
-            hidden = {**body, "content": "", "embeds": [], "attachments": [], "components": []}
+        hidden = self._rendering.without_content(message, body)
         self._tell_in(channel, name, body, GUILD_MESSAGES, DIRECT_MESSAGES, hidden)
 
     def _tell_in(

@@ -88,15 +88,24 @@ def _check_choices(option: Json, path: Path, errors: FormErrors) -> None:
         errors.add(
             (*path, "autocomplete"), "APPLICATION_COMMAND_OPTIONS_CHOICES_AUTOCOMPLETE_EXCLUSIVE", message
         )
+    check_choice_values(choices, option["type"], path, errors)
+
+
+def check_choice_values(choices: list[Json], option_type: int, path: Path, errors: FormErrors) -> None:
+    """Each choice needs a value of its option's type (3 string, 4 integer, 10 number); `path` leads to the option."""
     for index, choice in enumerate(choices):
-        value = choice.get("value")
-        if option["type"] == 3 and not (isinstance(value, str) and 1 <= len(value) <= 100):
-            message = "Must be between 1 and 100 in length."
-            errors.add((*path, "choices", index, "value"), "BASE_TYPE_BAD_LENGTH", message)
-        elif option["type"] != 3 and (isinstance(value, bool) or not isinstance(value, int | float)):
-            errors.add(
-                (*path, "choices", index, "value"), "NUMBER_TYPE_COERCE", f'Value "{value}" is not a number.'
-            )
+        value, where = choice.get("value"), (*path, "choices", index, "value")
+        if value is None:
+            errors.add(where, "BASE_TYPE_REQUIRED", "This field is required")
+        elif option_type == 3 and not isinstance(value, str):
+            errors.add(where, "STRING_TYPE_CONVERT", "Could not interpret as string.")
+        elif option_type == 3 and not 1 <= len(value) <= 100:
+            errors.add(where, "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+        elif option_type != 3 and (
+            isinstance(value, bool) or not isinstance(value, int if option_type == 4 else int | float)
+        ):
+            kind = "int" if option_type == 4 else "a number"
+            errors.add(where, "NUMBER_TYPE_COERCE", f'Value "{value}" is not {kind}.')
 
 
 def _check_permissions(command: Json, path: Path, errors: FormErrors) -> None:

@@ -297,9 +297,12 @@ def _wrong_place(message: str) -> errors.DiscordError:
     return errors.DiscordError(400, 50024, message)
 
 
-def focused(options: list[Json]) -> bool:
-    """Whether some option, however deep, is the one being typed."""
-    return any(option.get("focused") or focused(option.get("options") or []) for option in options)
+def focused(options: list[Json]) -> Json | None:
+    """The option, however deep, that is being typed, if one is."""
+    for option in options:
+        if found := option if option.get("focused") else focused(option.get("options") or []):
+            return found
+    return None
 
 
 def _full_option(option: Json) -> Json:

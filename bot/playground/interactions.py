@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from bot.playground import errors
+from bot.playground.command_rules import check_choice_values
+from bot.playground.commands import focused
 from bot.playground.errors import FormErrors, form_error
 from bot.playground.events import Events, ResponseOverdue
 from bot.playground.messages import Files, Messages
@@ -212,6 +214,10 @@ class Interactions:
             case 8:
                 problems = FormErrors()
                 check_form("autocomplete", data, ("data",), problems)
+                problems.raise_if_any()
+                typed = focused(interaction.data["options"])
+                assert typed is not None
+                check_choice_values(data["choices"], typed["type"], ("data",), problems)
                 problems.raise_if_any()
             case _:
                 interaction.modal = check_modal(data, ("data",))

@@ -278,6 +278,14 @@ class Rendering:
                 rendered["referenced_message"] = original and self.message(original, with_reference=False)
         return rendered
 
+    def without_content(self, message: Message, rendered: Json) -> Json:
+        """`rendered` as a bot without the message content intent sees it: only its own messages, mentions and direct messages."""
+        bot = self._state.application_id
+        in_guild = self._state.channels[message.channel_id].guild_id is not None
+        if not in_guild or message.author_id == bot or bot in message.mention_ids:
+            return rendered
+        return {**rendered, "content": "", "embeds": [], "attachments": [], "components": []}
+
     def message_event(self, message: Message) -> Json:
         """As MESSAGE_CREATE and MESSAGE_UPDATE carry it: with the guild and the author's member."""
         rendered = self.message(message)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from bot.playground import errors
+from bot.playground.bot_events import MESSAGE_CONTENT
 from bot.playground.errors import form_error
 from bot.playground.events import TypingStarted
 from bot.playground.permissions import Permission
 from bot.playground.routes.request import json_response, no_content, query_integer, read_body
 from bot.playground.services import Services
 from bot.playground.state import Channel, Message
+
+Json = dict[str, Any]
 
 
 def add_routes(routes: web.RouteTableDef, services: Services) -> None:
@@ -31,6 +36,19 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
     def message_of(request: web.Request, channel: Channel) -> Message:
         return messages.get(channel, request.match_info["message_id"])
 
+    def embeddable(channel: Channel, payload: Any) -> Any:
+        """Without the permission for them, Discord leaves embeds out and says nothing."""
+        if rendering.permissions(state.application_id, channel) & Permission.EMBED_LINKS:
+            return payload
+        if not isinstance(payload, dict) or not payload.get("embeds"):
+            return payload
+        return {name: value for name, value in payload.items() if name != "embeds"}
+
+    def shown(message: Message) -> Json:
+        rendered = rendering.message(message)
+        reads = services.gateway.allowed_intents & MESSAGE_CONTENT
+        return rendered if reads else rendering.without_content(message, rendered)
+
     @routes.get("/channels/{channel_id}")
     async def channel(request: web.Request) -> web.Response:
         return json_response(rendering.channel(channel_of(request)))
@@ -46,7 +64,7 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
             return json_response([])
         before, after, around = (query_integer(request, name) for name in ("before", "after", "around"))
         listed = messages.listing(found, limit=limit, before=before, after=after, around=around)
-        return json_response([rendering.message(message) for message in listed])
+        return json_response([shown(message) for message in listed])
 
     @routes.post("/channels/{channel_id}/messages")
     async def create(request: web.Request) -> web.Response:
@@ -58,9 +76,14 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
         recipient = state.users.get(found.recipient_id)
         if recipient is not None and not recipient.accepts_dms:
             raise errors.closed_direct_messages()
+        payload = embeddable(found, body.payload)
+        if payload != body.payload and not (
+            payload.get("content") or payload.get("components") or body.files
+        ):
+            raise errors.missing_permissions()
         message = await messages.create(
             messages.draft(found.id, state.application_id),
-            body.payload,
+            payload,
             body.files,
             upload_limit=limit,
             enforce_nonce=True,
@@ -70,7 +93,7 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
     @routes.get("/channels/{channel_id}/messages/{message_id}")
     async def one(request: web.Request) -> web.Response:
         found = channel_of(request, Permission.READ_MESSAGE_HISTORY)
-        return json_response(rendering.message(message_of(request, found)))
+        return json_response(shown(message_of(request, found)))
 
     @routes.patch("/channels/{channel_id}/messages/{message_id}")
     async def edit(request: web.Request) -> web.Response:
@@ -83,8 +106,9 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
         body = await read_body(request, upload_limit=limit)
         if body.files:
             channel_of(request, Permission.ATTACH_FILES)
+        payload = embeddable(found, body.payload)
         return json_response(
-            rendering.message(await messages.edit(message, body.payload, body.files, upload_limit=limit))
+            rendering.message(await messages.edit(message, payload, body.files, upload_limit=limit))
         )
 
     @routes.delete("/channels/{channel_id}/messages/{message_id}")

@@ -296,6 +296,10 @@ async def test_autocomplete(bot: RawBot, playground: Playground) -> None:
     assert (interaction["type"], interaction["data"]["options"][0]["focused"]) == (4, True)
     many = [{"name": str(n), "value": str(n)} for n in range(26)]
     assert (await bot.respond(interaction, CHOICES, {"choices": many})).error("data", "choices")
+    for value in (None, 7, "", "x" * 101):
+        choices = [{"name": "n", "value": value}]
+        refused = await bot.respond(interaction, CHOICES, {"choices": choices})
+        assert refused.error("data", "choices", 0, "value")
     assert (await bot.respond(interaction, REPLY, {"content": "x"})).error("type")
     assert (await bot.respond(interaction, CHOICES, {"choices": many[:25]})).status == 200
     assert await task == many[:25]

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bot.playground import JumpingClock, Playground
+from bot.playground.bot_events import MESSAGE_CONTENT
 from bot.playground.permissions import Permission
 from tests.bot.playground.raw_bot import RawBot, png
 
@@ -79,6 +80,19 @@ async def test_a_message_that_goes_while_its_files_come(
     clock.advance(61)
     assert list(services.state.attachments) == []
     assert await services.state.store.file_names() == set()
+
+
+async def test_the_history_without_the_message_content_intent(
+    bot: RawBot, playground: Playground, general: str
+) -> None:
+    said = await playground.user("Mia").say("among ourselves")
+    await playground.user("Mia").say(f"<@{bot.application_id}> to the bot")
+    path = f"/channels/{general}/messages"
+    read = [message["content"] for message in (await bot.call("GET", path)).body]
+    assert read == [f"<@{bot.application_id}> to the bot", ""]
+    assert (await bot.call("GET", f"{path}/{said['id']}")).body["content"] == ""
+    playground._services.gateway.allowed_intents |= MESSAGE_CONTENT
+    assert (await bot.call("GET", f"{path}/{said['id']}")).body["content"] == "among ourselves"
 
 
 async def test_eleven_files(bot: RawBot, general: str) -> None:
@@ -203,12 +217,18 @@ async def test_direct_messages(bot: RawBot, playground: Playground) -> None:
     assert (await bot.call("POST", "/users/@me/channels", {"recipient_id": 1})).code == 10013
 
 
-async def test_rights(bot: RawBot, playground: Playground, general: str) -> None:
+async def test_rights(bot: RawBot, playground: Playground, general: str, clock: JumpingClock) -> None:
     path = f"/channels/{general}/messages"
     playground.set_bot_permissions("general", deny=Permission.ATTACH_FILES)
     assert (await bot.call("POST", path, {}, files={"a.png": png()})).code == 50013
     posted = await bot.call("POST", path, {"content": "text only"})
     assert posted.status == 200
+    playground.set_bot_permissions("general", deny=Permission.EMBED_LINKS)
+    embeds = {"embeds": [{"title": "x"}]}
+    assert (await bot.call("POST", path, embeds)).code == 50013
+    assert (await bot.call("POST", path, {"content": "x", **embeds})).body["embeds"] == []
+    assert (await bot.call("PATCH", f"{path}/{posted.body['id']}", embeds)).body["embeds"] == []
+    clock.advance(5)
     playground.set_bot_permissions("general", deny=Permission.SEND_MESSAGES)
     assert (await bot.call("POST", path, {"content": "x"})).code == 50013
     playground.set_bot_permissions("general", deny=Permission.VIEW_CHANNEL)
@@ -222,7 +242,7 @@ async def test_rights(bot: RawBot, playground: Playground, general: str) -> None
     assert (await bot.call("DELETE", f"{path}/{said['id']}")).code == 50013
     playground.set_bot_permissions("general", allow=Permission.MANAGE_MESSAGES)
     assert (await bot.call("DELETE", f"{path}/{said['id']}")).status == 204
-    assert playground.invalid_requests == 5
+    assert playground.invalid_requests == 6
 
     playground.delete_channel("general")
     assert (await bot.call("POST", path, {"content": "x"})).code == 10003
