@@ -108,6 +108,8 @@ def sniff(file: UploadedFile) -> tuple[str | None, int | None, int | None]:
     """
     try:
         with Image.open(io.BytesIO(file.content)) as image:
-            return Image.MIME.get(image.format or ""), image.width, image.height
+            # Phones write JPEGs with a second picture behind the first, which everything but Pillow calls JPEG.
+            kind = "JPEG" if image.format == "MPO" else image.format
+            return Image.MIME.get(kind or ""), image.width, image.height
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return mimetypes.guess_type(file.filename)[0], None, None

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import io
+
+from PIL import Image
+
 from bot.playground import JumpingClock, Playground
 from tests.bot.playground.raw_bot import RawBot, png
 
@@ -36,6 +40,18 @@ async def test_what_is_no_picture_is_only_downloaded(bot: RawBot, general: str) 
             assert reply.headers["Content-Disposition"].startswith("attachment")
         assert "sandbox" in reply.headers["Content-Security-Policy"]
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_phones_picture_is_a_jpeg(bot: RawBot, general: str) -> None:
+    buffer = io.BytesIO()
+    picture = Image.new("RGB", (8, 6), "red")
+    picture.save(buffer, "MPO", save_all=True, append_images=[picture])
+    with Image.open(buffer) as image:
+        assert image.format == "MPO"
+    files = {"a.jpg": buffer.getvalue()}
+    posted = (await bot.call("POST", f"/channels/{general}/messages", {}, files=files)).body
+    shown = posted["attachments"][0]
+    assert (shown["content_type"], shown["width"], shown["height"]) == ("image/jpeg", 8, 6)
 
 
 async def test_avatars(bot: RawBot, playground: Playground) -> None:
