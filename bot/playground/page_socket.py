@@ -62,6 +62,11 @@ class Page:
             await tab.ws.close(code=1001, message=b"Going away")
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
+        if request.url.host != "127.0.0.1":
+            # Attachments and the cookie belong to one name of this machine.
+            return web.Response(
+                status=307, headers={"Location": str(request.url.with_host("127.0.0.1")), **_HEADERS}
+            )
         key = request.query.get("key")
         if key is not None and secrets.compare_digest(
             key.encode(), self._services.state.secrets.page_key.encode()
@@ -90,7 +95,8 @@ class Page:
         field = form.get("file")
         if not isinstance(field, web.FileField):
             return web.json_response({"message": "Send one multipart field named file."}, status=400)
-        file = UploadedFile(field.filename, field.file.read())
+        # aiohttp keeps it in a file on the disk.
+        file = UploadedFile(field.filename, await asyncio.to_thread(field.file.read))
         try:
             uploaded = await self._services.members.upload(self._services.state.people[0].id, file)
         except DiscordError:
@@ -126,8 +132,9 @@ class Page:
         path = (FILES / name.replace("\0", "?")).resolve()
         if not path.is_relative_to(FILES.resolve()) or not path.is_file():
             raise web.HTTPNotFound(text="There is no such file.")
-        policy = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
-        policy += f"connect-src 'self' ws://{request.host}; frame-ancestors 'none'"
+        policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        policy += f"connect-src 'self' ws://{request.host}; "
+        policy += "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         return web.FileResponse(path, headers={"Content-Security-Policy": policy, **_HEADERS})
 
     def _on_event(self, event: Event) -> None:

@@ -212,6 +212,13 @@ async def test_saying_scrolling_and_nonsense(
     assert len((await tab.frame("hello"))["channels"]) == 3
 
 
+async def test_the_other_name_of_this_machine(playground: Playground, tab: Tab) -> None:
+    """The page's pictures and its cookie come from 127.0.0.1, so whoever asks for localhost is sent there."""
+    asked = playground.page_url.replace("127.0.0.1", "localhost")
+    sent = await tab.session.get(asked, allow_redirects=False)
+    assert (sent.status, sent.headers["Location"]) == (307, playground.page_url)
+
+
 async def test_uploads_have_the_guilds_limit(playground: Playground, tab: Tab) -> None:
     playground.set_upload_limit(100)
     for size, status in ((100, 200), (101, 413), (200_000, 413)):
