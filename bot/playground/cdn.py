@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from functools import lru_cache
 
 from aiohttp import web
 from PIL import Image, ImageDraw
@@ -47,7 +49,9 @@ def add_routes(router: web.UrlDispatcher, services: Services) -> None:
             user.color if user is not None else _AVATAR_COLORS[int(name[-1]) % 6 if name.isdecimal() else 0]
         )
         return web.Response(
-            body=_disc(color), content_type="image/png", headers={"Cache-Control": "max-age=86400"}
+            body=await asyncio.to_thread(_disc, color),
+            content_type="image/png",
+            headers={"Cache-Control": "max-age=86400"},
         )
 
     for kind in ("attachments", "ephemeral-attachments"):
@@ -56,6 +60,7 @@ def add_routes(router: web.UrlDispatcher, services: Services) -> None:
     router.add_get("/cdn/avatars/{name}", avatar)
 
 
+@lru_cache(maxsize=64)
 def _disc(color: str) -> bytes:
     image = Image.new("RGB", (256, 256), color)
     draw = ImageDraw.Draw(image)
