@@ -406,7 +406,7 @@ async def test_a_restart_loses_nothing(desktop: Any, tmp_path: Path) -> None:
         tab = Tab(await desktop.new_page(), [])
         await tab.page.goto(url)
         await expect(tab.message("before the restart")).to_be_visible()
-        await expect(tab.page.locator(".notices")).to_contain_text("Fourfold is offline")
+        await expect(tab.page.locator(".notices")).to_contain_text("Fourfold is starting")
         await tab.page.locator(".composer-text").fill("half typed")
     async with Playground(tmp_path, port) as second:
         assert second.page_url == url

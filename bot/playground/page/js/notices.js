@@ -38,6 +38,9 @@ export class Notices {
     const lines = [this.#connectionLine()];
     if (this.#connection === "open" && this.store.bot && !this.store.botOnline) {
       const name = this.store.nameOf(this.store.bot);
+      const text = this.store.botSeen
+        ? " is offline right now. Its commands work again as soon as it is back."
+        : " is starting…";
       lines.push(
         el(
           "div.notice",
@@ -47,15 +50,15 @@ export class Notices {
             "span",
             {},
             el("b", {}, name),
-            " is offline right now. Its commands work again as soon as it is back.",
+            text,
           ),
         ),
       );
     }
     // Redrawing only what changed keeps screen readers from repeating the sentence every second.
-    const text = lines.map((line) => line?.textContent ?? "").join("\n");
-    if (text === this.text) return;
-    this.text = text;
+    const shown = lines.map((line) => line?.textContent ?? "").join("\n");
+    if (shown === this.shown) return;
+    this.shown = shown;
     fill(this.node, lines);
   }
 
@@ -66,7 +69,7 @@ export class Notices {
         "div.notice.notice-strong",
         { role: "alert" },
         icon("warning"),
-        "This tab’s address is no longer valid. Open the address that the playground printed when it started.",
+        "This tab’s address is no longer valid. Open the address that `fourfold play` printed when it started.",
       );
     }
     // The first drop is usually over before anybody could read about it.
@@ -77,7 +80,7 @@ export class Notices {
       "div.notice",
       {},
       icon("warning"),
-      el("span", {}, `The playground cannot be reached. ${wait}`),
+      el("span", {}, `Fourfold has stopped or cannot be reached. Start it again with \`fourfold play\`. ${wait}`),
       el("button.text-link", { type: "button", on: { click: this.retry } }, "Try now"),
     );
   }

@@ -20,15 +20,25 @@ export class NoAnswer extends Error {
 /** The connection ended before the answer came. */
 export class Disconnected extends Error {
   constructor() {
-    super("The connection to the playground was lost before an answer came.");
+    super("Fourfold has stopped or cannot be reached. Start it again with `fourfold play`.");
   }
 }
+
+/** What Discord's refusals mean to somebody at this page, by their code. */
+const SENTENCES = {
+  10008: "That message is gone.",
+  10062: "This took too long and is no longer open. Please start it again.",
+  50001: "This member cannot see that channel.",
+  50013: "This member is not allowed to do that here.",
+};
 
 /** One or more plain sentences for an error of the socket. */
 export function describeFailure(error) {
   // With details, Discord's own sentence is only ever "Invalid Form Body".
-  if (error instanceof Refused)
-    return error.details.length ? `This was refused: ${error.details.join("; ")}` : error.message;
+  if (error instanceof Refused) {
+    if (error.details.length) return `This was refused: ${error.details.join("; ")}`;
+    return SENTENCES[error.code] ?? error.message;
+  }
   if (error instanceof NoAnswer || error instanceof Disconnected) return error.message;
   throw error;
 }
@@ -122,7 +132,10 @@ function flattenErrors(errors, path = []) {
   if (!errors || typeof errors !== "object") return [];
   return Object.entries(errors).flatMap(([key, value]) => {
     if (key === "_errors")
-      return value.map((error) => (path.length ? `${error.message} (${path.join(".")})` : error.message));
+      return value.map(({ code, message }) => {
+        if (code === "COMPONENT_VALIDATION_FAILED") return "this choice is not offered any more";
+        return path.length ? `${message} (${path.join(".")})` : message;
+      });
     return flattenErrors(value, [...path, key]);
   });
 }

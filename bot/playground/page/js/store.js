@@ -15,6 +15,7 @@ export class Store {
   channels = new Map();
   commands = [];
   botOnline = false;
+  botSeen = false;
   uploadLimit = 10 * 1024 * 1024;
   unread = new Map();
   #messages = new Map();
@@ -41,6 +42,7 @@ export class Store {
       this.#emit("commands");
     } else if (frame.op === "presence") {
       this.botOnline = frame.bot_online;
+      this.botSeen = true;
       this.#emit("presence");
     } else if (frame.op === "failed") this.#emit("overdue", frame.message_id);
     else if (frame.op === "typing") this.#emit("typing", frame);
@@ -60,6 +62,7 @@ export class Store {
     this.channels = new Map(frame.channels.map((channel) => [channel.id, channel]));
     this.commands = frame.commands;
     this.botOnline = frame.bot_online;
+    this.botSeen ||= frame.bot_online || frame.commands.length > 0;
     this.uploadLimit = frame.upload_limit ?? this.uploadLimit;
     const before = sameViewer ? this.#messages : new Map();
     this.#messages = new Map();

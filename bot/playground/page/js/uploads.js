@@ -47,7 +47,7 @@ export function upload(file, limit, changed) {
         });
     });
     request.addEventListener("error", () =>
-      finish({ error: `${file.name} could not be uploaded: the playground cannot be reached.` }),
+      finish({ error: `${file.name} could not be uploaded: Fourfold has stopped or cannot be reached.` }),
     );
     const body = new FormData();
     body.append("file", file, file.name);
