@@ -9,10 +9,7 @@ const GUILD_CONTEXT = 0;
 const SUBCOMMAND = 1;
 const SUBCOMMAND_GROUP = 2;
 
-// What everybody may do in a server by default: viewing, writing, attaching, reactions, application commands and the like.
-const EVERYBODY = 0x6_6fff_5e7f_fe41n & ~0x28n;
-
-/** Application commands of a type (1 chat, 2 user, 3 message) that Discord would offer here. */
+/** Application commands of a type (1 chat, 2 user, 3 message) that Discord would offer here; the server has left out what this member may not use. */
 export function usableCommands(store, channel, type) {
   const direct = channel?.type === DIRECT_MESSAGE;
   return store.commands.filter((command) => {
@@ -20,15 +17,8 @@ export function usableCommands(store, channel, type) {
     if (direct && command.guild_id) return false;
     if (command.contexts && !command.contexts.includes(direct ? BOT_DM_CONTEXT : GUILD_CONTEXT)) return false;
     if (!command.contexts && direct && command.dm_permission === false) return false;
-    if (command.nsfw && !direct && !channel?.nsfw) return false;
-    return direct || store.meMember?.admin || mayUse(command.default_member_permissions);
+    return direct || !command.nsfw || Boolean(channel?.nsfw);
   });
-}
-
-function mayUse(permissions) {
-  if (permissions === null || permissions === undefined) return true;
-  const bits = BigInt(permissions);
-  return bits !== 0n && (bits & ~EVERYBODY) === 0n;
 }
 
 /** Chat commands as flat entries: {command, path: [names], name: "a b c", description, options}. */

@@ -1,15 +1,8 @@
 /** Snowflakes and moments: ordering ids, and every way the page writes a time. */
 
-const EPOCH = 1420070400000n;
-
 /** Orders snowflakes (strings of digits) by age, oldest first. */
 export function compareIds(a, b) {
   return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
-}
-
-/** The Date a snowflake was made at. */
-export function dateOfId(id) {
-  return new Date(Number((BigInt(id) >> 22n) + EPOCH));
 }
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
