@@ -8,6 +8,7 @@ import secrets
 import zlib
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -25,10 +26,14 @@ PRIVILEGED = GUILD_MEMBERS | PRESENCES | MESSAGE_CONTENT
 EVERY_INTENT = (1 << 26) - 1
 
 HEARTBEAT_SECONDS = 41.25
+SILENCE_ALLOWED = 1.5
+"""Heartbeats' worth of silence after which a connection counts as dead."""
 BUFFERED_EVENTS = 2000
 """Events kept per session for a resume; a session that missed more must identify anew."""
 RESUME_WITHIN = 300.0
 """Seconds for which a session without a socket can be resumed."""
+QUEUED_FRAMES = 2 * BUFFERED_EVENTS
+"""Frames that may wait for a client that does not read; one more and it is cut off, and may resume."""
 SENDS_PER_MINUTE = 120
 
 # Opcodes
@@ -129,9 +134,14 @@ class Gateway:
 
     async def _converse(self, socket: Socket) -> None:
         sends: deque[float] = deque()
-        async for message in socket.ws:
+        while True:
+            try:
+                message = await socket.ws.receive(timeout=HEARTBEAT_SECONDS * SILENCE_ALLOWED)
+            except TimeoutError:
+                await socket.close(4009, b"Session timed out.")
+                return
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                break
+                return
             now = self._clock.now()
             sends.append(now)
             while sends[0] < now - 60:
@@ -213,13 +223,9 @@ class Gateway:
         seen = data.get("seq") or 0
         refused = self._faults.resumes_to_refuse > 0
         self._faults.resumes_to_refuse -= refused
-        lost = session is None or (
-            session.socket is None and self._clock.now() - session.detached_at > RESUME_WITHIN
-        )
         if (
             session is None
             or refused
-            or lost
             or (session.sent and session.sent[0][0] > seen + 1)
             or seen > session.sequence
         ):
@@ -242,10 +248,17 @@ class Gateway:
         if session is not None and session.socket is socket:
             session.socket = None
             session.detached_at = self._clock.now()
+            forget = partial(self._forget, session, session.detached_at)
+            self._state.timers.later(RESUME_WITHIN, forget)
             # A client that says goodbye with 1000 or 1001 ends its session; any other end can be resumed.
             if socket.ws.close_code in (1000, 1001) and not socket.closed_by_us:
                 self._sessions.pop(session.id, None)
         self._tell_presence()
+
+    def _forget(self, session: Session, detached_at: float) -> None:
+        # It may have been resumed since, and lost its socket again.
+        if session.socket is None and session.detached_at == detached_at:
+            self._sessions.pop(session.id, None)
 
     def _tell_presence(self) -> None:
         if self.online != self._was_online:
@@ -295,13 +308,16 @@ class Socket:
         # One zlib context per connection, flushed after each message. For zstd-stream plain text is sent instead,
         # which discord.py takes as it is; the standard library of Python 3.11 has no zstd.
         self._deflate = zlib.compressobj() if compress == "zlib-stream" else None
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUED_FRAMES)
 
     def send(self, frame: Json) -> None:
-        self._queue.put_nowait(json.dumps(frame))
+        self.send_text(json.dumps(frame))
 
     def send_text(self, text: str) -> None:
-        self._queue.put_nowait(text)
+        try:
+            self._queue.put_nowait(text)
+        except asyncio.QueueFull:
+            self.abort()
 
     async def write_queued(self) -> None:
         while True:

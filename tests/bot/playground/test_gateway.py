@@ -7,7 +7,8 @@ import zlib
 import aiohttp
 import pytest
 
-from bot.playground import JumpingClock, Playground
+from bot.playground import JumpingClock, Playground, gateway
+from bot.playground.events import PresenceChanged
 from tests.bot.playground.raw_bot import RawBot
 
 MESSAGES, MESSAGE_CONTENT, DIRECT = 1 << 9, 1 << 15, 1 << 12
@@ -166,3 +167,33 @@ async def test_goodbye_ends_the_session(bot: RawBot, playground: Playground) -> 
     await bot.open()
     await bot.send(6, {"token": playground.bot_token, "session_id": bot.ready["session_id"], "seq": 2})
     assert (await bot.frame())["op"] == 9
+
+
+async def test_silence_ends_a_connection(playground: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "HEARTBEAT_SECONDS", 0.02)
+    async with RawBot(playground, connect=False) as bot:
+        await bot.open()
+        assert await bot.close_code() == 4009
+
+
+async def test_a_client_that_does_not_read_is_cut_off(
+    playground: Playground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "QUEUED_FRAMES", 1)
+    async with RawBot(playground, connect=False) as bot:
+        await bot.open()
+        await bot.identify()
+        assert await bot.close_code() == 1006
+
+
+async def test_a_lost_session_is_forgotten(playground: Playground, clock: JumpingClock) -> None:
+    async with RawBot(playground) as bot:
+        offline = asyncio.Event()
+        playground._services.events.subscribe(
+            lambda event: offline.set() if event == PresenceChanged(False) else None
+        )
+        playground.faults.drop_sockets()
+        await asyncio.wait_for(offline.wait(), 10)
+        assert len(playground._services.gateway._sessions) == 1
+        clock.advance(gateway.RESUME_WITHIN)
+        assert not playground._services.gateway._sessions
