@@ -16,6 +16,7 @@ from bot.delivery.pacing import RUNNING_INTERVAL, WAITING_INTERVAL, Clock, Pacer
 from bot.delivery.poster import Poster
 from bot.delivery.progress_message import ProgressMessage
 from bot.domain import Job, JobState, JobUpdate
+from bot.errors import UserError
 from bot.services import JobService
 from bot.views.interactions import UNREACHABLE
 from bot.views.job_text import failed_text, failure_of, progress_text, waiting_text
@@ -116,8 +117,12 @@ class Follower:
 
     async def _show_end(self, update: JobUpdate, message: ProgressMessage, job: Job) -> None:
         if update.state is JobState.POSTING:
-            await self._poster.post(await self._jobs.get(job.id), look_first=False)
-            job = await self._jobs.get(job.id)
+            try:
+                await self._poster.post(await self._jobs.get(job.id), look_first=False)
+                job = await self._jobs.get(job.id)
+            except UserError:
+                log.info("job %s was deleted while it was posted", job.id)
+                job = replace(job, state=JobState.DONE)
         elif update.error is not None:
             values = {name: str(value) for name, value in update.error.values.items()}
             job = replace(job, state=update.state, error_code=update.error.code, error_values=values)

@@ -365,6 +365,18 @@ async def test_a_delivery_that_broke_is_taken_up_again(client, jobs, images, use
     assert len([m for m in user.messages() if m["attachments"]]) == 1
 
 
+async def test_a_job_deleted_as_it_was_posted_leaves_no_progress(client, jobs, images, user, monkeypatch):
+    await imagine(user, jobs)
+    progress = await user.wait_for(lambda m: "(Waiting to start)" in m["content"])
+
+    async def deleted(job_id: UUID, **_where: Any) -> None:
+        del jobs.rows[job_id]
+
+    monkeypatch.setattr(jobs, "posted", deleted)
+    finished(jobs, images)
+    await user.wait_gone(progress)
+
+
 async def test_trouble_on_the_way_to_the_owner_is_no_refusal(client, playground, jobs, images, user):
     await imagine(user, jobs)
     playground.set_bot_permissions("general", deny=Permission.SEND_MESSAGES)
