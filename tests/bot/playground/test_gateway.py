@@ -187,7 +187,7 @@ async def test_a_client_that_does_not_read_is_cut_off(
 
 
 async def test_a_lost_session_is_forgotten(playground: Playground, clock: JumpingClock) -> None:
-    async with RawBot(playground) as bot:
+    async with RawBot(playground):
         offline = asyncio.Event()
         playground._services.events.subscribe(
             lambda event: offline.set() if event == PresenceChanged(False) else None
