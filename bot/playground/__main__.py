@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from bot.playground.playground import Playground, reset
+from bot.playground.store import StoreError
 
 
 async def main() -> None:
@@ -41,5 +42,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(main())
+    except StoreError as error:
+        sys.exit(str(error))

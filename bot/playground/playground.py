@@ -145,11 +145,11 @@ class Playground:
         self._services.gateway.url = f"ws://127.0.0.1:{port}/gateway"
 
     async def _stop(self) -> None:
-        self._services.state.timers.cancel()
         await self._services.gateway.close()
         await self._server.page.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._services.state.timers.cancel()
         await self._services.state.store.close()
 
     def _user(self, name_or_id: str) -> User:
@@ -178,5 +178,6 @@ class Playground:
 
 
 def reset(home: Path) -> None:
-    """Forget everything the playground keeps in `home`; it must not be running."""
-    shutil.rmtree(home / FOLDER, ignore_errors=True)
+    """Forget everything the playground keeps in `home`; it must not be running. Raises OSError for what cannot be deleted."""
+    if (home / FOLDER).exists():
+        shutil.rmtree(home / FOLDER)
