@@ -65,10 +65,6 @@ def unauthorized() -> DiscordError:
     return DiscordError(401, 0, "401: Unauthorized")
 
 
-def not_found() -> DiscordError:
-    return DiscordError(404, 0, "404: Not Found")
-
-
 def unknown_channel() -> DiscordError:
     return DiscordError(404, 10003, "Unknown Channel")
 

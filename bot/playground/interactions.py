@@ -81,7 +81,6 @@ class Interactions:
         *,
         message: Message | None = None,
         parent: Interaction | None = None,
-        locale: str = "en-US",
     ) -> asyncio.Future[Answer]:
         """Send INTERACTION_CREATE to the bot; the future ends with its first answer or with "failed" after three seconds.
 
@@ -96,7 +95,7 @@ class Interactions:
             user_id=user_id,
             channel_id=channel.id,
             data=data,
-            locale=locale,
+            locale="en-US",
             message_id=None if message is None else message.id,
             parent_metadata=None if parent is None else self._metadata(parent),
         )
