@@ -169,10 +169,11 @@ window.addEventListener("hashchange", () => {
   chat.jumpTo(place.channelId, place.messageId);
 });
 
-// Typing anywhere goes into the message box, as in every chat; a space still presses the button that has the focus.
+// Typing anywhere goes into the message box, as in every chat; a space still presses or scrolls what has the focus.
 document.addEventListener("keydown", (event) => {
   const focused = document.activeElement ?? document.body;
-  if (focused.matches("input, textarea") || (event.key === " " && focused.matches("button, a"))) return;
+  if (focused.matches("input, textarea")) return;
+  if (event.key === " " && focused.matches("button, a, [role=button], .pane-scroller")) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1) return;
   if (document.querySelector("dialog[open], .popover")) return;
   views.composer.focus();
