@@ -91,7 +91,11 @@ class Page:
         )
         if (request.content_length or 0) > limit + (1 << 16):
             return too_large
-        form = await request.post()
+        try:
+            # Its length may come with the chunks only.
+            form = await request.clone(client_max_size=limit + (1 << 16)).post()
+        except web.HTTPRequestEntityTooLarge:
+            return too_large
         field = form.get("file")
         if not isinstance(field, web.FileField):
             return web.json_response({"message": "Send one multipart field named file."}, status=400)

@@ -219,10 +219,17 @@ async def test_the_other_name_of_this_machine(playground: Playground, tab: Tab) 
     assert (sent.status, sent.headers["Location"]) == (307, playground.page_url)
 
 
-async def test_uploads_have_the_guilds_limit(playground: Playground, tab: Tab) -> None:
+async def test_uploads_have_the_guilds_limit(
+    playground: Playground, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     playground.set_upload_limit(100)
     for size, status in ((100, 200), (101, 413), (200_000, 413)):
         reply = await tab.session.post(f"{playground.origin}/page/upload", data=form(bytes(size)))
         assert reply.status == status
     assert "MiB" in (await reply.json())["message"]
+    # Without a length in front it is refused as well, and before all of it is here.
+    with monkeypatch.context() as patch:
+        patch.setattr(playground._services.members, "upload", lambda *_: pytest.fail("read whole"))
+        url = f"{playground.origin}/page/upload"
+        assert (await tab.session.post(url, data=form(bytes(200_000)), chunked=True)).status == 413
     assert (await tab.session.post(f"{playground.origin}/page/upload", data={"other": "x"})).status == 400
