@@ -46,7 +46,7 @@ class Sampling:
 
 
 def evaluate(
-    model: Path, probe_folder: Path, report: Path, *, count: int, sampling: Sampling, wide: int = 40
+    model: Path, probe_folder: Path, report: Path, *, count: int, sampling: Sampling, wide: int = 24
 ) -> bool:
     """Measure `model` on `count` held-out captions, first picture each; write the report and a sheet beside it."""
     pipe, probe = load(model), Probe.load(probe_folder)
