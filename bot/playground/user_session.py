@@ -116,7 +116,7 @@ class UserSession:
         return self._services.rendering.message(found)
 
     async def wait_for(
-        self, predicate: Callable[[Json], object], *, channel: str = "general", seconds: float = 20.0
+        self, predicate: Callable[[Json], object], *, channel: str = "general", seconds: float = 60.0
     ) -> Json:
         """The newest message for which `predicate` holds, now or as soon as there is one. Raises TimeoutError."""
         where = self.channel(channel)
@@ -131,7 +131,7 @@ class UserSession:
 
         return await self._until(look, seconds, complaint)
 
-    async def wait_gone(self, message: Json, *, seconds: float = 20.0) -> None:
+    async def wait_gone(self, message: Json, *, seconds: float = 60.0) -> None:
         """Return once the message has been deleted. Raises TimeoutError."""
         await self._until(
             lambda: None if self.message(message["id"]) else True, seconds, lambda: "it is still there"
