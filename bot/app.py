@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,8 +50,10 @@ def own_folder(home: Path) -> Iterator[None]:
         lock.release()
 
 
-async def serve(settings: Settings, engine_config: EngineConfig) -> None:
-    """Run the bot until it is cancelled; the caller owns the data folder.
+async def serve(
+    settings: Settings, engine_config: EngineConfig, *, online: Callable[[], None] = lambda: None
+) -> None:
+    """Run the bot until it is cancelled; the caller owns the data folder. `online` is called once commands are accepted.
 
     The order is the one that loses nothing: migrate → engine → login → deliver what was finished but not posted →
     re-submit what was not finished → accept commands.
@@ -74,13 +76,13 @@ async def serve(settings: Settings, engine_config: EngineConfig) -> None:
             launch_engine(engine_config) as engine,
         ):
             services = make_services(engine=engine, database=database, image_store=image_store, limits=limits)
-            await _serve_on_discord(services, settings.discord_token.get_secret_value())
+            await _serve_on_discord(services, settings.discord_token.get_secret_value(), online)
     except EngineError as error:
         raise StartupError(str(error)) from error
 
 
-async def _serve_on_discord(services: Services, token: str) -> None:
-    async with FourfoldClient(services) as client:
+async def _serve_on_discord(services: Services, token: str, online: Callable[[], None]) -> None:
+    async with FourfoldClient(services, online=online) as client:
         delivery = Delivery(client, services)
         delivering = asyncio.create_task(delivery.run(), name="delivery")
 

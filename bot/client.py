@@ -51,6 +51,7 @@ class FourfoldClient(discord.AutoShardedClient):
 
     Args:
         services: the use cases; cogs and views reach them through this attribute.
+        online: called whenever the bot has come online.
         sleep: waits between two attempts to reach Discord.
     """
 
@@ -59,6 +60,7 @@ class FourfoldClient(discord.AutoShardedClient):
         services: Services,
         *,
         guild_ready_timeout: float = 2.0,
+        online: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         super().__init__(
@@ -70,6 +72,7 @@ class FourfoldClient(discord.AutoShardedClient):
         self.services = services
         self.tree = FourfoldTree(self)
         self._sleep = sleep
+        self._online = online
         for command in COMMANDS:
             self.tree.add_command(command)
         self.add_dynamic_items(JobButton)
@@ -155,6 +158,7 @@ class FourfoldClient(discord.AutoShardedClient):
 
     async def on_ready(self) -> None:
         log.info("online as %s in %d servers", self.user, len(self.guilds))
+        self._online()
 
 
 class FourfoldTree(app_commands.CommandTree[FourfoldClient]):

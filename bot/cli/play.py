@@ -17,6 +17,11 @@ from bot.errors import StartupError
 from bot.playground import Playground, StoreError
 from bot.settings import Settings
 
+HINT = """\
+  Open it in a browser and type  /imagine prompt: a red sailboat on a calm sea at sunset, watercolor
+  Ctrl-C stops it; pictures and buttons are still there next time.
+"""
+
 
 def main(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until Ctrl-C. Its data live apart from the real bot's, in FOURFOLD_HOME/play."""
@@ -34,14 +39,14 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
 
 async def _play(settings: Settings, port: int) -> None:
     async with Playground(home=settings.home, port=port) as playground:
-        print(f"\n  Fourfold is at  {playground.page_url}\n", flush=True)
-        print(
-            "  Open it in a browser and type  /imagine prompt: a red sailboat on a calm sea at sunset, watercolor",
-            flush=True,
-        )
-        print("  Ctrl-C stops it; pictures and buttons are still there next time.\n", flush=True)
+        print("Starting Fourfold …", flush=True)
+
+        def announce() -> None:
+            """The address comes when the bot is there to answer."""
+            print(f"\n  Fourfold is at  {playground.page_url}\n\n{HINT}", flush=True)
+
         local = {"discord_token": SecretStr(playground.bot_token), "discord_api": playground.origin}
-        await serve(settings.model_copy(update=local), engine_config(settings))
+        await serve(settings.model_copy(update=local), engine_config(settings), online=announce)
 
 
 def _forget(home: Path) -> None:
