@@ -69,9 +69,7 @@ def assemble(
 
 def load(folder: Path) -> StableDiffusionPipeline:
     """The exported folder, computed in float32 as the weights' half precision is only how they travel."""
-    pipe = StableDiffusionPipeline.from_pretrained(
-        str(folder), torch_dtype=torch.float32, local_files_only=True
-    )
+    pipe = StableDiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
