@@ -14,7 +14,7 @@ from engine.training.denoiser import build_noise_schedule
 from engine.training.pipeline import assemble
 from engine.training.scenes.captions import vocabulary
 
-TITLE = "Fourfold Mini: sixteen things in ten colours, six places, four times of day and five art styles"
+TITLE = "Fourfold Mini"
 
 
 def export_model(
