@@ -8,20 +8,15 @@ from logging.handlers import RotatingFileHandler
 from bot.errors import StartupError
 from bot.settings import Settings
 
-NOISY = (
-    "discord",
-    "aiohttp",
-    "aiosqlite",
-    "sqlalchemy",
-    "alembic",
-    "httpx",
-    "httpcore",
-    "urllib3",
-    "filelock",
-    "asyncio",
-    "PIL",
-)
-"""Libraries that stay at INFO: DEBUG lines of discord.py and of the database carry interaction tokens, which are secrets."""
+LIBRARY_LEVELS = {
+    # DEBUG lines of discord.py carry interaction tokens, which are secrets.
+    **dict.fromkeys(
+        ("discord", "aiohttp", "httpx", "httpcore", "urllib3", "filelock", "asyncio", "PIL"), logging.INFO
+    ),
+    # These tell every statement and, at DEBUG, its values, among them the same tokens.
+    **dict.fromkeys(("aiosqlite", "sqlalchemy", "alembic", "aiohttp.access"), logging.WARNING),
+}
+"""The lowest level of each library's lines that is written, whatever FOURFOLD_LOG_LEVEL says."""
 
 
 def configure_logging(settings: Settings, *, terminal: bool = True) -> None:
@@ -52,6 +47,5 @@ def configure_logging(settings: Settings, *, terminal: bool = True) -> None:
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=handlers, force=True)
-    for name in NOISY:
-        logging.getLogger(name).setLevel(max(level, logging.INFO))
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for name, lowest in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(max(level, lowest))

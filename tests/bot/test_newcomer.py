@@ -81,8 +81,8 @@ async def fourfold_play(home: Path, *arguments: str) -> AsyncIterator[str]:
 
 
 def grids(tab: Tab) -> Any:
-    """Every message with a reroll button."""
-    return tab.pane.locator(".message").filter(has=tab.page.get_by_role("button", name="🔄"))
+    """Every message with the buttons of a grid."""
+    return tab.pane.locator(".message").filter(has=tab.page.get_by_role("button", name="U1", exact=True))
 
 
 def singles(tab: Tab) -> Any:
