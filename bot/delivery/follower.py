@@ -117,8 +117,15 @@ class Follower:
 
     async def _show_end(self, update: JobUpdate, message: ProgressMessage, job: Job) -> None:
         if update.state is JobState.POSTING:
+            job = replace(
+                job,
+                state=update.state,
+                images=update.images,
+                unread_words=update.unread_words,
+                unknown_words=update.unknown_words,
+            )
             try:
-                await self._poster.post(await self._jobs.get(job.id), look_first=False)
+                await self._poster.post(job, look_first=False)
                 job = await self._jobs.get(job.id)
             except UserError:
                 log.info("job %s was deleted while it was posted", job.id)

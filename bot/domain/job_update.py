@@ -26,6 +26,9 @@ class JobUpdate:
     preview: bytes | None = None
     """A composed JPEG of the pictures so far, at most 512 px wide."""
     images: tuple[StoredImage, ...] = ()
-    """POSTING: the finished pictures in order."""
+    """POSTING: the finished pictures in order, as the row has them: delivery posts these without asking again."""
+    unread_words: tuple[str, ...] = ()
+    unknown_words: tuple[str, ...] = ()
+    """POSTING: what the model could not make use of; said below the pictures."""
     error: UserError | None = None
     """FAILED: why."""

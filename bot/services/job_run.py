@@ -242,7 +242,15 @@ class JobRun:
             unknown_words=output.unknown_words,
         )
         if finished:
-            self._report(JobUpdate(job_id=self._job.id, state=JobState.POSTING, images=images))
+            self._report(
+                JobUpdate(
+                    job_id=self._job.id,
+                    state=JobState.POSTING,
+                    images=images,
+                    unread_words=output.unread_words,
+                    unknown_words=output.unknown_words,
+                )
+            )
         else:
             await self._image_store.delete(self._job.id)
 

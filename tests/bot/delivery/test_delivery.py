@@ -250,6 +250,18 @@ def preview() -> bytes:
     return compose_preview([np.zeros((8, 8, 3), dtype=np.uint8)] * 4, width=64, height=64)
 
 
+async def test_what_an_update_brings_is_posted_as_it_is(client, jobs, images, user):
+    """The row is not read again: between the last picture and its post stands nothing that could be busy."""
+    await imagine(user, jobs)
+    jobs.say(JobState.POSTING, images=images[:2], unread_words=("far",), unknown_words=("zyx",))
+    await jobs.until_told()
+    grid = await user.wait_for(lambda m: m["attachments"])
+    assert user.button(grid, "U2")
+    assert len(grid["components"][0]["components"]) == 3
+    assert "did not see: far" in grid["content"]
+    assert "never shown: zyx" in grid["content"]
+
+
 async def test_the_post_carries_the_enforced_nonce(client, playground, jobs, images, user):
     bodies: list[Any] = []
     playground.observe(lambda exchange: bodies.append(exchange))

@@ -45,7 +45,11 @@ async def test_a_job_goes_from_order_to_pictures(bench: Bench) -> None:
     bench.engine.complete(job.id.hex)
     update = await bench.reaches(job, JobState.POSTING)
     stored = await bench.jobs.get(job.id)
-    assert update.images == stored.images
+    assert (update.images, update.unread_words, update.unknown_words) == (
+        stored.images,
+        stored.unread_words,
+        stored.unknown_words,
+    )
     assert [(image.index, image.seed) for image in stored.images] == [(0, 7), (1, 8), (2, 9), (3, 10)]
     assert (stored.unread_words, stored.unknown_words, stored.device_seconds) == (("late",), ("zorb",), 1.5)
     assert stored.started_at is not None
