@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import zlib
 from collections import deque
@@ -14,13 +15,15 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from bot.playground.bot_events import GUILD_MEMBERS, GUILDS, MESSAGE_CONTENT, PRESENCES
-from bot.playground.clock import Clock
 from bot.playground.events import Events, PresenceChanged
 from bot.playground.faults import Faults
+from bot.playground.rate_limits import IDENTIFIES, RateLimits
 from bot.playground.rendering import Rendering
 from bot.playground.state import State
 
 Json = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 PRIVILEGED = GUILD_MEMBERS | PRESENCES | MESSAGE_CONTENT
 EVERY_INTENT = (1 << 26) - 1
@@ -54,13 +57,14 @@ class Session:
 
 class Gateway:
     def __init__(
-        self, state: State, rendering: Rendering, events: Events, faults: Faults, clock: Clock
+        self, state: State, rendering: Rendering, events: Events, faults: Faults, rate_limits: RateLimits
     ) -> None:
         self._state = state
         self._rendering = rendering
         self._events = events
         self._faults = faults
-        self._clock = clock
+        self._clock = state.clock
+        self._rate_limits = rate_limits
         self._sessions: dict[str, Session] = {}
         self._sockets: set[Socket] = set()
         self.allowed_intents = EVERY_INTENT & ~PRIVILEGED
@@ -68,7 +72,7 @@ class Gateway:
         self.shards = 1
         """The shard count that `GET /gateway/bot` recommends."""
         self.identifies = 0
-        """How many IDENTIFYs were accepted; Discord allows 1000 a day."""
+        """How many IDENTIFYs were accepted since the start."""
         self._was_online = False
         faults.bind(self.drop_sockets, self.ask_to_reconnect)
 
@@ -128,9 +132,8 @@ class Gateway:
             socket.send({"op": RECONNECT, "d": None, "s": None, "t": None})
         return len(self._sockets)
 
-    async def close(self) -> None:
-        for socket in list(self._sockets):
-            await socket.close(1001, b"Going away")
+    async def close(self, code: int = 1001, reason: bytes = b"Going away") -> None:
+        await asyncio.gather(*(socket.close(code, reason) for socket in self._sockets))
 
     async def _converse(self, socket: Socket) -> None:
         sends: deque[float] = deque()
@@ -155,11 +158,11 @@ class Gateway:
             except (ValueError, TypeError, KeyError):
                 await socket.close(4002, b"Error while decoding payload.")
                 return
-            if (refusal := self._receive(socket, op, data)) is not None:
+            if (refusal := await self._receive(socket, op, data)) is not None:
                 await socket.close(*refusal)
                 return
 
-    def _receive(self, socket: Socket, op: object, data: Any) -> tuple[int, bytes] | None:
+    async def _receive(self, socket: Socket, op: object, data: Any) -> tuple[int, bytes] | None:
         """Answer one frame; returns the code and reason to close with, if any."""
         if op == HEARTBEAT:
             socket.send({"op": ACK, "d": None, "s": None, "t": None})
@@ -170,7 +173,7 @@ class Gateway:
             token = str(data.get("token")) if isinstance(data, dict) else ""
             if token.removeprefix("Bot ") != self._state.secrets.bot_token:
                 return 4004, b"Authentication failed."
-            return self._identify(socket, data) if op == IDENTIFY else self._resume(socket, data)
+            return await self._identify(socket, data) if op == IDENTIFY else self._resume(socket, data)
         if socket.session is None:
             return 4003, b"Not authenticated."
         if op == MEMBERS and isinstance(data, dict):
@@ -179,7 +182,7 @@ class Gateway:
             return 4001, b"Unknown opcode."
         return None
 
-    def _identify(self, socket: Socket, data: Json) -> tuple[int, bytes] | None:
+    async def _identify(self, socket: Socket, data: Json) -> tuple[int, bytes] | None:
         intents = data.get("intents")
         if not isinstance(intents, int) or intents & ~EVERY_INTENT:
             return 4013, b"Invalid intent(s)."
@@ -188,6 +191,13 @@ class Gateway:
         shard = data.get("shard") or [0, 1]
         if not (isinstance(shard, list) and len(shard) == 2 and 0 <= shard[0] < shard[1]):
             return 4010, b"Invalid shard."
+        if not self._rate_limits.take_identify():
+            # What Discord does to a bot that starts over and over: every session ends, and its owner has to fetch another token.
+            logger.warning("The bot has used up its %d IDENTIFYs of a day; its token is reset.", IDENTIFIES)
+            self._state.reset_bot_token()
+            self._sessions.clear()
+            await self.close(4004, b"Authentication failed.")
+            return 4004, b"Authentication failed."
         for other in list(self._sessions.values()):
             # A new process of the bot has taken this shard over; the old session would only hoard events.
             if other.socket is None and other.shard[0] == shard[0]:

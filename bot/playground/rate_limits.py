@@ -33,6 +33,7 @@ BUCKETS = (
 
 GLOBAL_LIMIT, GLOBAL_WINDOW = 50, 1.0
 OLD_EDITS, OLD_EDITS_WINDOW, OLD_MESSAGE_AGE = 3, 6.0, 3600.0
+IDENTIFIES, IDENTIFIES_WINDOW = 1000, 86_400.0
 
 
 @dataclass
@@ -76,12 +77,30 @@ class RateLimits:
                 message = "Maximum number of edits to messages older than 1 hour reached. Try again later"
                 raise self._refusal(window, code=30046, message=message)
 
+    def take_identify(self) -> bool:
+        """Count one IDENTIFY; False once the day's are used up."""
+        return self._window("identify", "", IDENTIFIES_WINDOW).used <= IDENTIFIES
+
+    def session_start_limit(self) -> dict[str, int]:
+        """What `GET /gateway/bot` says of the day's IDENTIFYs; `reset_after` in milliseconds."""
+        window = self._running("identify", "")
+        return {
+            "total": IDENTIFIES,
+            "remaining": IDENTIFIES if window is None else max(0, IDENTIFIES - window.used),
+            "reset_after": 0 if window is None else round(self._remaining(window) * 1000),
+            "max_concurrency": 1,
+        }
+
+    def _running(self, bucket: str, key: str) -> _Window | None:
+        window = self._windows.get((bucket, key))
+        return window if window is not None and window.ends > self._clock.now() else None
+
     def _window(self, bucket: str, key: str, seconds: float) -> _Window:
         now = self._clock.now()
         if len(self._windows) > 1000:
             self._windows = {name: window for name, window in self._windows.items() if window.ends > now}
-        window = self._windows.get((bucket, key))
-        if window is None or window.ends <= now:
+        window = self._running(bucket, key)
+        if window is None:
             window = self._windows[bucket, key] = _Window(now + seconds)
         window.used += 1
         return window

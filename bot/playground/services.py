@@ -40,11 +40,12 @@ class Services:
 def assemble(store: Store, clock: Clock, faults: Faults) -> Services:
     state = State(store, clock, Snowflakes(clock))
     events = Events()
+    rate_limits = RateLimits(clock)
     attachments = Attachments(state)
     rendering = Rendering(state, attachments)
     messages = Messages(state, attachments, rendering, events)
     commands = Commands(state, rendering, events)
-    gateway = Gateway(state, rendering, events, faults, clock)
+    gateway = Gateway(state, rendering, events, faults, rate_limits)
     BotEvents(state, rendering, events, gateway.dispatch)
     interactions = Interactions(state, rendering, messages, events, gateway.dispatch)
     members = Members(state, rendering, messages, attachments, commands, interactions)
@@ -53,7 +54,7 @@ def assemble(store: Store, clock: Clock, faults: Faults) -> Services:
         state,
         events,
         faults,
-        RateLimits(clock),
+        rate_limits,
         attachments,
         rendering,
         messages,

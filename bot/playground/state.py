@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from bot.playground.clock import Clock, Timers
@@ -269,6 +269,9 @@ class State:
     @property
     def people(self) -> list[User]:
         return [user for user in self.users if not user.bot]
+
+    def reset_bot_token(self) -> None:
+        self._secrets.put(replace(self.secrets, bot_token=secrets.token_urlsafe(32)))
 
     def dm_channel(self, user_id: str) -> Channel | None:
         return next((channel for channel in self.channels if channel.recipient_id == user_id), None)

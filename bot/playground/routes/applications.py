@@ -43,17 +43,11 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
 
     @routes.get("/gateway/bot")
     async def gateway_bot(request: web.Request) -> web.Response:
-        limit = {
-            "total": 1000,
-            "remaining": max(0, 1000 - services.gateway.identifies),
-            "reset_after": 86_400_000,
-        }
-        session_start_limit = {**limit, "max_concurrency": 1}
         return json_response(
             {
                 "url": services.gateway.url,
                 "shards": services.gateway.shards,
-                "session_start_limit": session_start_limit,
+                "session_start_limit": services.rate_limits.session_start_limit(),
             }
         )
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.playground import JumpingClock, Playground
+from bot.playground import JumpingClock, Playground, rate_limits
 from bot.playground.rate_limits import RateLimited, RateLimits
 from tests.bot.playground.raw_bot import RawBot
 
@@ -45,6 +45,39 @@ async def test_old_messages_are_edited_rarely(bot: RawBot, general: str, clock: 
     replies = [await bot.call("PATCH", path, {"content": str(n)}) for n in range(4)]
     assert [reply.status for reply in replies] == [200] * 3 + [429]
     assert replies[3].code == 30046
+
+
+async def test_a_days_identifies(
+    playground: Playground, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "IDENTIFIES", 3)
+    async with RawBot(playground) as bot, RawBot(playground) as other:
+
+        async def budget() -> tuple[int, int]:
+            limit = (await bot.call("GET", "/gateway/bot")).body["session_start_limit"]
+            assert limit["total"] == 3
+            return limit["remaining"], limit["reset_after"]
+
+        assert await budget() == (1, 86_400_000)
+        clock.advance(86_399)
+        assert await budget() == (1, 1000)
+        clock.advance(1)
+        assert await budget() == (3, 0)
+        async with RawBot(playground), RawBot(playground), RawBot(playground):
+            assert await budget() == (0, 86_400_000)
+            token = playground.bot_token
+            async with RawBot(playground, connect=False) as greedy:
+                await greedy.open()
+                await greedy.identify()
+                # One too many: all sessions end, and the token is worth nothing any more.
+                codes = await asyncio.gather(*(each.close_code() for each in (greedy, bot, other)))
+        assert codes == [4004, 4004, 4004]
+        assert not playground.bot_online
+        assert (await bot.call("GET", "/users/@me", token=token)).status == 401
+        clock.advance(86_400)
+        await bot.open()
+        await bot.identify()
+        await bot.event("READY")
 
 
 def test_the_global_limit() -> None:
