@@ -68,7 +68,7 @@ def result_text(job: Job, *, by_direct_message: bool = False) -> str:
         below.append(say("message.unread_words", words=_some(job.unread_words)))
     if job.unknown_words:
         below.append(say("message.unknown_words", words=_some(job.unknown_words)))
-    return _with_state(job, say("message.done"), above=above, below=below)
+    return _with_state(job, None, above=above, below=below)
 
 
 def error_text(error: UserError, locale: str = DEFAULT_LOCALE) -> str:
@@ -119,8 +119,8 @@ def _plain(piece: str) -> str:
     return f"\\{piece}" if piece in _MARKDOWN else piece
 
 
-def _with_state(job: Job, state: str, *, above: Sequence[str] = (), below: Sequence[str] = ()) -> str:
-    """The lines of a message; its prompt takes the room that everything else leaves."""
+def _with_state(job: Job, state: str | None, *, above: Sequence[str] = (), below: Sequence[str] = ()) -> str:
+    """The lines of a message; its prompt takes the room that everything else leaves. A finished job has no state."""
 
     def lines(prompt: str) -> str:
         owner = f"<@{job.owner_id}>"
@@ -131,7 +131,8 @@ def _with_state(job: Job, state: str, *, above: Sequence[str] = (), below: Seque
                 title = say("message.vary", prompt=prompt, owner=owner)
             case _:
                 title = say("message.imagine", prompt=prompt, owner=owner)
-        return "\n".join([*above, say("message.state", title=title, state=state), *below])
+        first = title if state is None else say("message.state", title=title, state=state)
+        return "\n".join([*above, first, *below])
 
     return lines(shown(typed(job), room=min(ESCAPED_CHARACTERS, MESSAGE_CHARACTERS - len(lines("")))))
 

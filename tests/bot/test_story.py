@@ -97,7 +97,7 @@ async def test_imagine_shows_progress_and_posts_the_grid(client, playground, eng
     grid = await theo.wait_for(is_grid)
     await mia.wait_gone(shown)
     assert grid["content"].splitlines()[:2] == [
-        f"**{PROMPT} --ar 3:2 --seed 7** – <@{mia.id}> (fast)",
+        f"**{PROMPT} --ar 3:2 --seed 7** – <@{mia.id}>",
         "-# Seed 7",
     ]
     assert "far" in grid["content"]
@@ -122,7 +122,7 @@ async def test_u_v_and_reroll(client, engine, mia, theo):
     grid = await grid_of(mia, engine, f"{PROMPT} --seed 7")
     await theo.click(grid, "U2")
     single = await theo.wait_for(is_single)
-    assert f"**{PROMPT} --seed 7** – Image #2 <@{theo.id}> (fast)" in single["content"]
+    assert f"**{PROMPT} --seed 7** – Image #2 <@{theo.id}>\n" in single["content"]
     assert "Seed 8" in single["content"]
     await theo.click(grid, "V3")
     variation = await engine.request(2)
