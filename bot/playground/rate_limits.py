@@ -34,6 +34,8 @@ BUCKETS = (
 GLOBAL_LIMIT, GLOBAL_WINDOW = 50, 1.0
 OLD_EDITS, OLD_EDITS_WINDOW, OLD_MESSAGE_AGE = 3, 6.0, 3600.0
 IDENTIFIES, IDENTIFIES_WINDOW = 1000, 86_400.0
+INVALID_REQUESTS, INVALID_REQUESTS_WINDOW, BAN = 10_000, 600.0, 86_400.0
+"""Answers 401, 403 and 429 that ban an address, and for how long: a day, by its community's reports."""
 
 
 @dataclass
@@ -76,6 +78,16 @@ class RateLimits:
             if window.used > OLD_EDITS:
                 message = "Maximum number of edits to messages older than 1 hour reached. Try again later"
                 raise self._refusal(window, code=30046, message=message)
+
+    def take_invalid(self) -> None:
+        """Count an answer that stands for an invalid request; too many of them ban their address."""
+        if self._window("invalid", "", INVALID_REQUESTS_WINDOW).used >= INVALID_REQUESTS:
+            self._window("ban", "", BAN)
+
+    def banned_for(self) -> float:
+        """Seconds for which every request is turned away unread; 0 where there is no ban."""
+        ban = self._running("ban", "")
+        return 0.0 if ban is None else self._remaining(ban)
 
     def take_identify(self) -> bool:
         """Count one IDENTIFY; False once the day's are used up."""

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from bot.playground import JumpingClock, Playground, rate_limits
 from bot.playground.rate_limits import RateLimited, RateLimits
-from tests.bot.playground.raw_bot import RawBot
+from tests.bot.playground.raw_bot import RawBot, Reply
 
 
 async def test_a_channel_takes_five_in_five_seconds(bot: RawBot, general: str, clock: JumpingClock) -> None:
@@ -78,6 +79,33 @@ async def test_a_days_identifies(
         await bot.open()
         await bot.identify()
         await bot.event("READY")
+
+
+async def test_too_many_invalid_requests_ban_the_address(
+    playground: Playground, bot: RawBot, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "INVALID_REQUESTS", 3)
+
+    async def wrong() -> Reply:
+        return await bot.call("GET", "/users/@me", token="wrong")
+
+    for _ in range(2):
+        await wrong()
+    clock.advance(600)
+    # What a web page elsewhere makes a browser send counts for nothing.
+    url = f"{playground.origin}/api/v10/users/@me"
+    async with aiohttp.ClientSession(headers={"Sec-Fetch-Site": "cross-site"}) as browser:
+        for _ in range(3):
+            assert (await browser.get(url)).status == 401
+    assert [(await wrong()).status for _ in range(4)] == [401, 401, 401, 429]
+    banned = await bot.call("GET", "/users/@me")
+    assert (banned.status, banned.headers["Retry-After"]) == (429, "86400")
+    # Neither Discord's form nor its header: discord.py must not take it for a rate limit that passes.
+    assert "Via" not in banned.headers
+    assert banned.headers["Content-Type"] != "application/json"
+    assert playground.invalid_requests == 5
+    clock.advance(86_400)
+    assert (await bot.call("GET", "/users/@me")).status == 200
 
 
 def test_the_global_limit() -> None:
