@@ -4,7 +4,7 @@ import { nestOptions } from "./command_catalog.js";
 import { el } from "./dom.js";
 import { openModal } from "./modal.js";
 import { toast } from "./notices.js";
-import { describeFailure } from "./socket.js";
+import { describeFailure } from "./refusals.js";
 
 // The ok of a command and its message come separately; the waiting row stays until the message, but not for ever.
 const ROW_GRACE = 600;

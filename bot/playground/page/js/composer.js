@@ -9,7 +9,7 @@ import { icon } from "./icons.js";
 import { Listbox } from "./listbox.js";
 import { toast } from "./notices.js";
 import { TYPES } from "./option_field.js";
-import { describeFailure } from "./socket.js";
+import { describeFailure } from "./refusals.js";
 
 const LONGEST_MESSAGE = 2000;
 const HISTORY = 50;

@@ -9,7 +9,7 @@ import { markdown, plainText } from "./markdown.js";
 import { openMessageMenu, openUserMenu } from "./message_menu.js";
 import { onContextMenu } from "./menu.js";
 import { PictureCache, isPicture, mediaOf, mosaic } from "./pictures.js";
-import { describeFailure } from "./socket.js";
+import { describeFailure } from "./refusals.js";
 import { FLAGS } from "./store.js";
 import { clock, longTime, messageTime } from "./time.js";
 

@@ -1,10 +1,10 @@
 /** A form the bot opened: every input kind of Discord's modals, checked before it is sent and kept open when sending fails. */
 
-import { describeFailure } from "./socket.js";
 import { el, fill, freshId } from "./dom.js";
 import { icon } from "./icons.js";
 import { markdown } from "./markdown.js";
 import { makeInput } from "./modal_inputs.js";
+import { describeFailure } from "./refusals.js";
 
 const ACTION_ROW = 1;
 const TEXT_DISPLAY = 10;
