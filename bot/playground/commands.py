@@ -9,6 +9,7 @@ from bot.playground.command_rules import GROUP, SUBCOMMAND, check_commands
 from bot.playground.errors import FormErrors, Path
 from bot.playground.events import CommandsChanged, Events
 from bot.playground.permissions import Permission
+from bot.playground.rate_limits import RateLimits
 from bot.playground.rendering import Rendering
 from bot.playground.state import Channel, Command, State
 
@@ -44,8 +45,9 @@ _OPTION_FIELDS = (
 
 
 class Commands:
-    def __init__(self, state: State, rendering: Rendering, events: Events) -> None:
+    def __init__(self, state: State, rendering: Rendering, events: Events, rate_limits: RateLimits) -> None:
         self._state = state
+        self._rate_limits = rate_limits
         self._rendering = rendering
         self._events = events
 
@@ -53,9 +55,11 @@ class Commands:
         """PUT: these and no others. A command that keeps its name and type keeps its id, as on Discord."""
         sent = check_commands(payload)
         old = {(c.body["type"], c.body["name"]): c for c in self._state.commands if c.guild_id == guild_id}
+        named = [(body.get("type") or 1, body["name"]) for body in sent]
+        self._rate_limits.take_command_creates(guild_id, sum(name not in old for name in named))
         kept = []
-        for body in sent:
-            earlier = old.pop((body.get("type") or 1, body["name"]), None)
+        for name, body in zip(named, sent, strict=True):
+            earlier = old.pop(name, None)
             full = self._full(body, guild_id, earlier)
             kept.append(self._state.commands.put(Command(full["id"], guild_id, full)))
         for command in old.values():

@@ -34,6 +34,7 @@ BUCKETS = (
 GLOBAL_LIMIT, GLOBAL_WINDOW = 50, 1.0
 OLD_EDITS, OLD_EDITS_WINDOW, OLD_MESSAGE_AGE = 3, 6.0, 3600.0
 IDENTIFIES, IDENTIFIES_WINDOW = 1000, 86_400.0
+COMMAND_CREATES, COMMAND_CREATES_WINDOW = 200, 86_400.0
 INVALID_REQUESTS, INVALID_REQUESTS_WINDOW, BAN = 10_000, 600.0, 86_400.0
 """Answers 401, 403 and 429 that ban an address, and for how long: a day, by its community's reports."""
 
@@ -79,6 +80,16 @@ class RateLimits:
                 message = "Maximum number of edits to messages older than 1 hour reached. Try again later"
                 raise self._refusal(window, code=30046, message=message)
 
+    def take_command_creates(self, guild_id: str | None, count: int) -> None:
+        """New commands of one guild, or of all of them, have a limit of their own, with its own error code."""
+        if count == 0:
+            return
+        window = self._window("command creates", guild_id or "", COMMAND_CREATES_WINDOW, count)
+        if window.used > COMMAND_CREATES:
+            window.used -= count  # A refused list creates nothing.
+            message = f"Max number of daily application command creates has been reached ({COMMAND_CREATES})"
+            raise self._refusal(window, code=30034, message=message)
+
     def take_invalid(self) -> None:
         """Count an answer that stands for an invalid request; too many of them ban their address."""
         if self._window("invalid", "", INVALID_REQUESTS_WINDOW).used >= INVALID_REQUESTS:
@@ -107,14 +118,14 @@ class RateLimits:
         window = self._windows.get((bucket, key))
         return window if window is not None and window.ends > self._clock.now() else None
 
-    def _window(self, bucket: str, key: str, seconds: float) -> _Window:
+    def _window(self, bucket: str, key: str, seconds: float, count: int = 1) -> _Window:
         now = self._clock.now()
         if len(self._windows) > 1000:
             self._windows = {name: window for name, window in self._windows.items() if window.ends > now}
         window = self._running(bucket, key)
         if window is None:
             window = self._windows[bucket, key] = _Window(now + seconds)
-        window.used += 1
+        window.used += count
         return window
 
     def _remaining(self, window: _Window) -> float:

@@ -44,7 +44,7 @@ def assemble(store: Store, clock: Clock, faults: Faults) -> Services:
     attachments = Attachments(state)
     rendering = Rendering(state, attachments)
     messages = Messages(state, attachments, rendering, events)
-    commands = Commands(state, rendering, events)
+    commands = Commands(state, rendering, events, rate_limits)
     gateway = Gateway(state, rendering, events, faults, rate_limits)
     BotEvents(state, rendering, events, gateway.dispatch)
     interactions = Interactions(state, rendering, messages, events, gateway.dispatch)

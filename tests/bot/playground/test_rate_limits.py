@@ -7,7 +7,7 @@ import pytest
 
 from bot.playground import JumpingClock, Playground, rate_limits
 from bot.playground.rate_limits import RateLimited, RateLimits
-from tests.bot.playground.raw_bot import RawBot, Reply
+from tests.bot.playground.raw_bot import Json, RawBot, Reply
 
 
 async def test_a_channel_takes_five_in_five_seconds(bot: RawBot, general: str, clock: JumpingClock) -> None:
@@ -79,6 +79,26 @@ async def test_a_days_identifies(
         await bot.open()
         await bot.identify()
         await bot.event("READY")
+
+
+async def test_a_days_new_commands(playground: Playground, bot: RawBot, clock: JumpingClock) -> None:
+    def batch(day: int, count: int) -> list[Json]:
+        return [{"name": f"c{day}-{number}", "description": "d"} for number in range(count)]
+
+    guild = playground.channel("general").guild_id
+    # What keeps its name is no new command; `draw` was the first of the day.
+    for commands in (batch(1, 99), batch(1, 99), batch(2, 100)):
+        assert (await bot.put_commands(commands)).status == 200
+    clock.advance(3600)
+    refused = await bot.put_commands(batch(3, 1))
+    assert (refused.status, refused.code, refused.body["retry_after"]) == (429, 30034, 82_800)
+    assert refused.headers["Via"]
+    assert [command["name"] for command in playground.user("Mia").commands()][:1] == ["c2-0"]
+    # The guild's own commands are counted apart, and a list that is refused counts for nothing.
+    for day, count, status in ((3, 100, 200), (4, 99, 200), (5, 2, 429), (5, 1, 200)):
+        assert (await bot.put_commands(batch(day, count), guild)).status == status
+    clock.advance(82_800)
+    assert (await bot.put_commands(batch(3, 1))).status == 200
 
 
 async def test_too_many_invalid_requests_ban_the_address(
