@@ -77,11 +77,11 @@ class Page:
             )
             return response
         self._check(request)
-        return self._send_file(request, "index.html")
+        return await self._send_file(request, "index.html")
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         self._check(request)
-        return self._send_file(request, request.match_info["path"])
+        return await self._send_file(request, request.match_info["path"])
 
     async def _upload(self, request: web.Request) -> web.Response:
         self._check(request)
@@ -131,10 +131,9 @@ class Page:
             raise web.HTTPForbidden(text="This page answers only to itself.")
 
     @staticmethod
-    def _send_file(request: web.Request, name: str) -> web.StreamResponse:
-        # A null byte is no file's name, and resolving it would raise.
-        path = (FILES / name.replace("\0", "?")).resolve()
-        if not path.is_relative_to(FILES.resolve()) or not path.is_file():
+    async def _send_file(request: web.Request, name: str) -> web.StreamResponse:
+        path = await asyncio.to_thread(_find_file, name)
+        if path is None:
             raise web.HTTPNotFound(text="There is no such file.")
         policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
         policy += f"connect-src 'self' ws://{request.host}; "
@@ -338,6 +337,12 @@ class Tab:
                 await self.ws.send_str(text)
             except ConnectionError:
                 return
+
+
+def _find_file(name: str) -> Path | None:
+    # A null byte is no file's name, and resolving it would raise.
+    path = (FILES / name.replace("\0", "?")).resolve()
+    return path if path.is_relative_to(FILES.resolve()) and path.is_file() else None
 
 
 def _cookie(request: web.Request) -> str:

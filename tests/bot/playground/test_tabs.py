@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -65,6 +67,24 @@ async def test_the_key_and_the_origin(playground: Playground, tab: Tab) -> None:
             await tab.session.ws_connect(url, origin=origin)
     for path in ("/page/../server.py", "/page/%2e%2e/server.py", "/page/nothing.js"):
         assert (await tab.session.get(playground.origin + path)).status == 404
+
+
+async def test_no_look_at_the_disk_holds_the_event_loop(
+    playground: Playground, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_on: list[threading.Thread] = []
+    for name in ("stat", "resolve"):
+        look = getattr(Path, name)
+
+        def noted(path: Path, *args: Any, look: Any = look, **more: Any) -> Any:
+            looked_on.append(threading.current_thread())
+            return look(path, *args, **more)
+
+        monkeypatch.setattr(Path, name, noted)
+    reply = await tab.session.get(f"{playground.origin}/page/index.html")
+    assert reply.status == 200
+    assert looked_on
+    assert threading.main_thread() not in looked_on
 
 
 async def test_hello(bot: RawBot, playground: Playground, tab: Tab) -> None:
