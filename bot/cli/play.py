@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         try:
             asyncio.run(until_stopped(_play(settings, arguments.port)))
         except StoreError as error:
-            raise StartupError(f"{error} `fourfold play --reset` starts afresh.") from error
+            raise StartupError(str(error)) from error
     return 0
 
 

@@ -18,7 +18,7 @@ from bot.playground.permissions import NOTHING, Permission
 from bot.playground.server import Exchange, Server
 from bot.playground.services import assemble
 from bot.playground.state import Channel, User
-from bot.playground.store import MemoryStore, SqliteStore
+from bot.playground.store import MemoryStore, SqliteStore, lock_folder
 from bot.playground.user_session import UserSession
 
 FOLDER = "playground"
@@ -32,7 +32,7 @@ class Playground:
 
     home: the folder whose `playground` subfolder keeps everything; None keeps it in memory.
     port: the first port to try, a busy one gives way to the next; 0 takes any free one.
-    Raises StoreError for state that cannot be read and OSError when no port is free.
+    Raises StoreError for state that another process uses or that cannot be read, and OSError when no port is free.
     """
 
     def __init__(
@@ -178,6 +178,10 @@ class Playground:
 
 
 def reset(home: Path) -> None:
-    """Forget everything the playground keeps in `home`; it must not be running. Raises OSError for what cannot be deleted."""
+    """Forget everything the playground keeps in `home`.
+
+    Raises StoreError while one is running there, and OSError for what cannot be deleted.
+    """
     if (home / FOLDER).exists():
-        shutil.rmtree(home / FOLDER)
+        with lock_folder(home / FOLDER):
+            shutil.rmtree(home / FOLDER)

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from filelock import FileLock, Timeout
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -27,9 +29,29 @@ class StoreError(Exception):
     """The kept state cannot be used; the message says why and what to do."""
 
 
+def lock_folder(folder: Path) -> FileLock:
+    """Hold a state folder for this process alone until the lock is released, or the process is gone however it ends.
+
+    Raises StoreError where another holds it or it cannot be made. The lock lies beside the folder, which a reset removes.
+    """
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            f"Another playground is running with the state in {folder}. Stop it, or give this one a folder of its own."
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"The folder {folder} cannot be used ({error.strerror or error}). Name one that you may write."
+        ) from error
+    return lock
+
+
 class Store(Protocol):
     async def load(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Every kept row as (kind, id, body)."""
+        """Every kept row as (kind, id, body); raises StoreError for state that is in use or cannot be read."""
         ...
 
     def put(self, kind: str, row_id: str, body: dict[str, Any]) -> None:
@@ -98,6 +120,7 @@ class SqliteStore:
         self._pending: dict[tuple[str, str], str | None] = {}
         self._writer: asyncio.Task[sqlite3.Error | None] | None = None
         self._database: sqlite3.Connection | None = None
+        self._lock: FileLock | None = None
 
     async def load(self) -> list[tuple[str, str, dict[str, Any]]]:
         return await self._run(self._open)
@@ -162,7 +185,8 @@ class SqliteStore:
     # What follows runs on the store's thread only.
 
     def _open(self) -> list[tuple[str, str, dict[str, Any]]]:
-        self._files.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(self._folder)
+        self._files.mkdir(exist_ok=True)
         path = self._folder / "playground.sqlite3"
         try:
             database = sqlite3.connect(path, isolation_level=None)
@@ -214,3 +238,5 @@ class SqliteStore:
     def _close_database(self) -> None:
         if self._database is not None:
             self._database.close()
+        if self._lock is not None:
+            self._lock.release()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -80,6 +82,26 @@ async def test_the_next_free_port() -> None:
         port = int(first.origin.rpartition(":")[2])
         async with Playground(None, port=port) as second:
             assert port < int(second.origin.rpartition(":")[2]) < port + 50
+
+
+async def test_one_process_owns_the_state(tmp_path: Path) -> None:
+    async with Playground(tmp_path) as playground:
+        await playground.user("Mia").say("still here")
+        command = [sys.executable, "-m", "bot.playground", "--home", str(tmp_path), "--port", "0"]
+        for more in ([], ["--reset"]):
+            second = await asyncio.create_subprocess_exec(*command, *more, stderr=asyncio.subprocess.PIPE)
+            _, complaint = await second.communicate()
+            assert second.returncode == 1
+            assert re.fullmatch(rb"Another playground is running with .*\. Stop it, .*\s*", complaint)
+        with pytest.raises(StoreError, match="Another playground"):
+            async with Playground(tmp_path):
+                pass
+    async with Playground(tmp_path) as playground:
+        assert [message["content"] for message in playground.user("Mia").messages()] == ["still here"]
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be used"):
+        async with Playground(tmp_path / "file"):
+            pass
 
 
 async def test_state_that_cannot_be_read(tmp_path: Path) -> None:
