@@ -30,7 +30,7 @@ ANSWER_WITHIN = 3.0
 """Seconds within which the first answer must come."""
 
 MODAL_OPENS_AFTER = 0.1
-"""Real seconds between the callback and the modal on the member's screen."""
+"""Seconds between the callback and the modal on the member's screen."""
 
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
 REPLY, DEFER, DEFER_UPDATE, UPDATE, CHOICES, MODAL = 4, 5, 6, 7, 8, 9
@@ -232,7 +232,7 @@ class Interactions:
             answer = Answer("modal", interaction.id, modal=interaction.modal)
             # A client library registers its modal only after the reply to this callback has arrived, and no hand sends
             # a modal back within the blink it takes to open. A test would, so it waits that blink.
-            asyncio.get_running_loop().call_later(MODAL_OPENS_AFTER, _settle, waiting, answer)
+            self._state.timers.later(MODAL_OPENS_AFTER, partial(_settle, waiting, answer))
         else:
             waiting.set_result(Answer("ok", interaction.id, message_id=interaction.response_message_id))
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.playground import DiscordError, JumpingClock, Playground
+from bot.playground import DiscordError, JumpingClock, Playground, interactions
 from bot.playground.events import Event, ResponseOverdue
 from bot.playground.interactions import CHOICES, DEFER, DEFER_UPDATE, MODAL, REPLY, UPDATE
 from tests.bot.playground.raw_bot import Json, RawBot, png
@@ -243,7 +243,11 @@ async def test_selects(bot: RawBot, playground: Playground) -> None:
     await task
 
 
-async def test_modals(bot: RawBot, playground: Playground) -> None:
+async def test_modals(
+    bot: RawBot, playground: Playground, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Far too long to wait for, and no time at all by the playground's own clock.
+    monkeypatch.setattr(interactions, "MODAL_OPENS_AFTER", 60.0)
     mia = playground.user("Mia")
     interaction, task = await draw(bot, playground)
     options = [{"label": value, "value": value} for value in "abc"]
@@ -258,7 +262,9 @@ async def test_modals(bot: RawBot, playground: Playground) -> None:
     modal = {"custom_id": "m", "title": "Title", "components": components}
     opened = await bot.respond(interaction, MODAL, modal)
     assert "resource" not in opened.body
-    outcome = await task
+    assert not task.done()
+    clock.advance(60)
+    outcome = await asyncio.wait_for(task, 10)
     assert outcome.modal["title"] == "Title"
 
     upload = await mia.upload("a.png", png())

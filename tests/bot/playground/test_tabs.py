@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from bot.playground import JumpingClock, Playground
+from bot.playground.interactions import MODAL_OPENS_AFTER
 from tests.bot.playground.raw_bot import Json, RawBot, png
 
 
@@ -159,7 +160,9 @@ async def test_a_deferral_that_nobody_will_answer(
     assert await tab.frame("failed") == overdue
 
 
-async def test_modal_autocomplete_and_ephemeral(bot: RawBot, tab: Tab, general: str) -> None:
+async def test_modal_autocomplete_and_ephemeral(
+    bot: RawBot, tab: Tab, general: str, clock: JumpingClock
+) -> None:
     style = {"type": 3, "name": "style", "description": "d", "autocomplete": True}
     await bot.put_commands([{"name": "paint", "description": "d", "options": [style]}])
     paint = (await tab.frame("commands"))["commands"][0]["id"]
@@ -179,6 +182,7 @@ async def test_modal_autocomplete_and_ephemeral(bot: RawBot, tab: Tab, general: 
     await tab.send("slash", channel_id=general, command_id=paint, options=[])
     text = {"type": 18, "label": "l", "component": {"type": 4, "style": 1, "custom_id": "t"}}
     await bot.respond(await bot.interaction(), 9, {"custom_id": "m", "title": "T", "components": [text]})
+    clock.advance(MODAL_OPENS_AFTER)
     modal = await tab.frame("modal")
     sent = [{"type": 18, "component": {"type": 4, "custom_id": "t", "value": ""}}]
     await tab.send("submit", interaction_id=modal["interaction_id"], custom_id="m", components=sent)
