@@ -8,7 +8,7 @@ from discord import app_commands
 
 from bot.errors import UserError
 from bot.texts import say
-from bot.views.interactions import Interaction, asker_of, in_time, services_of, tell
+from bot.views.interactions import Interaction, asker_of, in_time, locale_of, services_of, tell
 from bot.views.job_text import shown, typed
 from bot.views.repost import repost
 
@@ -28,7 +28,8 @@ async def cancel(interaction: Interaction, job: str | None = None) -> None:
     jobs, asker = services_of(interaction).jobs, asker_of(interaction)
     work = jobs.cancel_newest(asker) if job is None else jobs.cancel(asker, _parsed(job))
     cancelled = await in_time(interaction, work, ephemeral=True)
-    await tell(interaction, say("message.cancel_done", prompt=shown(typed(cancelled))))
+    prompt = shown(typed(cancelled))
+    await tell(interaction, say("message.cancel_done", locale_of(interaction), prompt=prompt))
 
 
 @cancel.autocomplete("job")

@@ -84,6 +84,7 @@ class JobTable(Base):
     token: Mapped[str | None] = mapped_column(Text)
     token_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    locale: Mapped[str] = mapped_column(String(16), server_default="en")
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     parent_index: Mapped[int | None]
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -14,7 +14,7 @@ async def show_end(message: ProgressMessage, job: Job) -> bool:
         case JobState.CANCELLED:
             return await message.close(cancelled_text(job), None)
         case JobState.FAILED:
-            return await message.close(failed_text(job, failure_of(job)), failed_buttons(job.id))
+            return await message.close(failed_text(job, failure_of(job)), failed_buttons(job))
         case JobState.DONE if job.error_code is not None and job.result_message_id is None:
             return await message.close(unposted_text(job), None)
         case _:

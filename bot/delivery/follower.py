@@ -99,7 +99,7 @@ class Follower:
             content = waiting_text(job, update) if waiting else progress_text(job, update)
             if content != shown or update.preview is not None:
                 last_edit = self._clock.monotonic()
-                await message.edit(content, unfinished_buttons(job.id), update.preview)
+                await message.edit(content, unfinished_buttons(job), update.preview)
                 shown = content
         await self._ended.wait()
 
@@ -145,11 +145,11 @@ class Follower:
         """A failure whose progress message cannot be edited is still told, in the channel or by direct message."""
         try:
             channel = self._client.get_partial_messageable(job.destination.channel_id)
-            await channel.send(text, view=failed_buttons(job.id), suppress_embeds=True)
+            await channel.send(text, view=failed_buttons(job), suppress_embeds=True)
         except UNREACHABLE:
             try:
                 direct = await self._client.create_dm(discord.Object(job.owner_id))
-                await direct.send(text, view=failed_buttons(job.id), suppress_embeds=True)
+                await direct.send(text, view=failed_buttons(job), suppress_embeds=True)
             except UNREACHABLE as error:
                 log.warning("job %s failed and nobody could be told: %s", job.id, error)
 

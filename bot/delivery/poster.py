@@ -11,8 +11,8 @@ from bot.delivery.pacing import Clock
 from bot.delivery.search import find_message
 from bot.domain import Job
 from bot.domain.job import nonce_of
+from bot.errors import UserError
 from bot.services import JobService
-from bot.texts import say
 from bot.views.button_id import RESULT_ACTIONS
 from bot.views.job_text import result_text
 from bot.views.panels import result_buttons
@@ -52,11 +52,11 @@ class Poster:
             sent = await self._post_somewhere(job, look_first=look_first)
         except PicturesUnreadableError:
             log.exception("job %s: its pictures cannot be read", job.id)
-            await self._jobs.not_postable(job.id, say("message.reason_unreadable"))
+            await self._jobs.not_postable(job.id, UserError("post_unreadable"))
         except discord.HTTPException as refusal:
             _raise_unless_refused(refusal)
             log.warning("job %s waits in /history: %s", job.id, refusal)
-            await self._jobs.not_postable(job.id, say("message.reason_refused"))
+            await self._jobs.not_postable(job.id, UserError("post_refused"))
         else:
             await self._jobs.posted(job.id, channel_id=sent.channel.id, message_id=sent.id)
 

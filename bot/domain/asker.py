@@ -15,6 +15,8 @@ class Asker:
     guild_id: int | None
     """None in direct messages."""
     channel_id: int
+    locale: str = "en"
+    """The language that the asker's Discord is set to: `en-GB`, `de`."""
     may_manage: bool = False
     """The asker has Manage Messages here."""
     bot_may_post: bool = True

@@ -106,6 +106,8 @@ class Job:
     seeds: tuple[int, ...]
     destination: Destination
     created_at: datetime
+    locale: str = "en"
+    """The language of the owner's Discord when the job was asked for; its messages are written in it."""
     parent_id: UUID | None = None
     parent_index: int | None = None
     started_at: datetime | None = None

@@ -272,7 +272,7 @@ class JobRun:
         if not loading.total_bytes:
             return self._model.title
         done, total = (f"{size / 1e9:.1f} GB" for size in (loading.done_bytes, loading.total_bytes))
-        return say("word.loading", title=self._model.title, done=done, total=total)
+        return say("word.loading", self._job.locale, title=self._model.title, done=done, total=total)
 
     def _report(self, update: JobUpdate) -> None:
         if not self._stopped.is_set():

@@ -181,14 +181,14 @@ class JobService:
             token_expires_at=None,
         )
 
-    async def not_postable(self, job_id: UUID, reason: str) -> None:
-        """Nobody can be reached with the result; it waits in /history."""
+    async def not_postable(self, job_id: UUID, error: UserError) -> None:
+        """Nobody can be reached with the result; it waits in /history. `error` says why."""
         await self._jobs.move(
             job_id,
             [JobState.POSTING],
             JobState.DONE,
-            error_code="not_posted",
-            error_values={"reason": reason},
+            error_code=error.code,
+            error_values={name: str(value) for name, value in error.values.items()},
             token=None,
             token_expires_at=None,
         )

@@ -97,6 +97,7 @@ def _job(
         seeds=picture_seeds(seed, parameters.n or DEFAULT_PICTURES),
         destination=Destination(channel_id=asker.channel_id),
         created_at=now,
+        locale=asker.locale,
         parent_id=order.parent_id,
         parent_index=order.index,
     )

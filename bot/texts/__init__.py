@@ -16,6 +16,8 @@ from importlib import resources
 from string import Formatter
 
 DEFAULT_LOCALE = "en"
+FOLDER = resources.files(__name__)
+"""Where the locales stand, a folder each."""
 
 
 def say(code: str, locale: str = DEFAULT_LOCALE, /, **values: object) -> str:
@@ -80,7 +82,7 @@ class _SentenceFormatter(Formatter):
 def _sentences(locale: str) -> dict[str, str]:
     """All sentences of one locale by code; "en-GB" is served by "en", an unknown locale by nothing."""
     for name in (locale, locale.partition("-")[0]):
-        folder = resources.files(__name__) / name
+        folder = FOLDER / name
         if name.replace("-", "").isalnum() and folder.is_dir():
             found: dict[str, str] = {}
             for file in sorted(folder.iterdir(), key=lambda entry: entry.name):

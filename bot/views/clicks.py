@@ -22,6 +22,7 @@ from bot.views.interactions import (
     acknowledge,
     asker_of,
     in_time,
+    locale_of,
     services_of,
     tell,
 )
@@ -113,15 +114,16 @@ async def _delete(interaction: Interaction, job_id: UUID, _cell: int) -> None:
 
 async def _details(interaction: Interaction, job_id: UUID, _cell: int) -> None:
     job = await in_time(interaction, services_of(interaction).jobs.get(job_id), ephemeral=True)
-    sampling, whole = job.sampling, typed(job)
+    sampling, whole, locale = job.sampling, typed(job), locale_of(interaction)
     short = shown(whole, room=1500)
-    seconds = (
-        say("message.details_seconds", seconds=f"{job.device_seconds:.1f}") if job.device_seconds else ""
-    )
+    seconds = ""
+    if job.device_seconds:
+        seconds = say("message.details_seconds", locale, seconds=f"{job.device_seconds:.1f}")
     await tell(
         interaction,
         say(
             "message.details",
+            locale,
             prompt=short,
             seed=job.images[0].seed if job.images else job.seeds[0],
             width=sampling.width,

@@ -51,7 +51,7 @@ async def _show(interaction: Interaction, job: Job) -> Destination:
 
 async def _answer(interaction: Interaction, job: Job) -> int:
     """Returns the message's id, which the answer to the answer carries."""
-    content, view = waiting_text(job), unfinished_buttons(job.id)
+    content, view = waiting_text(job), unfinished_buttons(job)
     if interaction.response.is_done():
         return (await interaction.edit_original_response(content=content, view=view)).id
     try:
@@ -74,7 +74,7 @@ async def _show_without_interaction(interaction: Interaction, job: Job, error: E
     channel_id = job.destination.channel_id
     channel = interaction.client.get_partial_messageable(channel_id)
     try:
-        message = await channel.send(waiting_text(job), view=unfinished_buttons(job.id), suppress_embeds=True)
+        message = await channel.send(waiting_text(job), view=unfinished_buttons(job), suppress_embeds=True)
     except UNREACHABLE as refusal:
         # Delivery looks for another place once there are pictures.
         log.info("job %s: no progress message in channel %s: %s", job.id, channel_id, refusal)

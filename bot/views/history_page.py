@@ -10,7 +10,7 @@ import discord
 from bot.domain import Job
 from bot.services import HistoryPage
 from bot.texts import say
-from bot.views.interactions import Interaction, in_time, services_of
+from bot.views.interactions import Interaction, in_time, locale_of, services_of
 from bot.views.job_text import shown, typed
 from bot.views.panels import history_buttons
 
@@ -50,25 +50,31 @@ async def turn_history_page(interaction: Interaction, job_id: UUID, cell: int) -
 async def _page(
     interaction: Interaction, before: UUID | None
 ) -> tuple[str, discord.File | None, discord.ui.View | None]:
-    history = services_of(interaction).history
+    history, locale = services_of(interaction).history, locale_of(interaction)
     page: HistoryPage = await history.page(interaction.user.id, before=before)
     if not page.jobs:
         if before is None:
-            return say("message.history_empty"), None, None
-        return say("message.history_end"), None, history_buttons(before, first=False, more=False)
+            return say("message.history_empty", locale), None, None
+        return (
+            say("message.history_end", locale),
+            None,
+            history_buttons(before, locale, first=False, more=False),
+        )
     sheet = await history.thumbnails(page.jobs)
     file = discord.File(io.BytesIO(sheet), "history.jpg")
-    lines = [_line(interaction.client, number, job) for number, job in enumerate(page.jobs, 1)]
-    return "\n".join(lines), file, history_buttons(page.jobs[-1].id, first=before is None, more=page.more)
+    lines = [_line(interaction.client, number, job, locale) for number, job in enumerate(page.jobs, 1)]
+    buttons = history_buttons(page.jobs[-1].id, locale, first=before is None, more=page.more)
+    return "\n".join(lines), file, buttons
 
 
-def _line(client: discord.Client, number: int, job: Job) -> str:
+def _line(client: discord.Client, number: int, job: Job, locale: str) -> str:
     return say(
         "message.history_line",
+        locale,
         number=number,
         prompt=shown(typed(job), LINE_CHARACTERS, LINE_ROOM),
         when=discord.utils.format_dt(job.created_at, "R"),
-        link=_link(client, job) or say("message.history_unposted"),
+        link=_link(client, job) or say("message.history_unposted", locale),
         job_id=job.id,
     )
 

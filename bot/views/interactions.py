@@ -52,9 +52,15 @@ def asker_of(interaction: Interaction) -> Asker:
         user_name=interaction.user.display_name,
         guild_id=interaction.guild_id,
         channel_id=interaction.channel_id or 0,
+        locale=locale_of(interaction),
         may_manage=in_guild and interaction.permissions.manage_messages,
         bot_may_post=not in_guild or (ours.view_channel and may_send and ours.attach_files),
     )
+
+
+def locale_of(interaction: Interaction) -> str:
+    """The language that the asker's Discord is set to; what only they see is written in it."""
+    return str(interaction.locale)
 
 
 async def in_time(
@@ -95,10 +101,10 @@ async def tell(interaction: Interaction, content: str, file: discord.File | None
 async def tell_error(interaction: Interaction, error: Exception, job_id: UUID | None = None) -> None:
     """Answer the asker with what went wrong: no interaction ends in silence. Unexpected errors are logged."""
     if isinstance(error, UserError):
-        sentence = error_text(error, str(interaction.locale))
+        sentence = error_text(error, locale_of(interaction))
     else:
         log.error("interaction %s (job %s) failed", interaction.id, job_id, exc_info=error)
-        sentence = say("message.unexpected", str(interaction.locale), reference=interaction.id)
+        sentence = say("message.unexpected", locale_of(interaction), reference=interaction.id)
     try:
         await tell(interaction, sentence)
     except UNREACHABLE as refusal:

@@ -25,49 +25,51 @@ _MARKDOWN = frozenset("\\*_~|`<>[]()#")
 def waiting_text(job: Job, update: JobUpdate | None = None) -> str:
     """While the job waits; the first answer has no update yet."""
     if update is not None and update.loading:
-        return _with_state(job, say("message.loading", loading=update.loading))
+        return _with_state(job, say("message.loading", job.locale, loading=update.loading))
     if update is not None and update.place is not None:
-        return _with_state(job, say("message.waiting_place", place=update.place, eta=update.eta))
-    return _with_state(job, say("message.waiting"))
+        return _with_state(job, say("message.waiting_place", job.locale, place=update.place, eta=update.eta))
+    return _with_state(job, say("message.waiting", job.locale))
 
 
 def progress_text(job: Job, update: JobUpdate) -> str:
     """While the job runs."""
     if update.loading:
-        return _with_state(job, say("message.loading", loading=update.loading))
-    return _with_state(job, say("message.percent", percent=int(100 * (update.fraction or 0))))
+        return _with_state(job, say("message.loading", job.locale, loading=update.loading))
+    return _with_state(job, say("message.percent", job.locale, percent=int(100 * (update.fraction or 0))))
 
 
 def cancelled_text(job: Job) -> str:
     """What stays of a cancelled job."""
-    return _with_state(job, say("message.cancelled"))
+    return _with_state(job, say("message.cancelled", job.locale))
 
 
 def failed_text(job: Job, error: UserError) -> str:
     """What stays of a failed job, with the reason."""
-    return _with_state(job, say("message.failed"), below=[error_text(error)])
+    return _with_state(job, say("message.failed", job.locale), below=[error_text(error, job.locale)])
 
 
 def unposted_text(job: Job) -> str:
     """What stays of a finished job that nobody could be reached with."""
-    return _with_state(job, say("message.not_posted"), below=[error_text(failure_of(job))])
+    return _with_state(
+        job, say("message.not_posted", job.locale), below=[error_text(failure_of(job), job.locale)]
+    )
 
 
 def result_text(job: Job, *, by_direct_message: bool = False) -> str:
     """Above the finished pictures: whose they are, the seed, and what the model could not make use of."""
     above = []
     if by_direct_message:
-        above.append(say("message.by_direct_message", channel_id=job.destination.channel_id))
-    below = [say("message.seed", seed=job.images[0].seed if job.images else job.seeds[0])]
+        above.append(say("message.by_direct_message", job.locale, channel_id=job.destination.channel_id))
+    below = [say("message.seed", job.locale, seed=job.images[0].seed if job.images else job.seeds[0])]
     withheld = sum(image.safety is Safety.FLAGGED for image in job.images)
     if withheld == 1:
-        below.append(say("message.flagged_one"))
+        below.append(say("message.flagged_one", job.locale))
     elif withheld:
-        below.append(say("message.flagged_many", count=withheld))
+        below.append(say("message.flagged_many", job.locale, count=withheld))
     if job.unread_words:
-        below.append(say("message.unread_words", words=_some(job.unread_words)))
+        below.append(say("message.unread_words", job.locale, words=_some(job.unread_words)))
     if job.unknown_words:
-        below.append(say("message.unknown_words", words=_some(job.unknown_words)))
+        below.append(say("message.unknown_words", job.locale, words=_some(job.unknown_words)))
     return _with_state(job, None, above=above, below=below)
 
 
@@ -126,12 +128,18 @@ def _with_state(job: Job, state: str | None, *, above: Sequence[str] = (), below
         owner = f"<@{job.owner_id}>"
         match job.action:
             case Action.UPSCALE:
-                title = say("message.upscale", prompt=prompt, number=(job.parent_index or 0) + 1, owner=owner)
+                title = say(
+                    "message.upscale",
+                    job.locale,
+                    prompt=prompt,
+                    number=(job.parent_index or 0) + 1,
+                    owner=owner,
+                )
             case Action.VARY:
-                title = say("message.vary", prompt=prompt, owner=owner)
+                title = say("message.vary", job.locale, prompt=prompt, owner=owner)
             case _:
-                title = say("message.imagine", prompt=prompt, owner=owner)
-        first = title if state is None else say("message.state", title=title, state=state)
+                title = say("message.imagine", job.locale, prompt=prompt, owner=owner)
+        first = title if state is None else say("message.state", job.locale, title=title, state=state)
         return "\n".join([*above, first, *below])
 
     return lines(shown(typed(job), room=min(ESCAPED_CHARACTERS, MESSAGE_CHARACTERS - len(lines("")))))

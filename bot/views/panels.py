@@ -15,14 +15,14 @@ SECONDARY = discord.ButtonStyle.secondary
 PRIMARY = discord.ButtonStyle.primary
 
 
-def unfinished_buttons(job_id: UUID) -> discord.ui.View:
+def unfinished_buttons(job: Job) -> discord.ui.View:
     """Below a job that waits or runs."""
-    return _view([_button("c", job_id, label=say("message.button_cancel"))])
+    return _view([_button("c", job.id, label=say("message.button_cancel", job.locale))])
 
 
-def failed_buttons(job_id: UUID) -> discord.ui.View:
+def failed_buttons(job: Job) -> discord.ui.View:
     """Below a job that failed."""
-    return _view([_button("t", job_id, label=say("message.button_retry"), style=PRIMARY)])
+    return _view([_button("t", job.id, label=say("message.button_retry", job.locale), style=PRIMARY)])
 
 
 def result_buttons(job: Job) -> discord.ui.View:
@@ -30,9 +30,9 @@ def result_buttons(job: Job) -> discord.ui.View:
     if job.action is Action.UPSCALE:
         return _view(
             [
-                _button("v", job.id, label=say("message.button_vary"), emoji="🪄"),
+                _button("v", job.id, label=say("message.button_vary", job.locale), emoji="🪄"),
                 _button("r", job.id, emoji="🔄"),
-                _button("s", job.id, label=say("message.button_details"), emoji="ℹ️"),
+                _button("s", job.id, label=say("message.button_details", job.locale), emoji="ℹ️"),
                 _button("d", job.id, emoji="🗑️"),
             ]
         )
@@ -46,17 +46,17 @@ def result_buttons(job: Job) -> discord.ui.View:
             *(_button("v", job.id, cell, label=f"V{cell + 1}") for cell in cells),
             _button("d", job.id, emoji="🗑️"),
         ],
-        [_button("s", job.id, label=say("message.button_details"), emoji="ℹ️")],
+        [_button("s", job.id, label=say("message.button_details", job.locale), emoji="ℹ️")],
     )
 
 
-def history_buttons(oldest: UUID, *, first: bool, more: bool) -> discord.ui.View:
+def history_buttons(oldest: UUID, locale: str, *, first: bool, more: bool) -> discord.ui.View:
     """Below a page of /history; `oldest` is the last job on it."""
     row = []
     if more:
-        row.append(_button("h", oldest, 0, label=say("message.button_older")))
+        row.append(_button("h", oldest, 0, label=say("message.button_older", locale)))
     if not first:
-        row.append(_button("h", oldest, 1, label=say("message.button_newest")))
+        row.append(_button("h", oldest, 1, label=say("message.button_newest", locale)))
     return _view(row)
 
 

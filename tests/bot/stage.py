@@ -35,6 +35,14 @@ from engine import (
 from tests.bot.examples import MODEL
 
 
+async def _no_wait(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+IMPATIENT = Clock(sleep=_no_wait)
+"""Edits follow each other at once."""
+
+
 @asynccontextmanager
 async def discord_at(origin: str) -> AsyncIterator[None]:
     """discord.py speaks to `origin` inside the block, and as before after it."""

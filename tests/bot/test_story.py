@@ -12,24 +12,15 @@ from uuid import UUID, uuid4
 import pytest
 from PIL import Image
 
-from bot.delivery.pacing import Clock
 from bot.domain import Asker
 from bot.playground import DiscordError, Playground, UserSession
 from bot.playground.permissions import Permission
 from bot.services import Limits
 from engine import GenerationFailed
 from tests.bot.playground.spec_referee import referee_or_skip
-from tests.bot.stage import ScriptedEngine, bot_at
+from tests.bot.stage import IMPATIENT, ScriptedEngine, bot_at
 
 PROMPT = "a red sailboat on a calm sea"
-
-
-async def no_wait(_seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
-IMPATIENT = Clock(sleep=no_wait)
-"""Edits follow each other at once."""
 
 
 @pytest.fixture

@@ -32,7 +32,9 @@ def schema(connection: Connection) -> dict[str, set[str]]:
     rows = connection.execute(
         text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'")
     )
-    return {name: set(re.split(r",?\s*\n\s*", sql.replace('"jobs"', "jobs"))) for name, sql in rows}
+    # A column that was added later stands on the line of the one before it.
+    clause = r",?\s*\n\s*|, (?=\w+ [A-Z]+)"
+    return {name: set(re.split(clause, sql.replace('"jobs"', "jobs"))) for name, sql in rows}
 
 
 def move(db_engine: Engine, to: str) -> None:
@@ -60,6 +62,28 @@ def test_down_leaves_nothing_and_up_works_again(db_engine: Engine) -> None:
     assert set(inspect(db_engine).get_table_names()) <= {"alembic_version"}
     move(db_engine, "head")
     assert set(inspect(db_engine).get_table_names()) >= {"users", "jobs", "images", "facts"}
+
+
+def test_a_column_that_is_added_later_keeps_every_row(db_engine: Engine, tmp_path: Path) -> None:
+    migrate(tmp_path / "fourfold.db", "2026_11_22_jobs")
+    with db_engine.begin() as connection:
+        connection.execute(text("INSERT INTO users (id, name, created_at) VALUES (1, 'Ada', '2026-01-01')"))
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, action, state, owner_id, source, prompt, parameters, model, sampling, seeds,"
+                " channel_id, created_at, device_seconds, unread_words, unknown_words) VALUES ('07', 'imagine',"
+                " 'waiting', 1, '1:0', 'a cat', '{}', 'm', '{}', '[5]', 3, '2026-01-01', 0, '[]', '[]')"
+            )
+        )
+        connection.execute(
+            text("INSERT INTO images VALUES ('07', 0, 5, 64, 64, :sha256, 'safe')"), {"sha256": "0" * 64}
+        )
+    for to, locales in (("head", ["en"]), ("2026_11_22_jobs", None), ("head", ["en"])):
+        move(db_engine, to)
+        with db_engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM images JOIN jobs ON job_id = id")) == 1
+            if locales:
+                assert list(connection.scalars(text("SELECT locale FROM jobs"))) == locales
 
 
 def test_a_second_start_changes_nothing(tmp_path: Path) -> None:

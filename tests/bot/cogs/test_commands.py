@@ -10,7 +10,7 @@ from bot.prompting import PARAMETERS
 
 
 def test_help_names_every_command_and_parameter_and_fits_a_message():
-    text = help_text(COMMANDS)
+    text = help_text(COMMANDS, "en")
     assert len(text) <= 2000
     for command in COMMANDS:
         assert f"`/{command.name}`" in text

@@ -65,6 +65,7 @@ async def test_a_job_comes_back_as_it_went_in(jobs: JobRepository) -> None:
             channel_id=5, message_id=6, token="t", expires_at=datetime(2026, 1, 1, tzinfo=UTC)
         ),
         unread_words=("far", "away"),
+        locale="zh-TW",
     )
     assert await jobs.add(job) == job
     assert await jobs.get(job.id) == job

@@ -73,14 +73,13 @@ class ScriptedJobs:
         )
         self._tell("posted", job_id, channel_id, message_id)
 
-    async def not_postable(self, job_id: UUID, reason: str) -> None:
+    async def not_postable(self, job_id: UUID, error: UserError) -> None:
         self.rows[job_id] = replace(
             self.rows[job_id],
             state=JobState.DONE,
-            error_code="not_posted",
-            error_values={"reason": reason},
+            error_code=error.code,
         )
-        self._tell("not_postable", job_id, reason)
+        self._tell("not_postable", job_id, error.code)
 
     async def drop_token(self, job_id: UUID) -> None:
         self.dropped_tokens.append(job_id)
@@ -343,7 +342,7 @@ async def test_what_nobody_takes_waits_in_the_history(client, playground, jobs, 
     playground.set_bot_permissions("general", deny=Permission.VIEW_CHANNEL)
     playground.set_accepts_dms(user.id, False)
     finished(jobs, images)
-    assert (await jobs.until_told())[0] == "not_postable"
+    assert (await jobs.until_told())[::2] == ("not_postable", "post_refused")
     playground.set_bot_permissions("general")
     left = await user.wait_for(lambda m: "(Not posted)" in m["content"])
     assert "They wait in `/history`" in left["content"]
@@ -411,7 +410,8 @@ async def test_damaged_pictures_end_in_a_sentence_not_in_a_loop(client, playgrou
     await imagine(user, jobs)
     images[2].path.write_bytes(b"no picture")
     finished(jobs, images)
-    assert (await jobs.until_told())[0] == "not_postable"
+    assert (await jobs.until_told())[::2] == ("not_postable", "post_unreadable")
+    await user.wait_for(lambda m: "stored files cannot be read" in m["content"])
 
 
 async def test_a_lost_reply_posts_only_once(client, playground, jobs, images, time, user):
@@ -507,7 +507,7 @@ async def test_a_restart_finds_what_was_posted(playground, services, jobs, posti
     async with bot_online(playground, services) as client:
         channel = client.get_partial_messageable(job.destination.channel_id)
         # A later message that carries only a Cancel of the same job must not be taken for its result.
-        await channel.send("something else", view=unfinished_buttons(job.id))
+        await channel.send("something else", view=unfinished_buttons(job))
         first = jobs.told[-1]
         delivery = Delivery(client, services)
         await delivery.reconcile()

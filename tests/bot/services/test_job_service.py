@@ -452,9 +452,13 @@ async def test_what_cannot_be_posted_waits_in_history(bench: Bench) -> None:
     await bench.sent(job)
     bench.engine.run(job.id.hex)
     await bench.reaches(job, JobState.POSTING)
-    await bench.jobs.not_postable(job.id, "The channel is gone.")
+    await bench.jobs.not_postable(job.id, UserError("post_refused"))
     stored = await bench.jobs.get(job.id)
-    assert (stored.state, stored.result_message_id, stored.error_code) == (JobState.DONE, None, "not_posted")
+    assert (stored.state, stored.result_message_id, stored.error_code) == (
+        JobState.DONE,
+        None,
+        "post_refused",
+    )
     page = await bench.history.page(ADA.user_id)
     assert page.jobs == (stored,)
     await bench.jobs.reposted(job.id, channel_id=5, message_id=6)

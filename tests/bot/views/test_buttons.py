@@ -47,14 +47,14 @@ async def test_panels():
         ["s:0"],
     ]
     assert rows(result_buttons(SINGLE)) == [["v:0", "r:0", "s:0", "d:0"]]
-    assert rows(unfinished_buttons(JOB.id)) == [["c:0"]]
-    assert rows(failed_buttons(JOB.id)) == [["t:0"]]
-    assert rows(history_buttons(JOB.id, first=True, more=True)) == [["h:0"]]
-    assert rows(history_buttons(JOB.id, first=False, more=False)) == [["h:1"]]
-    assert rows(history_buttons(JOB.id, first=True, more=False)) == []
+    assert rows(unfinished_buttons(JOB)) == [["c:0"]]
+    assert rows(failed_buttons(JOB)) == [["t:0"]]
+    assert rows(history_buttons(JOB.id, "en", first=True, more=True)) == [["h:0"]]
+    assert rows(history_buttons(JOB.id, "en", first=False, more=False)) == [["h:1"]]
+    assert rows(history_buttons(JOB.id, "en", first=True, more=False)) == []
 
 
-@pytest.mark.parametrize("panel", [result_buttons(GRID), result_buttons(SINGLE), failed_buttons(JOB.id)])
+@pytest.mark.parametrize("panel", [result_buttons(GRID), result_buttons(SINGLE), failed_buttons(JOB)])
 async def test_every_button_has_an_answer(panel):
     assert {TEMPLATE.fullmatch(item.custom_id)["action"] for item in panel.children} <= CLICKS.keys()
 

@@ -115,7 +115,7 @@ def test_no_message_is_too_long(prompt, words, reason, action):
         unread_words=words,
         unknown_words=words,
         destination=Destination(channel_id=2**64 - 1),
-        error_code="not_posted",
+        error_code="picture_not_saved",
         error_values={"reason": reason},
     )
     for text in (
