@@ -202,7 +202,6 @@ class Interactions:
                 draft = self._draft(interaction, ephemeral=ephemeral)
                 return await self._messages.create(draft, data, files, upload_limit=limit, base=("data",))
             case 5:
-                interaction.deferred_ephemeral = ephemeral
                 return self._messages.add_loading(self._draft(interaction, ephemeral=ephemeral))
             case 6:
                 return target

@@ -224,7 +224,7 @@ class Rendering:
             "url": url,
             "proxy_url": url,
         }
-        for name in ("content_type", "width", "height", "description", "title"):
+        for name in ("content_type", "width", "height", "description"):
             if (value := getattr(attachment, name)) is not None:
                 rendered[name] = value
         if attachment.ephemeral:

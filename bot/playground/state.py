@@ -95,7 +95,6 @@ class Attachment:
     width: int | None = None
     height: int | None = None
     description: str | None = None
-    title: str | None = None
     ephemeral: bool = False
     message_id: str | None = None
 
@@ -151,7 +150,6 @@ class Interaction:
     """pending, acknowledged, or failed once three seconds have passed without an answer."""
     response_type: int | None = None
     response_message_id: str | None = None
-    deferred_ephemeral: bool = False
     modal: dict[str, Any] | None = None
     """What a modal answer opened: custom_id, title, components."""
     parent_metadata: dict[str, Any] | None = None
@@ -233,15 +231,17 @@ class State:
         try:
             for table in tables:
                 table.load(rows)
-        except TypeError as error:
+            for message in self.messages:
+                self._messages_of.setdefault(message.channel_id, []).append(int(message.id))
+            if rows and not (len(list(self._secrets)) == len(list(self.guilds)) == 1):
+                raise ValueError("there is not one guild in it")
+        except (TypeError, ValueError) as error:
             raise StoreError(
                 f"The playground's state was kept by another version of Fourfold ({error}). Start afresh with --reset."
             ) from error
         for _, row_id, _ in rows:
             if row_id.isdecimal():
                 self.snowflakes.seen(row_id)
-        for message in self.messages:
-            self._messages_of.setdefault(message.channel_id, []).append(int(message.id))
         for numbers in self._messages_of.values():
             numbers.sort()
         if not rows:

@@ -22,7 +22,13 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_FROM_VERSION_1 = (
+    "UPDATE rows SET body = json_remove(body, '$.title') WHERE kind = 'attachment'",
+    "UPDATE rows SET body = json_remove(body, '$.deferred_ephemeral') WHERE kind = 'interaction'",
+)
+"""Fields that nothing has ever read."""
 
 
 class StoreError(Exception):
@@ -189,7 +195,7 @@ class SqliteStore:
         self._files.mkdir(exist_ok=True)
         path = self._folder / "playground.sqlite3"
         try:
-            database = sqlite3.connect(path, isolation_level=None)
+            self._database = database = sqlite3.connect(path, isolation_level=None)
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise StoreError(
@@ -202,7 +208,11 @@ class SqliteStore:
                 "CREATE TABLE IF NOT EXISTS rows "
                 "(kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id))"
             )
+            database.execute("BEGIN IMMEDIATE")
+            for statement in _FROM_VERSION_1 if version == 1 else ():
+                database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            database.execute("COMMIT")
             rows = database.execute(
                 "SELECT kind, id, body FROM rows ORDER BY kind, length(id), id"
             ).fetchall()
@@ -211,7 +221,6 @@ class SqliteStore:
             raise StoreError(
                 f"The playground's state in {path} cannot be read ({error}). Start afresh with --reset."
             ) from error
-        self._database = database
         return loaded
 
     def _write(self, changes: dict[tuple[str, str], str | None]) -> None:

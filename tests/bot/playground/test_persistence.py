@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -104,6 +105,29 @@ async def test_one_process_owns_the_state(tmp_path: Path) -> None:
             pass
 
 
+async def test_state_of_an_earlier_version_opens(tmp_path: Path, clock: JumpingClock) -> None:
+    async with Playground(tmp_path, clock=clock) as playground, RawBot(playground) as bot:
+        await bot.put_commands([{"name": "draw", "description": "d"}])
+        task = asyncio.create_task(playground.user("Mia").slash("draw"))
+        await bot.respond(await bot.interaction(), 4, {"content": "x"}, files={"a.png": png()})
+        await task
+        before = playground.user("Mia").messages()
+    database = sqlite3.connect(tmp_path / "playground" / "playground.sqlite3", isolation_level=None)
+    assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    database.execute("PRAGMA user_version = 1")
+    for kind, field in (("attachment", "title"), ("interaction", "deferred_ephemeral")):
+        changed = database.execute(
+            "UPDATE rows SET body = json_set(body, ?, NULL) WHERE kind = ?", (f"$.{field}", kind)
+        )
+        assert changed.rowcount == 1
+    database.close()
+    for _ in range(2):
+        async with Playground(tmp_path, clock=clock) as playground:
+            after = playground.user("Mia").messages()
+            assert len(after) == 1
+            assert after[0]["attachments"][0]["id"] == before[0]["attachments"][0]["id"]
+
+
 async def test_state_that_cannot_be_read(tmp_path: Path) -> None:
     async with Playground(tmp_path):
         pass
@@ -116,11 +140,22 @@ async def test_state_that_cannot_be_read(tmp_path: Path) -> None:
             pass
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 1")
-        database.execute("INSERT INTO rows VALUES ('user', '1', '{\"shape\": \"other\"}')")
     database.close()
-    with pytest.raises(StoreError, match="another version"):
-        async with Playground(tmp_path):
-            pass
+    for change in (
+        "INSERT INTO rows VALUES ('user', '1', '{\"shape\": \"other\"}')",
+        "INSERT INTO rows VALUES ('user', '1', '[]')",
+        "INSERT INTO rows VALUES ('message', 'x', json_object('id', 'x', 'channel_id', '1', 'author_id', '1',"
+        " 'type', 0, 'content', '', 'flags', 0, 'timestamp', 0))",
+        "DELETE FROM rows WHERE kind = 'guild'",
+        "DELETE FROM rows WHERE kind = 'secrets'",
+    ):
+        shutil.copytree(tmp_path / "playground", tmp_path / "other" / "playground", dirs_exist_ok=True)
+        with sqlite3.connect(tmp_path / "other" / "playground" / path.name) as database:
+            database.execute(change)
+        database.close()
+        with pytest.raises(StoreError, match="another version"):
+            async with Playground(tmp_path / "other"):
+                pass
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match="--reset"):
         async with Playground(tmp_path):
