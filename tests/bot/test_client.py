@@ -67,16 +67,42 @@ async def test_a_login_that_is_refused_stops_with_a_sentence(playground, service
                 await client.serve(playground.bot_token, nothing)
 
 
-async def test_a_connection_closed_for_good_stops_with_a_sentence(playground, services, monkeypatch):
-    async def closed_for_good(**_options: object) -> None:
-        raise discord.ConnectionClosed(SimpleNamespace(close_code=4012), shard_id=None)
-
+@pytest.mark.parametrize(
+    ("intents", "refusal"),
+    [(1 | 1 << 15, 4014), (1 | 1 << 40, 4013)],
+    ids=["privileged", "unheard of"],
+)
+async def test_intents_that_discord_refuses_stop_with_a_sentence(playground, services, intents, refusal):
     async with discord_at(playground.origin):
         client = FourfoldClient(services)
-        monkeypatch.setattr(client, "connect", closed_for_good)
+        client._connection._intents = discord.Intents._from_value(intents)
         async with client:
-            with pytest.raises(StartupError, match="code 4012"):
+            with pytest.raises(StartupError, match="refused the intents") as stop:
                 await client.serve(playground.bot_token, nothing)
+    cause = stop.value.__cause__
+    assert getattr(cause, "code", 4014) == refusal
+    assert isinstance(cause, discord.PrivilegedIntentsRequired) == (refusal == 4014)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (4004, "refused the bot's token"),
+        (4013, "refused the intents"),
+        (4014, "refused the intents"),
+        (4012, r"closed the connection for good \(code 4012\)"),
+    ],
+)
+async def test_a_connection_closed_for_good_stops_with_a_sentence(playground, services, code, sentence):
+    """A token is reset, or an intent withdrawn, under a bot that is online."""
+    async with discord_at(playground.origin):
+        client = FourfoldClient(services, guild_ready_timeout=0.0)
+        async with client:
+            serving = asyncio.create_task(client.serve(playground.bot_token, nothing))
+            await client_ready(client, serving)
+            await playground._services.gateway.close(code)
+            with pytest.raises(StartupError, match=sentence):
+                await asyncio.wait_for(serving, 20)
 
 
 async def test_a_token_that_dies_during_the_start_stops_with_a_sentence(playground, services):
