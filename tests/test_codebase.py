@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
@@ -106,36 +108,63 @@ def test_readmes_one_command_is_one_line_that_exists(marker: str) -> None:
     assert last == ([".venv/bin/fourfold", "play"] if marker == "play" else [".venv/bin/pytest"])
 
 
-def test_every_text_code_in_the_source_exists_and_none_is_dead() -> None:
-    defined: set[str] = set()
+COMPOSED_TEXTS = {
+    "word.second": "bot/texts/__init__.py",
+    "word.seconds": "bot/texts/__init__.py",
+    "word.minute": "bot/texts/__init__.py",
+    "word.minutes": "bot/texts/__init__.py",
+    "word.hour": "bot/texts/__init__.py",
+    "word.hours": "bot/texts/__init__.py",
+    "message.job_waiting": "bot/cogs/about.py",
+    "message.job_running": "bot/cogs/about.py",
+}
+"""Sentences whose codes are put together at run time, and the module that does it."""
+
+
+def sentences() -> dict[str, str]:
+    """Every English sentence by its code."""
+    found: dict[str, str] = {}
     for file in (ROOT / "bot/texts/en").glob("*.toml"):
         for section, rows in tomllib.loads(file.read_text(encoding="utf-8")).items():
-            defined |= {f"{section}.{code}" for code in rows}
-    used: set[str] = set()
-    strings: set[str] = set()
+            found |= {f"{section}.{code}": sentence for code, sentence in rows.items()}
+    return found
+
+
+def said() -> Iterator[tuple[str, ast.Call]]:
+    """Every code that stands in a call of `say` or `UserError`, with the call."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                strings.add(node.value)
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             first = node.args[0]
-            if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
-                continue
-            if name == "say":
-                used.add(first.value)
-            if name == "UserError":
-                used.add(f"error.{first.value}")
-    assert used - defined == set(), "codes without a sentence"
-    # Short codes that reach UserError or `say` through a variable or an f-string.
-    prefixes = ("error.", "parameter.", "word.", "help.")
-    dead = {
-        code
-        for code in defined - used
-        if code not in strings and not (code.startswith(prefixes) and code.partition(".")[2] in strings)
+            if name in ("say", "UserError") and isinstance(first, ast.Constant):
+                yield (str(first.value) if name == "say" else f"error.{first.value}"), node
+
+
+def test_every_text_code_in_the_source_exists_and_none_is_dead() -> None:
+    used = {code for code, _ in said()}
+    assert used - sentences().keys() == set(), "codes without a sentence"
+    # Tables name whole codes that are said elsewhere: `help="parameter.seed_help"`.
+    whole = {
+        node.value
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert dead == set(), "sentences that nothing says"
+    assert not COMPOSED_TEXTS.keys() & (used | whole), "no longer composed"
+    for code, module in COMPOSED_TEXTS.items():
+        table = code.partition(".")[0]
+        assert re.search(rf'say\(f"{table}\.', (ROOT / module).read_text(encoding="utf-8")), module
+    assert sentences().keys() - used - whole - COMPOSED_TEXTS.keys() == set(), "sentences that nothing says"
+
+
+def test_every_sentence_is_given_the_values_it_asks_for() -> None:
+    for code, call in said():
+        given = {keyword.arg for keyword in call.keywords}
+        if None not in given:  # `**values` says nothing here
+            wanted = {name for _, name, _, _ in Formatter().parse(sentences()[code]) if name}
+            assert wanted <= given, f"{code} asks for {wanted - given}"
 
 
 def test_no_registry_host_or_machine_path_is_named() -> None:
