@@ -58,9 +58,13 @@ class Samplers:
         name, changes = SAMPLERS[sampler]
         prototype = getattr(diffusers, name).from_config(self._scheduler.config, **changes)
         prototype.set_timesteps(steps, device="cpu")
+        if len(prototype.timesteps) > steps:
+            _drop_overshoot(prototype, steps)
         init_noise_sigma = prototype.init_noise_sigma
         begin = len(prototype.timesteps) - max(1, min(int(steps * strength), steps)) if strength < 1 else 0
         if hasattr(prototype, "set_begin_index"):
+            # Without it diffusers looks the first timestep up, and of two equal ones it takes the second: under zero
+            # terminal SNR the first Karras sigmas all round to timestep 999, and it would run off the end of its table.
             prototype.set_begin_index(begin)
         indices = range(begin, len(prototype.timesteps))
         sigmas = getattr(prototype, "sigmas", ())
@@ -123,6 +127,19 @@ class Samplers:
         if sampler == "lcm":
             return _lcm(config, output, sample, scalars, noise)
         return _euler(config, output, sample, scalars, noise if sampler == "euler_a" else None)
+
+
+def _drop_overshoot(prototype: Any, steps: int) -> None:
+    """Cut a schedule back to the steps that were asked for.
+
+    With trailing spacing diffusers counts down from 1000 by 1000 / steps in floating point. At a few counts (61, 103,
+    121…) rounding leaves a remainder above 0, and with it one more step, at timestep −1, whose signal is that of
+    the noisiest step of all: the picture would be undone at the very end.
+    """
+    prototype.timesteps = prototype.timesteps[:steps]
+    if hasattr(prototype, "sigmas"):
+        prototype.sigmas = torch.cat([prototype.sigmas[:steps], prototype.sigmas[-1:]])
+    prototype.num_inference_steps = steps
 
 
 def _noise(picture: PictureState, output: torch.Tensor) -> torch.Tensor:
