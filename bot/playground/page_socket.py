@@ -308,7 +308,15 @@ class Tab:
                 for user in state.people
             ],
             "bot": rendering.user(state.bot),
-            "guild": {"id": state.guild.id, "name": state.guild.name, "icon_color": state.guild.icon_color},
+            "guild": {
+                "id": state.guild.id,
+                "name": state.guild.name,
+                "icon_color": state.guild.icon_color,
+                "roles": [
+                    rendering.role(role)
+                    for role in sorted(state.roles, key=lambda role: role.position, reverse=True)
+                ],
+            },
             "channels": [rendering.channel(channel) for channel in channels],
             "commands": services.commands.for_member(self.user_id),
             "messages": {

@@ -265,6 +265,16 @@ async def test_context_menu_and_silence(tab: Tab, rest: Rest) -> None:
     await expect(failed).to_have_count(0)
 
 
+async def test_a_role_select_offers_the_guilds_roles(tab: Tab, rest: Rest) -> None:
+    select = {"type": 6, "custom_id": "roles", "placeholder": "Whose styles"}
+    await rest.post("general", {"content": "choose", "components": [{"type": 1, "components": [select]}]})
+    await tab.message("choose").get_by_role("combobox", name="Whose styles").click()
+    options = tab.page.get_by_role("option")
+    await expect(options).to_have_text(["@Fourfold", "@Moderator", "@everyone"])
+    await tab.page.keyboard.press("Escape")
+    await expect(options).to_have_count(0)
+
+
 async def test_user_text_never_becomes_markup(tab: Tab) -> None:
     attack = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) <script>alert(1)</script>"
     await tab.type_line(f"/imagine {attack}")

@@ -98,6 +98,7 @@ async def test_hello(bot: RawBot, playground: Playground, tab: Tab) -> None:
         ("after-dark", 0),
         (None, 1),
     ]
+    assert [role["name"] for role in hello["guild"]["roles"]] == ["Fourfold", "Moderator", "@everyone"]
     assert hello["upload_limit"] == 10 << 20
     assert hello["bot_online"] is True
     assert [command["name"] for command in hello["commands"]] == ["draw"]
