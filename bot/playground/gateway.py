@@ -315,8 +315,9 @@ class Socket:
         self.session: Session | None = None
         self.closed_by_us = False
         self._transport = transport
-        # One zlib context per connection, flushed after each message. For zstd-stream plain text is sent instead,
-        # which discord.py takes as it is; the standard library of Python 3.11 has no zstd.
+        # One zlib context per connection, flushed after each message. A client that asks for zstd-stream (discord.py
+        # where zstandard is installed) gets plain text frames: Python 3.11 has no zstd of its own, a dependency only
+        # for compression over loopback would gain nobody anything, and discord.py reads text frames whatever it asked for.
         self._deflate = zlib.compressobj() if compress == "zlib-stream" else None
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUED_FRAMES)
 

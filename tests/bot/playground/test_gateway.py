@@ -153,6 +153,14 @@ async def test_zlib_stream(playground: Playground) -> None:
         assert [frame["t"] for frame in frames] == [None, "READY", "GUILD_CREATE"]
 
 
+async def test_zstd_stream_is_answered_in_plain_text(playground: Playground) -> None:
+    async with RawBot(playground, connect=False) as bot:
+        await bot.open("?v=10&encoding=json&compress=zstd-stream")
+        assert (await bot.frame())["op"] == 10
+        await bot.identify()
+        assert (await bot.frame())["t"] == "READY"
+
+
 async def test_members_chunk(bot: RawBot, playground: Playground) -> None:
     guild = playground.channel("general").guild_id
     await bot.send(8, {"guild_id": guild, "query": "mi", "limit": 5, "nonce": "n"})
