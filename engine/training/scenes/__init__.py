@@ -1,10 +1,11 @@
 """The world the embedded model knows: our own pictures and the words for them.
 
 spec.py       the five attributes, every combination, which are held out
-palette.py    ten colours, the light of four times of day
+palette.py    ten colours, materials, the light of four times of day
 pen.py        curves and outlines in a subject's own units
-subjects.py   sixteen subjects, one function each
-backdrop.py   sky and six settings as layers
+subjects.py   sixteen subjects; drawn in living.py and made.py
+stage.py      the canvas, its light and its layers
+sky.py, backdrop.py   the sky of four times and six settings as layers
 styles.py     five media: watercolor, oil, pixel art, comic, cut paper
 render.py     scene + seed + size → picture
 captions.py   scene → natural words; the whole vocabulary

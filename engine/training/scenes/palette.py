@@ -20,6 +20,15 @@ SUBJECT_COLOURS: dict[str, RGB] = {
     "brown": (122, 74, 40),
 }
 
+# Materials keep their colour, whatever colour the caption names.
+WOOD: RGB = (112, 70, 42)
+SLATE: RGB = (84, 82, 100)
+CREAM: RGB = (250, 238, 212)
+GLOW: RGB = (255, 222, 120)
+GLASS: RGB = (178, 222, 240)
+LEAF: RGB = (62, 140, 62)
+INK: RGB = (30, 28, 36)
+
 
 @dataclass(frozen=True, slots=True)
 class Tones:

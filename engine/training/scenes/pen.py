@@ -29,6 +29,11 @@ def smooth(points: Sequence[Point], steps: int = 8) -> list[Point]:
     return curve
 
 
+def smooth_open(points: Sequence[Point]) -> list[Point]:
+    """A smooth curve through `points` that does not return to its beginning."""
+    return smooth([*points, points[-1], points[0]])[: 8 * (len(points) - 1) + 1]
+
+
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float, steps: int = 20) -> list[Point]:
     """Points of an ellipse from `start` to `end` degrees, counter-clockwise, y upwards."""
     return [

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from engine.training.scenes.backdrop import BACKDROPS, Layer, Stage, sky
-from engine.training.scenes.palette import mix, tones
+from engine.training.scenes.backdrop import BACKDROPS
+from engine.training.scenes.palette import INK, mix, tones
 from engine.training.scenes.pen import Pen
+from engine.training.scenes.sky import sky
 from engine.training.scenes.spec import SETTINGS, STYLES, SUBJECTS, TIMES, Scene
+from engine.training.scenes.stage import Layer, Stage
 from engine.training.scenes.styles import MEDIA, Medium, cast_shadow, grown
-from engine.training.scenes.subjects import INK, KINDS
+from engine.training.scenes.subjects import KINDS
 
 SUPERSAMPLING = 2
 
