@@ -12,7 +12,7 @@ from bot.client import FourfoldClient, use_origin
 from bot.cogs import COMMANDS
 from bot.errors import StartupError
 from bot.playground import Playground
-from tests.bot.delivery.test_delivery import Notes, ScriptedJobs
+from tests.bot.delivery.scripted_jobs import Notes, ScriptedJobs
 from tests.bot.stage import bot_online, discord_at
 
 

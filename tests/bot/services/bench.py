@@ -10,10 +10,14 @@ from itertools import count
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from bot.database import JobRepository, open_database
 from bot.domain import Action, Asker, Destination, Job, JobState, JobUpdate, Order
+from bot.errors import UserError
 from bot.image_store import ImageStore
 from bot.services import HistoryService, JobService, Limits
+from bot.texts import say
 from engine import ModelInfo
 from tests.bot.services.hand_driven_engine import HandDrivenEngine, small
 
@@ -117,3 +121,11 @@ class Bench:
             async for update in self.jobs.updates():
                 self.updates.setdefault(update.job_id, []).append(update)
                 self._moved.set()
+
+
+async def refused(awaitable: object) -> UserError:
+    """The error that this ends in, whose sentence can be said."""
+    with pytest.raises(UserError) as caught:
+        await awaitable  # type: ignore[misc]
+    say(f"error.{caught.value.code}", **caught.value.values)
+    return caught.value

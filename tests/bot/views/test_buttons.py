@@ -59,5 +59,10 @@ async def test_every_button_has_an_answer(panel):
     assert {TEMPLATE.fullmatch(item.custom_id)["action"] for item in panel.children} <= CLICKS.keys()
 
 
+async def test_the_buttons_of_a_smaller_grid_match_its_pictures():
+    smaller = replace(GRID, images=GRID.images[:2])
+    assert rows(result_buttons(smaller)) == [["u:0", "u:1", "r:0"], ["v:0", "v:1", "d:0"], ["s:0"]]
+
+
 async def test_posted_views_are_not_kept_in_memory():
     assert result_buttons(GRID).is_finished()

@@ -1,0 +1,102 @@
+"""One job at the engine: what is stored and told of it, and how it ends when something breaks."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from bot.domain import JobState
+from engine import GenerationFailed, Loading
+from tests.bot.services.bench import Bench
+
+
+async def test_a_job_goes_from_order_to_pictures(bench: Bench) -> None:
+    job = await bench.order(prompt="a cat --seed 7 --no dogs")
+    assert (job.state, job.seeds, job.prompt) == (JobState.WAITING, (7, 8, 9, 10), "a cat")
+    await bench.sent(job)
+    await bench.reaches(job, JobState.WAITING)
+    bench.engine.progress(job.id.hex, 1, 4, previews=True)
+    running = await bench.reaches(job, JobState.RUNNING)
+    assert running.fraction == 0.25
+    assert running.preview is not None
+    assert running.preview.startswith(b"\xff\xd8")
+    for index in (2, 0, 3, 1):
+        bench.engine.make_picture(job.id.hex, index)
+    bench.engine.complete(job.id.hex)
+    update = await bench.reaches(job, JobState.POSTING)
+    stored = await bench.jobs.get(job.id)
+    assert (update.images, update.unread_words, update.unknown_words) == (
+        stored.images,
+        stored.unread_words,
+        stored.unknown_words,
+    )
+    assert [(image.index, image.seed) for image in stored.images] == [(0, 7), (1, 8), (2, 9), (3, 10)]
+    assert (stored.unread_words, stored.unknown_words, stored.device_seconds) == (("late",), ("zorb",), 1.5)
+    assert stored.started_at is not None
+    for image in stored.images:
+        with Image.open(image.path) as opened:
+            assert opened.size == (64, 64)
+            text = str(opened.info["parameters"])
+        assert text.startswith("a cat\nNegative prompt: dogs\nSteps: 20, ")
+        assert f"Seed: {image.seed}," in text
+    assert [waiting.id for waiting in await bench.jobs.posting_jobs()] == [job.id]
+    await bench.jobs.posted(job.id, channel_id=100, message_id=200)
+    done = await bench.jobs.get(job.id)
+    assert (done.state, done.result_channel_id, done.result_message_id) == (JobState.DONE, 100, 200)
+
+
+async def test_loading_is_told_with_sizes(bench: Bench) -> None:
+    job = await bench.order()
+    await bench.sent(job)
+    bench.engine.streams[job.id.hex].put(Loading("test", 0.25, 1_000_000_000, 4_000_000_000))
+    await bench.until(lambda: any(update.loading for update in bench.updates.get(job.id, [])))
+    update = bench.updates[job.id][-1]
+    assert (update.loading, update.fraction) == ("Test (1.0 GB of 4.0 GB)", 0.25)
+
+
+async def test_what_a_library_said_stays_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    job = await bench.order()
+    await bench.sent(job)
+    bench.engine.fail(job.id.hex, GenerationFailed("generation_failed", "/srv/models/x.bin is broken."))
+    update = await bench.reaches(job, JobState.FAILED)
+    assert update.error is not None
+    assert (update.error.code, update.error.values) == ("internal_error", {})
+    assert "/srv/models/x.bin is broken." in caplog.text
+
+
+async def test_a_dead_engine_is_said_and_wedges_nothing(bench: Bench) -> None:
+    jobs = [await bench.order() for _ in range(5)]
+    await bench.sent(jobs[2])
+    bench.engine.die()
+    for job in jobs:
+        update = await bench.reaches(job, JobState.FAILED)
+        assert update.error is not None
+        assert update.error.code == "engine_dead"
+        assert await bench.state(job) is JobState.FAILED
+
+
+async def test_a_disk_that_is_full_fails_one_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, second = await bench.order(), await bench.order()
+    await bench.sent(second)
+    with monkeypatch.context() as patch:
+
+        def full(_descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr("os.fsync", full)
+        bench.engine.run(job.id.hex)
+        update = await bench.reaches(job, JobState.FAILED)
+    assert update.error is not None
+    assert update.error.values == {"reason": "No space left on device"}
+    bench.engine.run(second.id.hex)
+    await bench.reaches(second, JobState.POSTING)
+
+
+async def test_missing_pictures_fail_a_job(bench: Bench) -> None:
+    job = await bench.order()
+    await bench.sent(job)
+    bench.engine.make_picture(job.id.hex, 0)
+    bench.engine.complete(job.id.hex)
+    update = await bench.reaches(job, JobState.FAILED)
+    assert update.error is not None
+    assert update.error.values == {"got": 1, "expected": 4}
