@@ -90,11 +90,10 @@ class Attachments:
 
     def from_url(self, url: str) -> Attachment | None:
         """The attachment one of our own URLs shows, whether or not it has expired."""
-        parts = urlsplit(url)
-        steps = parts.path.split("/")
-        if not url.startswith(f"{self.origin}/cdn/") or len(steps) != 6:
+        if not url.startswith(f"{self.origin}/cdn/"):
             return None
-        return self._state.attachments.get(steps[4])
+        steps = urlsplit(url).path.split("/")
+        return self._state.attachments.get(steps[4]) if len(steps) == 6 else None
 
     def _signature(self, path: str, expires: str, issued: str) -> str:
         key = bytes.fromhex(self._state.secrets.signing_key)

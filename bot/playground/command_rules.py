@@ -110,7 +110,7 @@ def check_choice_values(choices: list[Json], option_type: int, path: Path, error
 
 def _check_permissions(command: Json, path: Path, errors: FormErrors) -> None:
     value = command.get("default_member_permissions")
-    if value is not None and not str(value).isdecimal():
+    if value is not None and not (str(value).isdecimal() and len(str(value)) <= 20):
         errors.add(
             (*path, "default_member_permissions"),
             "BITWISE_TYPE_CONVERT",

@@ -20,6 +20,7 @@ from bot.playground.faults import Faults
 from bot.playground.rate_limits import IDENTIFIES, RateLimits
 from bot.playground.rendering import Rendering
 from bot.playground.state import State
+from bot.playground.strict_json import parse_json
 
 Json = dict[str, Any]
 
@@ -153,7 +154,7 @@ class Gateway:
                 await socket.close(4008, b"Rate limited.")
                 return
             try:
-                frame = json.loads(message.data)
+                frame = parse_json(message.data)
                 op, data = frame["op"], frame.get("d")
             except (ValueError, TypeError, KeyError):
                 await socket.close(4002, b"Error while decoding payload.")
@@ -189,7 +190,8 @@ class Gateway:
         if intents & ~self.allowed_intents:
             return 4014, b"Disallowed intent(s)."
         shard = data.get("shard") or [0, 1]
-        if not (isinstance(shard, list) and len(shard) == 2 and 0 <= shard[0] < shard[1]):
+        whole = isinstance(shard, list) and all(isinstance(number, int) for number in shard)
+        if not (whole and len(shard) == 2 and 0 <= shard[0] < shard[1]):
             return 4010, b"Invalid shard."
         if not self._rate_limits.take_identify():
             # What Discord does to a bot that starts over and over: every session ends, and its owner has to fetch another token.
@@ -231,6 +233,8 @@ class Gateway:
     def _resume(self, socket: Socket, data: Json) -> tuple[int, bytes] | None:
         session = self._sessions.get(str(data.get("session_id")))
         seen = data.get("seq") or 0
+        if not isinstance(seen, int):
+            return 4007, b"Invalid seq."
         refused = self._faults.resumes_to_refuse > 0
         self._faults.resumes_to_refuse -= refused
         if (

@@ -306,5 +306,6 @@ FORMS: dict[str, dict[str, Rule]] = {
         "min_length": Integer(0, 6000),
         "max_length": Integer(1, 6000),
     },
+    "refresh": {"attachment_urls": Items(Text(2048, 1), 50, required=True)},
     "direct message": {"recipient_id": Snowflake(required=True)},
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from bot.playground import errors
+from bot.playground.errors import FormErrors
 from bot.playground.routes.request import json_response, read_body
 from bot.playground.services import Services
+from bot.playground.validation import check_form
 
 
 def add_routes(routes: web.RouteTableDef, services: Services) -> None:
@@ -54,8 +56,11 @@ def add_routes(routes: web.RouteTableDef, services: Services) -> None:
     @routes.post("/attachments/refresh-urls")
     async def refresh_urls(request: web.Request) -> web.Response:
         body = await read_body(request)
+        problems = FormErrors()
+        check_form("refresh", body.payload, (), problems)
+        problems.raise_if_any()
         refreshed = []
-        for url in body.payload.get("attachment_urls") or ():
+        for url in body.payload["attachment_urls"]:
             attachment = services.attachments.from_url(url)
             refreshed.append(
                 {"original": url, "refreshed": attachment and services.attachments.url(attachment)}

@@ -12,6 +12,7 @@ from aiohttp import web
 from bot.playground import errors
 from bot.playground.attachments import UploadedFile
 from bot.playground.limits import REQUEST_BYTES
+from bot.playground.strict_json import parse_json
 
 _HEADERS = BytesHeaderParser()
 
@@ -53,7 +54,8 @@ def no_content() -> web.Response:
 
 def split_multipart(content: bytes, content_type: str) -> list[tuple[str, str | None, bytes]]:
     """The (name, file name, bytes) of every part. Whole bodies are in memory already, so no streaming parser is needed."""
-    boundary = _HEADERS.parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode()).get_boundary()
+    header = f"Content-Type: {content_type}\r\n\r\n".encode("utf-8", "surrogateescape")
+    boundary = _HEADERS.parsebytes(header).get_boundary()
     if not boundary:
         raise errors.invalid_json()
     parts = []
@@ -71,14 +73,15 @@ def query_integer(request: web.Request, name: str) -> int | None:
     value = request.query.get(name)
     if value is None:
         return None
-    if not value.isdecimal():
+    # No snowflake is longer, and Python refuses to read numbers that are much longer.
+    if not value.isdecimal() or len(value) > 20:
         raise errors.form_error((name,), "NUMBER_TYPE_COERCE", f'Value "{value}" is not int.')
     return int(value)
 
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content) if content else {}
+        return parse_json(content) if content else {}
     except ValueError as error:
         raise errors.invalid_json() from error
 

@@ -31,6 +31,7 @@ async def test_ready(bot: RawBot, playground: Playground) -> None:
         (2, {"intents": 1 | MESSAGE_CONTENT}, 4014),
         (2, {"intents": 1 << 40}, 4013),
         (2, {"shard": [2, 2]}, 4010),
+        (2, {"shard": ["0", "1"]}, 4010),
         (3, {}, 4003),
     ],
 )
@@ -45,13 +46,17 @@ async def test_refused(playground: Playground, op: int, data: dict, code: int) -
         assert not playground.bot_online
 
 
-async def test_more_refusals(bot: RawBot) -> None:
+async def test_more_refusals(bot: RawBot, playground: Playground) -> None:
     await bot.identify()
     assert await bot.close_code() == 4005
     await bot.open()
     assert bot.ws is not None
-    await bot.ws.send_str("{")
-    assert await bot.close_code() == 4002
+    for nonsense in ("{", "[" * 100_000):
+        await bot.ws.send_str(nonsense)
+        assert await bot.close_code() == 4002
+        await bot.open()
+    await bot.send(6, {"token": playground.bot_token, "session_id": bot.ready["session_id"], "seq": "x"})
+    assert await bot.close_code() == 4007
     await bot.open()
     await bot.identify()
     await bot.send(99, None)

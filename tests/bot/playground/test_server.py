@@ -17,6 +17,30 @@ async def test_no_spelling_of_a_path_goes_without_a_token(playground: Playground
         assert reply.status in (401, 404)
 
 
+async def test_bad_bodies_are_refused_in_discords_words(
+    bot: RawBot, playground: Playground, general: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages, refresh = f"/channels/{general}/messages", "/attachments/refresh-urls"
+    headers = {"Authorization": f"Bot {playground.bot_token}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(f"{playground.origin}/api/v10/", headers=headers) as client:
+        for text in ("{", "NaN", "[" * 100_000, "\ud800".encode("utf-8", "surrogatepass")):
+            async with client.post(messages[1:], data=text) as reply:
+                assert (reply.status, (await reply.json())["code"]) == (400, 50109)
+    for path in (f"{messages}?limit={'9' * 5000}", f"{messages}?before={'9' * 21}"):
+        assert (await bot.call("GET", path)).code == 50035
+    for body in ([], {}, {"attachment_urls": 5}, {"attachment_urls": [5]}):
+        assert (await bot.call("POST", refresh, body)).code == 50035
+    found = await bot.call("POST", refresh, {"attachment_urls": ["http://[", f"{playground.origin}/cdn/["]})
+    assert [entry["refreshed"] for entry in found.body["refreshed_urls"]] == [None, None]
+    command = {"name": "a", "description": "d", "default_member_permissions": "9" * 4400}
+    assert (await bot.put_commands([command])).code == 50035
+    option = {"type": 1, "name": "a", "description": "d"}
+    for _ in range(300):
+        option = {"type": 2, "name": "a", "description": "d", "options": [option]}
+    assert (await bot.put_commands([{"name": "a", "description": "d", "options": [option]}])).code == 50109
+    assert "Traceback" not in caplog.text
+
+
 async def test_odd_input_is_no_mistake_of_the_stand_in(bot: RawBot, playground: Playground) -> None:
     task = playground._services.interactions.begin(
         2, playground.user("Mia").id, playground.channel("general"), {"name": "draw"}
