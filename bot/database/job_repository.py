@@ -22,12 +22,17 @@ class JobRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, job: Job) -> Job:
-        """Store a new job and its owner's name. Where its source has a job already, that one is returned instead."""
+    async def add(self, job: Job) -> Job | None:
+        """Store a new job and its owner's name; None, and nothing stored, when its parent was deleted meanwhile.
+
+        Where its source has a job already, that one is returned instead.
+        """
         async with self._database.db_session(write=True) as db_session:
             existing = await self._first(db_session, select(JobTable).where(JobTable.source == job.source))
             if existing:
                 return existing
+            if job.parent_id is not None and await db_session.get(JobTable, job.parent_id) is None:
+                return None
             user = insert(UserTable).values(id=job.owner_id, name=job.owner_name, created_at=job.created_at)
             await db_session.execute(
                 user.on_conflict_do_update(index_elements=[UserTable.id], set_={"name": job.owner_name})

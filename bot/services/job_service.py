@@ -265,6 +265,8 @@ class JobService:
         finally:
             if stored is None or stored.id != job.id:
                 self._line.leave(job.id)
+        if stored is None:
+            raise UserError("job_gone")
         if stored.id == job.id:
             # An edge that broke before it could call `shown` must not cost its user a place in the line for ever.
             loop = asyncio.get_running_loop()

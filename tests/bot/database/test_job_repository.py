@@ -155,8 +155,7 @@ async def test_a_deleted_parent_leaves_its_children(jobs: JobRepository) -> None
         {"action": Action.VARY},
         {"state": JobState.FAILED},
         {"state": JobState.DONE},
-        {"parent_id": uuid4(), "parent_index": 1},
-        {"action": Action.VARY, "parent_id": uuid4(), "parent_index": 1},
+        {"parent_index": 1},
         {"destination": Destination(channel_id=1, token="t")},
         {"result_channel_id": 1},
         {"device_seconds": -1.0},
@@ -166,6 +165,18 @@ async def test_rows_that_make_no_sense_are_refused(jobs: JobRepository, changes:
     with pytest.raises(IntegrityError):
         await jobs.add(new_job(**changes))
     assert await jobs.ids() == frozenset()
+
+
+async def test_a_job_whose_parent_is_gone_is_not_stored(jobs: JobRepository) -> None:
+    child = new_job(action=Action.VARY, parent_id=uuid4(), parent_index=1)
+    assert await jobs.add(child) is None
+    assert await jobs.ids() == frozenset()
+
+
+async def test_only_a_job_made_from_another_has_a_parent(jobs: JobRepository) -> None:
+    parent = await jobs.add(new_job())
+    with pytest.raises(IntegrityError):
+        await jobs.add(new_job(parent_id=parent.id))
 
 
 async def test_an_error_does_not_repeat_the_token(jobs: JobRepository) -> None:

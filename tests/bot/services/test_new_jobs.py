@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.database import JobRepository
 from bot.domain import Action, Job, JobState, Order
 from bot.errors import UserError
 from bot.prompting import VARY_STRENGTH
@@ -90,6 +91,23 @@ async def test_a_variation_starts_from_the_stored_picture(bench: Bench) -> None:
     assert rolled.operation is Operation.IMAGE_TO_IMAGE
     assert rolled.init_image is not None
     assert rolled.init_image.read_bytes() == request.init_image.read_bytes()
+
+
+async def test_a_parent_deleted_under_a_click_is_told_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The click has read its parent, and before its row is stored the parent is gone."""
+    parent = await bench.made()
+    add = JobRepository.add
+
+    async def add_later(repository: JobRepository, job: Job) -> Job | None:
+        await bench.jobs.delete(ADA, parent.id)
+        return await add(repository, job)
+
+    monkeypatch.setattr(JobRepository, "add", add_later)
+    click = bench.order(BOB, None, action=Action.REROLL, parent_id=parent.id)
+    assert (await refused(click)).code == "job_gone"
+    assert bench.jobs.queue() == (0, 0)
 
 
 async def test_a_reroll_keeps_all_but_the_seed(bench: Bench) -> None:
