@@ -25,8 +25,6 @@ LAST_POSTS = 10.0
 """Seconds that posts which have begun are given when the bot stops; what is left is delivered by the next start."""
 START_UP = 10.0
 """Seconds that the start waits for what an earlier process left to be posted; the rest goes on beside it."""
-
-
 FIRST_DELAY = 5.0
 LONGEST_DELAY = 600.0
 """Seconds until a delivery that broke is taken up again: doubled from the first to the longest."""
@@ -108,9 +106,8 @@ class Delivery:
                 except UserError:
                     log.info("job %s was deleted before it could be shown", job_id)
                     return
-                except (
-                    Exception
-                ):  # one job that cannot be shown now must neither stop the others nor be forgotten
+                except Exception:
+                    # One job that cannot be shown now must neither stop the others nor be forgotten.
                     log.exception("job %s could not be delivered; trying again in %.0f s", job_id, delay)
                 await self._clock.sleep(delay)
                 delay = min(2 * delay, LONGEST_DELAY)

@@ -91,9 +91,12 @@ class Follower:
             await self._unless_ended(
                 self._pacer.turn(job.destination.channel_id, last_edit + RUNNING_INTERVAL)
             )
-            update, self._newest = self._newest, self._newest if self.has_ended() else None
+            if self.has_ended():
+                # The last update stays, for `_show_end` and for another attempt at it.
+                break
+            update, self._newest = self._newest, None
             self._arrived.clear()
-            if update is None or self.has_ended():
+            if update is None:
                 continue
             waiting = update.state is JobState.WAITING
             content = waiting_text(job, update) if waiting else progress_text(job, update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,13 +11,11 @@ from uuid import UUID
 import pytest
 
 from bot.delivery import Delivery
-from bot.domain import Destination, Job, JobState
+from bot.domain import Destination, Job, JobState, JobUpdate
+from bot.errors import UserError
 from bot.playground.permissions import Permission
 from bot.views.panels import unfinished_buttons
-from tests.bot.delivery.scripted_jobs import (
-    finished,
-    imagine,
-)
+from tests.bot.delivery.scripted_jobs import finished, imagine
 from tests.bot.examples import JOB
 from tests.bot.stage import bot_online
 
@@ -55,6 +54,29 @@ async def test_a_delivery_that_broke_is_taken_up_again(client, jobs, images, use
     assert (await jobs.until_told())[0] == "posted"
     assert time.slept[-2:] == [5, 10]
     assert len([m for m in user.messages() if m["attachments"]]) == 1
+
+
+async def test_an_end_that_could_not_be_noted_is_shown_again(client, jobs, user, monkeypatch, time):
+    """Where the database fails under a job's last words, its row still says that it runs."""
+    await imagine(user, jobs)
+    jobs.say(JobState.RUNNING, fraction=0.1)
+    await user.wait_for(lambda m: "(10%)" in m["content"])
+    time.hold = True
+    jobs.say(JobState.RUNNING, fraction=0.2)
+    await time.until_held()
+    time.hold = False
+    noted, attempts = asyncio.Event(), []
+
+    async def busy_at_first(job_id: UUID) -> None:
+        attempts.append(job_id)
+        if len(attempts) == 1:
+            raise RuntimeError("database is locked")
+        noted.set()
+
+    monkeypatch.setattr(jobs, "closed", busy_at_first)
+    jobs.feed.put(JobUpdate(job_id=JOB.id, state=JobState.FAILED, error=UserError("internal_error")))
+    await asyncio.wait_for(noted.wait(), 20)
+    await user.wait_for(lambda m: "(Failed)" in m["content"])
 
 
 async def test_a_job_deleted_as_it_was_posted_leaves_no_progress(client, jobs, images, user, monkeypatch):
