@@ -271,7 +271,9 @@ class JobRun:
     def _loading(self, loading: Loading) -> str:
         if not loading.total_bytes:
             return self._model.title
-        done, total = (f"{size / 1e9:.1f} GB" for size in (loading.done_bytes, loading.total_bytes))
+        sizes = (loading.done_bytes, loading.total_bytes)
+        large = loading.total_bytes >= 1e9
+        done, total = (f"{size / 1e9:.1f} GB" if large else f"{size / 1e6:.0f} MB" for size in sizes)
         return say("word.loading", self._job.locale, title=self._model.title, done=done, total=total)
 
     def _report(self, update: JobUpdate) -> None:

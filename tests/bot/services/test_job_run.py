@@ -45,13 +45,20 @@ async def test_a_job_goes_from_order_to_pictures(bench: Bench) -> None:
     assert (done.state, done.result_channel_id, done.result_message_id) == (JobState.DONE, 100, 200)
 
 
-async def test_loading_is_told_with_sizes(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("done", "total", "told"),
+    [
+        (1_000_000_000, 4_000_000_000, "Test (1.0 GB of 4.0 GB)"),
+        (12_000_000, 48_000_000, "Test (12 MB of 48 MB)"),
+    ],
+)
+async def test_loading_is_told_with_sizes(bench: Bench, done: int, total: int, told: str) -> None:
     job = await bench.order()
     await bench.sent(job)
-    bench.engine.streams[job.id.hex].put(Loading("test", 0.25, 1_000_000_000, 4_000_000_000))
+    bench.engine.streams[job.id.hex].put(Loading("test", 0.25, done, total))
     await bench.until(lambda: any(update.loading for update in bench.updates.get(job.id, [])))
     update = bench.updates[job.id][-1]
-    assert (update.loading, update.fraction) == ("Test (1.0 GB of 4.0 GB)", 0.25)
+    assert (update.loading, update.fraction) == (told, 0.25)
 
 
 async def test_what_a_library_said_stays_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
