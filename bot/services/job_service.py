@@ -300,8 +300,12 @@ class JobService:
 
     async def _own(self, asker: Asker, job_id: UUID) -> Job:
         job = await self.get(job_id)
-        # Whoever manages the messages of one server has no say in another.
-        moderates = asker.may_manage and job.guild_id is not None and job.guild_id == asker.guild_id
+        # Whoever manages the messages of one channel has no say in another, nor in anybody's direct messages.
+        here = job.guild_id == asker.guild_id and asker.channel_id in (
+            job.destination.channel_id,
+            job.result_channel_id,
+        )
+        moderates = asker.may_manage and asker.guild_id is not None and here
         if job.owner_id != asker.user_id and not moderates:
             raise UserError("not_yours")
         return job

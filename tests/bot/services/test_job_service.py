@@ -157,7 +157,8 @@ async def test_delete_removes_rows_and_files(bench: Bench) -> None:
     assert (await refused(bench.jobs.delete(BOB, done.id))).code == "not_yours"
     elsewhere = replace(MODERATOR, guild_id=11)
     private = replace(MODERATOR, guild_id=None)
-    for asker in (elsewhere, private):
+    other_channel = replace(MODERATOR, channel_id=101)
+    for asker in (elsewhere, private, other_channel):
         assert (await refused(bench.jobs.delete(asker, done.id))).code == "not_yours"
         assert (await refused(bench.jobs.cancel(asker, running.id))).code == "not_yours"
     assert await bench.jobs.delete(MODERATOR, done.id) == done
