@@ -50,6 +50,7 @@ class JobService:
         self._unshown: dict[UUID, asyncio.TimerHandle] = {}
         # Two clicks on the same U must not both find that it was not posted yet.
         self._upscaling = asyncio.Lock()
+        self._closed = False
 
     async def create(self, asker: Asker, order: Order) -> Job:
         """Check an order and store its job; nothing runs before `shown`. The same source gives the same job.
@@ -244,7 +245,11 @@ class JobService:
         return self._line.counts()
 
     async def close(self) -> None:
-        """Stop following jobs and end `updates`. Unfinished ones stay as they are, for the next start."""
+        """Stop following jobs and end `updates`. Unfinished ones stay as they are, for the next start.
+
+        What is asked for from here on is stored and answered as ever, and runs after the next start.
+        """
+        self._closed = True
         for job_id in list(self._unshown):
             self._forget_unshown(job_id)
         runs = list(self._runs.items())
@@ -325,7 +330,7 @@ class JobService:
             self._feed.put(JobUpdate(job_id=job_id, state=JobState.WAITING, place=place, eta=eta))
 
     def _run(self, job: Job) -> None:
-        if job.id in self._runs:
+        if self._closed or job.id in self._runs:
             return
         run = JobRun(
             job,

@@ -62,6 +62,17 @@ async def test_a_job_that_ended_before_it_was_shown_is_told_of_again(bench: Benc
     await bench.reaches(job, JobState.CANCELLED)
 
 
+async def test_what_is_asked_for_as_the_bot_stops_runs_after_the_next_start(bench: Bench) -> None:
+    await bench.jobs.close()
+    job = await bench.order()
+    assert bench.engine.requests == {}
+    again = Bench(bench.folder)
+    again.go_on_from(bench)
+    async with again.process():
+        assert again.resumed == 1
+        await again.sent(job)
+
+
 async def test_a_source_makes_one_job_even_in_a_race(bench: Bench) -> None:
     order = Order(action=Action.IMAGINE, source="1:0", prompt="a cat")
     jobs = await asyncio.gather(*(bench.jobs.create(ADA, order) for _ in range(5)))
