@@ -21,10 +21,13 @@ export class Chat {
     return this.views.composer;
   }
 
-  /** Runs a chat command; `summary` goes back into the composer if it fails. Resolves when it is settled. */
-  async slash(channelId, entry, options, putBack) {
+  /**
+   * Runs a chat command; resolves when it is settled. `form` is what was sent: {putBack(), drop()}, of which one is called in the
+   * end: the first when it failed and the viewer wants to try again.
+   */
+  async slash(channelId, entry, options, form) {
     const row = this.views.pane(channelId).addLocal(entry.name);
-    await this.#command(row, putBack, () =>
+    await this.#command(row, form, () =>
       this.socket.request("slash", {
         channel_id: channelId,
         command_id: entry.command.id,
@@ -44,14 +47,15 @@ export class Chat {
     );
   }
 
-  async #command(row, putBack, request) {
+  async #command(row, form, request) {
     try {
       const answer = await request();
+      form?.drop();
       if (answer.op === "modal") row.remove();
       else setTimeout(() => row.waits() && row.node.isConnected && row.remove(), ROW_GRACE);
       this.#openIfModal(answer);
     } catch (error) {
-      row.fail(describeFailure(error), putBack);
+      row.fail(describeFailure(error), form);
     }
   }
 

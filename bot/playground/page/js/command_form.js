@@ -81,7 +81,7 @@ export class CommandForm {
 
   /** Checks everything, waits for uploads, and gives the options; null when something has to be mended first. */
   async collect() {
-    await Promise.all(this.#ordered().map((field) => field.ready));
+    await Promise.all(this.#ordered().map((field) => field.ready()));
     const wrong = this.#ordered().map((field) => ({ field, problem: field.problem() }));
     for (const { field, problem } of wrong) field.node.classList.toggle("invalid", Boolean(problem));
     const found = wrong.filter(({ problem }) => problem);
@@ -105,6 +105,11 @@ export class CommandForm {
     if (!option) return false;
     this.add(option).setFile(file);
     return true;
+  }
+
+  /** Lets go of its files, once nobody will send the form again. */
+  release() {
+    for (const field of this.#fields.values()) field.release();
   }
 
   // What fields tell the form.

@@ -114,7 +114,7 @@ export class Composer {
     this.#drawTyping();
     // A reconnect shows the same channel again; whoever is typing keeps the cursor.
     if (same) return;
-    this.#setForm(draft.form);
+    this.#setForm(draft.form, true);
     this.#setText(draft.text);
   }
 
@@ -174,11 +174,14 @@ export class Composer {
     const options = await form.collect();
     if (!options || this.#form !== form) return;
     this.#remember(form.text);
-    this.#setForm(null);
+    this.#setForm(null, true);
     this.#setText("");
     this.area.focus();
     const key = this.key;
-    await this.chat.slash(form.channelId, form.entry, options, () => this.#putBack(form, key));
+    await this.chat.slash(form.channelId, form.entry, options, {
+      putBack: () => this.#putBack(form, key),
+      drop: () => form.release(),
+    });
   }
 
   async #sendText(text) {
@@ -227,6 +230,7 @@ export class Composer {
 
   #putBack(form, key) {
     if (key !== this.key) {
+      this.#drafts.get(key)?.form?.release();
       this.#drafts.set(key, { text: "", form });
       return;
     }
@@ -258,7 +262,9 @@ export class Composer {
     this.area.focus();
   }
 
-  #setForm(form) {
+  /** Shows a form, or the plain text; the form before it is dropped unless it is `kept` elsewhere. */
+  #setForm(form, kept = false) {
+    if (!kept) this.#form?.release();
     this.#form = form;
     this.picker.hide();
     fill(this.lists, this.picker.node);

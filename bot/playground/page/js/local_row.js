@@ -35,26 +35,26 @@ export class LocalRow {
     return !this.node.classList.contains("ephemeral") && (command === undefined || command === this.command);
   }
 
-  /** Shows why nothing came; `putBack()` returns the command to the composer. */
-  fail(reason, putBack) {
+  /** Shows why nothing came; `form` (or null): {putBack(): back into the message box, drop(): nobody wants it any more}. */
+  fail(reason, form) {
     this.node.classList.add("ephemeral");
-    const again = () => {
+    const end = (action) => () => {
       this.remove();
-      putBack();
+      action?.();
     };
     fill(
       this.body,
       el("div.failure-note", { role: "alert" }, icon("warning"), el("span", {}, reason)),
-      putBack &&
+      form &&
         el(
           "button.text-link",
-          { type: "button", on: { click: again } },
+          { type: "button", on: { click: end(form.putBack) } },
           "Put the command back into the message box",
         ),
     );
     fill(
       this.foot,
-      ephemeralFoot(() => this.remove()),
+      ephemeralFoot(end(form?.drop)),
     );
   }
 

@@ -1,4 +1,7 @@
-/** The inputs a modal can hold. Each gives {node, target: what takes focus, read(): submit fields, problem(): text or null}. */
+/**
+ * The inputs a modal can hold. Each gives {node, target: what takes focus, read(): submit fields, problem(): text or null}, and
+ * release() where it holds more than text.
+ */
 
 import { el, fill, freshId } from "./dom.js";
 import { icon } from "./icons.js";
@@ -154,6 +157,7 @@ function files(component, chat) {
       list,
       chosen.map((item) =>
         describeUpload(item, () => {
+          item.release();
           chosen = chosen.filter((other) => other !== item);
           draw();
         }),
@@ -173,7 +177,6 @@ function files(component, chat) {
   node.addEventListener("dragover", (event) => event.preventDefault());
   node.addEventListener("drop", (event) => {
     event.preventDefault();
-    event.stopPropagation();
     add(event.dataTransfer.files);
   });
   node.addEventListener(
@@ -183,6 +186,7 @@ function files(component, chat) {
   return {
     node,
     target: button,
+    release: () => chosen.forEach((item) => item.release()),
     read: () => ({ values: chosen.filter((item) => item.id).map((item) => item.id) }),
     problem() {
       if (chosen.some((item) => item.error)) return "Remove the file that could not be uploaded.";

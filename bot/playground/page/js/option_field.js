@@ -76,6 +76,11 @@ class TextField {
     return this.input.value.trim();
   }
 
+  /** Text is always ready to be sent and holds nothing; see AttachmentField. */
+  ready() {}
+
+  release() {}
+
   setText(text) {
     this.input.value = oneLine(text);
     this.#picked = null;
@@ -105,9 +110,7 @@ class TextField {
   problem() {
     const { name, type, required } = this.option;
     if (this.empty)
-      return required
-        ? `${name} is required: ${this.option.description || "please fill it in"}.`.replace("..", ".")
-        : null;
+      return required ? `${name} is required. Please fill it in.` : null;
     if (this.choices)
       return this.#chosen()
         ? null
@@ -243,14 +246,23 @@ class AttachmentField {
   }
 
   setFile(file) {
+    this.release();
     this.#item = upload(file, this.form.chat.store.uploadLimit, () => this.#draw());
     this.#draw();
     this.form.typed(this);
   }
 
-  /** Resolves when an upload in progress has ended. */
-  get ready() {
-    return this.#item?.done;
+  /** Resolves when no upload is in progress, also after the file was exchanged for another meanwhile. */
+  async ready() {
+    for (let waited = null; this.#item !== waited; ) {
+      waited = this.#item;
+      await waited?.done;
+    }
+  }
+
+  release() {
+    this.#item?.release();
+    this.#item = null;
   }
 
   read() {
@@ -265,7 +277,7 @@ class AttachmentField {
 
   #draw() {
     const remove = () => {
-      this.#item = null;
+      this.release();
       this.#draw();
       this.focus();
     };

@@ -6,7 +6,8 @@ import { icon } from "./icons.js";
 
 /**
  * Starts an upload. The returned object changes as it goes on, calling `changed` each time:
- * {file, preview, progress 0–1, id or null, error or null, done: Promise of the object}.
+ * {file, preview, progress 0–1, id or null, error or null, done: Promise of the object, release()}. Whoever drops it calls
+ * `release`: a file still on its way stops, and the browser forgets the thumbnail.
  */
 export function upload(file, limit, changed) {
   const item = {
@@ -15,6 +16,12 @@ export function upload(file, limit, changed) {
     progress: 0,
     id: null,
     error: null,
+  };
+  // fetch cannot report how much of a body has left, so this is an XMLHttpRequest.
+  const request = new XMLHttpRequest();
+  item.release = () => {
+    request.abort();
+    if (item.preview) URL.revokeObjectURL(item.preview);
   };
   item.done = new Promise((resolve) => {
     const finish = (fields) => {
@@ -30,8 +37,6 @@ export function upload(file, limit, changed) {
       );
       return;
     }
-    // fetch cannot report how much of a body has left, so this is an XMLHttpRequest.
-    const request = new XMLHttpRequest();
     request.open("POST", "/page/upload");
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => {
@@ -49,6 +54,8 @@ export function upload(file, limit, changed) {
     request.addEventListener("error", () =>
       finish({ error: `${file.name} could not be uploaded: Fourfold has stopped or cannot be reached.` }),
     );
+    // Nobody looks at it any more, but the form may be waiting for it.
+    request.addEventListener("abort", () => resolve(item));
     const body = new FormData();
     body.append("file", file, file.name);
     request.send(body);
@@ -60,10 +67,13 @@ export function upload(file, limit, changed) {
 export function describeUpload(item, remove) {
   const state =
     item.error ?? (item.id ? sizeText(item.file.size) : `Uploading… ${Math.round(item.progress * 100)} %`);
+  const picture = item.preview && el("img.upload-thumbnail", { src: item.preview, alt: "" });
+  // Not every file that calls itself a picture is one.
+  if (picture) picture.addEventListener("error", () => picture.replaceWith(icon("file")), { once: true });
   return el(
     item.error ? "div.upload-card.upload-failed" : "div.upload-card",
     {},
-    item.preview ? el("img.upload-thumbnail", { src: item.preview, alt: "" }) : icon("file"),
+    picture ?? icon("file"),
     el(
       "div.upload-text",
       {},
