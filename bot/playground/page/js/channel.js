@@ -170,8 +170,11 @@ export class ChannelPane {
   }
 
   #drop(id, view) {
+    const held = view.node.contains(document.activeElement);
     view.node.remove();
     this.#views.delete(id);
+    // The arrows go on scrolling, and typing goes into the message box.
+    if (held) this.scroller.focus({ preventScroll: true });
   }
 
   #divider(id, date) {

@@ -111,7 +111,6 @@ function select(component, host) {
   );
   if (host.busy.has(component.custom_id)) {
     made.node.setAttribute("aria-busy", "true");
-    made.node.disabled = true;
   }
   return made.node;
 }

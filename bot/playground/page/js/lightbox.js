@@ -1,11 +1,13 @@
 /** The large view of a message's pictures: a modal dialog, so focus stays inside and Esc closes it. */
 
 import { el, fill } from "./dom.js";
+import { rememberFocus } from "./focus.js";
 import { icon } from "./icons.js";
 
 /** Opens on `media[index]`; arrows and swipes go round; focus returns to `opener`. */
 export function openLightbox(media, index, opener) {
   let at = index;
+  const giveFocusBack = rememberFocus(opener);
   const picture = el("img.lightbox-picture", { alt: "" });
   const caption = el("figcaption.lightbox-caption", { "aria-live": "polite" });
   const original = el(
@@ -66,7 +68,7 @@ export function openLightbox(media, index, opener) {
   }
   dialog.addEventListener("close", () => {
     dialog.remove();
-    opener?.focus({ preventScroll: true });
+    giveFocusBack();
   });
   document.body.append(dialog);
   show(0);

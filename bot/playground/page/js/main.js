@@ -17,6 +17,8 @@ const app = document.getElementById("app");
 const header = document.getElementById("channel-header");
 const panesNode = document.getElementById("panes");
 
+const dialogOpen = () => document.querySelector("dialog[open]") !== null;
+
 let freshConnection = false;
 const store = new Store();
 const panes = new Map();
@@ -87,7 +89,13 @@ function drawHeader(channel) {
     header,
     el(
       "button.icon-button.drawer-open",
-      { type: "button", "aria-label": "Show the channel list", on: { click: () => sidebar.openDrawer() } },
+      {
+        type: "button",
+        "aria-label": "Show the channel list",
+        "aria-controls": "sidebar",
+        "aria-expanded": "false",
+        on: { click: () => sidebar.openDrawer() },
+      },
       icon("menu"),
     ),
     icon(direct ? "at" : "hash"),
@@ -182,14 +190,15 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("dragover", (event) => {
   if (!event.dataTransfer.types.includes("Files")) return;
   event.preventDefault();
-  app.classList.add("dropping");
+  if (!dialogOpen()) app.classList.add("dropping");
 });
 document.addEventListener("dragleave", (event) => !event.relatedTarget && app.classList.remove("dropping"));
 document.addEventListener("drop", (event) => {
   app.classList.remove("dropping");
   if (!event.dataTransfer.files.length) return;
   event.preventDefault();
-  views.composer.acceptFiles(event.dataTransfer.files);
+  // A form in front takes its own files; what is behind it must not change unseen.
+  if (!dialogOpen()) views.composer.acceptFiles(event.dataTransfer.files);
 });
 
 keepStampsCurrent();

@@ -1,14 +1,24 @@
 /** Menus: the member switcher and what a right click, a long press or ⋯ on a message opens. */
 
 import { el } from "./dom.js";
+import { rememberFocus } from "./focus.js";
 import { openPopover } from "./popover.js";
+
+/** Closes the menu that is open, if one is. */
+let opened = null;
 
 /**
  * Opens a menu at `anchor` (element or {x, y}).
  * `sections`: [{heading?, items: [{label, icon?, detail?, checked?, action}]}]; empty sections are left out.
  */
 export function openMenu(anchor, sections, { side = "below", label = "Menu" } = {}) {
-  const opener = document.activeElement;
+  // A second press on what opened a menu closes it.
+  const button = anchor instanceof Element ? anchor : null;
+  if (button?.getAttribute("aria-expanded") === "true") {
+    opened?.();
+    return;
+  }
+  const giveFocusBack = rememberFocus(button ?? undefined);
   const menu = el("div.menu", { role: "menu", "aria-label": label, tabIndex: -1 });
   for (const { heading, items } of sections.filter((section) => section.items.length)) {
     const group = el("div.menu-section", { role: "group", "aria-label": heading ?? null });
@@ -40,14 +50,15 @@ export function openMenu(anchor, sections, { side = "below", label = "Menu" } = 
   const close = openPopover(menu, anchor, {
     side,
     onClose: () => {
-      if (menu.contains(document.activeElement) || document.activeElement === document.body)
-        opener?.focus?.({ preventScroll: true });
+      button?.setAttribute("aria-expanded", "false");
+      if (document.activeElement === document.body) giveFocusBack();
     },
   });
+  opened = close;
+  button?.setAttribute("aria-expanded", "true");
   (menu.querySelector("[aria-checked=true]") ?? menu.querySelector(".menu-item"))?.focus({
     preventScroll: true,
   });
-  return close;
 }
 
 function moveFocus(event, menu, close) {

@@ -1,6 +1,7 @@
 /** A form the bot opened: every input kind of Discord's modals, checked before it is sent and kept open when sending fails. */
 
 import { el, fill, freshId } from "./dom.js";
+import { rememberFocus } from "./focus.js";
 import { icon } from "./icons.js";
 import { markdown } from "./markdown.js";
 import { makeInput } from "./modal_inputs.js";
@@ -12,7 +13,7 @@ const LABEL = 18;
 
 /** `answer`: {interaction_id, modal: {custom_id, title, components}}. */
 export function openModal(chat, { interaction_id: interactionId, modal }) {
-  const opener = document.activeElement;
+  const giveFocusBack = rememberFocus();
   const parts = modal.components.map((component) => makePart(component, chat));
   const titleId = freshId("modal");
   const problem = el("div.modal-problem", { role: "alert" });
@@ -35,12 +36,13 @@ export function openModal(chat, { interaction_id: interactionId, modal }) {
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (submit.hasAttribute("aria-busy")) return;
     const wrong = parts.filter((part) => !part.check());
     if (wrong.length) {
       wrong[0].node.querySelector("input, textarea, button")?.focus();
       return;
     }
-    submit.disabled = true;
+    // A disabled button would lose the focus, and with it the way to try again.
     submit.setAttribute("aria-busy", "true");
     fill(problem);
     try {
@@ -61,13 +63,13 @@ export function openModal(chat, { interaction_id: interactionId, modal }) {
         ),
       );
     }
-    submit.disabled = false;
     submit.removeAttribute("aria-busy");
   });
   for (const button of [cancel, close]) button.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     dialog.remove();
-    opener?.focus?.({ preventScroll: true });
+    for (const part of parts) part.release?.();
+    giveFocusBack();
   });
   document.body.append(dialog);
   dialog.showModal();
@@ -95,6 +97,7 @@ function makePart(component, chat) {
         fields.map((field) => field.node),
       ),
       check: () => fields.map((field) => field.check()).every(Boolean),
+      release: () => fields.forEach((field) => field.release?.()),
       read: () => ({ type: ACTION_ROW, id: component.id, components: fields.map((field) => field.read()) }),
     };
   }
@@ -127,6 +130,7 @@ function makeField(label, description, component, chat) {
   title.addEventListener("click", () => input.target.focus());
   return {
     node,
+    release: input.release,
     read: () => ({ type: component.type, id: component.id, custom_id: component.custom_id, ...input.read() }),
     check() {
       const text = input.problem();

@@ -58,6 +58,8 @@ export class Select {
   }
 
   #toggle() {
+    // Disabled it would lose the focus while the bot answers.
+    if (this.node.hasAttribute("aria-busy")) return;
     if (this.#closePopover) {
       this.#closePopover();
       return;

@@ -18,7 +18,9 @@ export class Sidebar {
     this.shade = shade;
     this.chat = chat;
     shade.addEventListener("click", () => this.closeDrawer());
-    node.addEventListener("keydown", (event) => event.key === "Escape" && this.closeDrawer());
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.closeDrawer());
+    // In a wide window the column is always there.
+    matchMedia("(min-width: 761px)").addEventListener("change", () => this.closeDrawer());
     for (const event of ["hello", "channels", "unread", "presence"]) chat.store.on(event, () => this.draw());
   }
 
@@ -43,6 +45,7 @@ export class Sidebar {
   #build(channels) {
     const { store } = this.chat;
     this.#rows.clear();
+    const held = this.node.contains(document.activeElement) ? document.activeElement : null;
     const byPosition = (a, b) => (a.position ?? 0) - (b.position ?? 0) || a.name.localeCompare(b.name);
     const text = channels.filter((channel) => TEXT_TYPES.has(channel.type)).sort(byPosition);
     const categories = channels.filter((channel) => channel.type === CATEGORY).sort(byPosition);
@@ -90,6 +93,8 @@ export class Sidebar {
       ),
       this.#switcher(),
     );
+    if (held?.matches(".acting-button")) this.node.querySelector(".acting-button")?.focus();
+    else if (held) this.#rows.get(held.dataset.channel)?.node.focus();
   }
 
   #row(channel) {
@@ -103,7 +108,11 @@ export class Sidebar {
     const badge = el("span.badge", { hidden: true });
     const node = el(
       "button.channel",
-      { type: "button", on: { click: () => views.openChannel(channel.id) } },
+      {
+        type: "button",
+        dataset: { channel: channel.id },
+        on: { click: () => views.openChannel(channel.id) },
+      },
       face ?? icon("hash"),
       el("span.channel-name", {}, name),
       other?.bot && el("span.tag", {}, "APP"),
@@ -172,13 +181,21 @@ export class Sidebar {
   }
 
   openDrawer() {
-    this.node.classList.add("open");
-    this.shade.hidden = false;
+    this.#showDrawer(true);
     this.node.querySelector(".channel.current")?.focus();
   }
 
   closeDrawer() {
-    this.node.classList.remove("open");
-    this.shade.hidden = true;
+    if (!this.node.classList.contains("open")) return;
+    this.#showDrawer(false);
+    document.querySelector(".drawer-open")?.focus();
+  }
+
+  /** What lies under the drawer can be neither pressed nor reached with the keyboard. */
+  #showDrawer(open) {
+    this.node.classList.toggle("open", open);
+    this.shade.hidden = !open;
+    for (const beneath of document.querySelectorAll(".main, .members, .skip")) beneath.inert = open;
+    document.querySelector(".drawer-open")?.setAttribute("aria-expanded", String(open));
   }
 }
