@@ -69,7 +69,13 @@ export class Notices {
         "div.notice.notice-strong",
         { role: "alert" },
         icon("warning"),
-        "This tab’s address is no longer valid. Open the address that `fourfold play` printed when it started.",
+        el(
+          "span",
+          {},
+          "This tab’s address is no longer valid. Open the address that ",
+          el("code", {}, "fourfold play"),
+          " printed when it started.",
+        ),
       );
     }
     // The first drop is usually over before anybody could read about it.
@@ -80,7 +86,13 @@ export class Notices {
       "div.notice",
       {},
       icon("warning"),
-      el("span", {}, `Fourfold has stopped or cannot be reached. Start it again with \`fourfold play\`. ${wait}`),
+      el(
+        "span",
+        {},
+        "Fourfold has stopped or cannot be reached. Start it again with ",
+        el("code", {}, "fourfold play"),
+        `. ${wait}`,
+      ),
       el("button.text-link", { type: "button", on: { click: this.retry } }, "Try now"),
     );
   }

@@ -20,12 +20,13 @@ export class NoAnswer extends Error {
 /** The connection ended before the answer came. */
 export class Disconnected extends Error {
   constructor() {
-    super("Fourfold has stopped or cannot be reached. Start it again with `fourfold play`.");
+    super("Fourfold has stopped or cannot be reached. Start it again with “fourfold play”.");
   }
 }
 
 /** What Discord's refusals mean to somebody at this page, by their code; 50024 and 50035 say it themselves. */
 const SENTENCES = {
+  0: "Something failed inside Fourfold, and its log says what. Please try again.",
   10003: "That channel is gone.",
   10008: "That message is gone.",
   10013: "That member is gone.",
