@@ -28,6 +28,21 @@ DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
+# Each frame's pictures of the newest message: whether one that was shown ever was not.
+WATCH_PICTURES = """() => {
+    window.flashes = 0;
+    window.shown = false;
+    const look = () => {
+        const images = [...document.querySelectorAll(".message:last-child .picture img")];
+        const ready = images.length > 0 && images.every((image) => image.complete && image.naturalWidth > 0);
+        if (window.shown && images.length > 0 && !ready) window.flashes += 1;
+        window.shown ||= ready;
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
 def find_browser() -> str | None:
     """The system's Chromium or Chrome."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
