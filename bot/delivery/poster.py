@@ -16,13 +16,10 @@ from bot.services import JobService
 from bot.views.button_id import RESULT_ACTIONS
 from bot.views.job_text import result_text
 from bot.views.panels import result_buttons
-from bot.views.result import ResultFile, result_file
+from bot.views.result import SMALLEST_FILE, ResultFile, is_too_large, result_file
 
 log = logging.getLogger(__name__)
 
-TOO_LARGE = 40005
-SMALLEST_FILE = 20_000
-"""Bytes below which a refused upload is no longer made smaller."""
 LONGEST_DELAY = 60.0
 DEFAULT_LIMIT = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
@@ -96,7 +93,7 @@ class Poster:
                     suppress_embeds=True,
                 )
             except discord.HTTPException as error:
-                if error.status == 413 or error.code == TOO_LARGE:
+                if is_too_large(error):
                     limit = min(limit, len(file.encoded.data)) // 2
                     if limit < SMALLEST_FILE:
                         raise

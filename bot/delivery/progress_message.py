@@ -19,12 +19,12 @@ from bot.rendering import smaller_preview
 from bot.services import JobService
 from bot.views.button_id import UNFINISHED_ACTIONS
 from bot.views.interactions import UNREACHABLE
+from bot.views.result import is_too_large
 
 log = logging.getLogger(__name__)
 
 TOKEN_MARGIN = timedelta(seconds=60)
 """The token is left alone this long before it expires, so that no edit is lost to a clock that is a little off."""
-TOO_LARGE = 40005
 DEAD_TOKEN = {50027, 10015}
 ORIGINAL = cast(int, "@original")
 """The interaction's first answer; the path takes this word in place of an id."""
@@ -100,7 +100,7 @@ class ProgressMessage:
                 lambda message: message.edit(**changes),
             )
         except discord.HTTPException as error:
-            if picture and (error.status == 413 or error.code == TOO_LARGE):
+            if picture and is_too_large(error):
                 return await self._patch(picture=await asyncio.to_thread(smaller_preview, picture), **fields)
             if isinstance(error, discord.NotFound | discord.Forbidden):
                 log.info("job %s: its progress message cannot be edited any more: %s", self._job_id, error)

@@ -14,6 +14,10 @@ from bot.rendering import EncodedFile, grid_file, single_file
 from bot.services import JobService
 from bot.views.job_text import alt_text
 
+SMALLEST_FILE = 20_000
+"""Bytes below which a refused upload is no longer made smaller."""
+TOO_LARGE = 40005
+
 
 @dataclass(frozen=True)
 class ResultFile:
@@ -25,6 +29,11 @@ class ResultFile:
     def upload(self) -> discord.File:
         """A fresh file object: discord.py reads and closes the one it is given."""
         return discord.File(io.BytesIO(self.encoded.data), self.encoded.name, description=self.description)
+
+
+def is_too_large(error: discord.HTTPException) -> bool:
+    """Discord refused a file for its size, whatever limit it named before; a smaller one may be taken."""
+    return error.status == 413 or error.code == TOO_LARGE
 
 
 async def result_file(jobs: JobService, job: Job, limit_bytes: int) -> ResultFile:

@@ -128,6 +128,19 @@ async def test_show_posts_again_with_working_buttons_and_only_for_the_owner(clie
     await theo.wait_for(is_single)
 
 
+async def test_a_picture_that_discord_finds_too_large_is_shown_again_smaller(
+    client, playground, engine, mia, monkeypatch
+):
+    grid = await grid_of(mia, engine)
+    await wait_done(mia)
+    playground.faults.fail("POST /interactions/.*", 413, code=40005, times=1)
+    playground.faults.fail("PATCH /webhooks/.*", 413, code=40005, times=1)
+    monkeypatch.setattr("bot.views.repost.SMALLEST_FILE", 100)
+    await mia.slash("show", job_id=mia.button(grid, "U1")["custom_id"][-32:])
+    copy = await mia.wait_for(lambda m: is_grid(m) and m["id"] != grid["id"])
+    assert copy["attachments"][0]["size"] <= grid["attachments"][0]["size"] // 2
+
+
 async def test_info_and_help(client, engine, mia):
     await mia.slash("imagine", prompt=PROMPT)
     await engine.request()
