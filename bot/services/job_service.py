@@ -83,8 +83,12 @@ class JobService:
 
     async def shown(self, job_id: UUID, destination: Destination) -> None:
         """The job's message stands: remember it and let the job run when its turn comes. Again is fine."""
-        job = await self._jobs.set_destination(job_id, destination, self._now())
-        # Only now: where the database fails, the job still runs when its time is up.
+        try:
+            job = await self._jobs.set_destination(job_id, destination, self._now())
+        except DatabaseUnavailableError:
+            # The job was accepted and its asker told so. It runs when its time is up; delivery finds the message.
+            log.exception("the message of job %s could not be noted", job_id)
+            return
         self._forget_unshown(job_id)
         if job is not None and job.state is JobState.WAITING:
             self._start(job)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from bot.database import DatabaseUnavailableError, JobRepository
 from bot.domain import Asker
 from bot.playground import DiscordError
 from bot.playground.permissions import Permission
@@ -157,6 +158,23 @@ async def test_a_slow_database_defers_and_goes_on(client, engine, mia, monkeypat
     assert not [m for m in mia.messages() if m["flags"] & 128]
     await mia.click(grid, "🗑️")
     await mia.wait_gone(grid)
+
+
+async def test_a_message_that_could_not_be_noted_is_found_and_used(client, engine, mia, monkeypatch):
+    async def busy(*_arguments: object) -> None:
+        raise DatabaseUnavailableError("database is locked")
+
+    monkeypatch.setattr("bot.services.job_service.SHOWN_WITHIN", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRepository, "set_destination", busy)
+        await mia.slash("imagine", prompt=PROMPT)
+        request = await engine.request()
+    engine.progress(request, 10)
+    await mia.wait_for(lambda m: said(m, "(50%)"))
+    assert len(mia.messages()) == 1
+    engine.finish(request)
+    await mia.wait_for(is_grid)
+    await wait_done(mia)
 
 
 async def test_a_mistake_in_the_program_is_answered(client, engine, mia, monkeypatch):
