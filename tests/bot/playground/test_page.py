@@ -218,6 +218,18 @@ async def test_on_a_phone(browser: Any, stage: Playground) -> None:
         assert len(tops) == 1
         assert await tab.sideways_overflow() <= 0
         await expect(message.locator(".picture")).to_be_in_viewport()
+        # Wide enough for a finger; words to press within a text are as high as their line.
+        await page.locator(".composer-text").fill("/imagine a boat image:")
+        small = """() => [...document.querySelectorAll("button, .pill")]
+            .filter((node) => node.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
+            .filter((node) => !node.closest("[inert], .markup, .context"))
+            .filter((node) => node.getBoundingClientRect().height < 40)
+            .map((node) => node.className)"""
+        assert await page.evaluate(small) == []
+        await message.locator(".picture").tap()
+        caption = await page.locator(".lightbox-caption").bounding_box()
+        assert caption["x"] >= 0
+        assert caption["x"] + caption["width"] <= 390
 
 
 async def test_a_restart_loses_nothing(desktop: Any, tmp_path: Path) -> None:
