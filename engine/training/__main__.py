@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from engine.training.compute import DeviceMissingError
 from engine.training.evaluate import Sampling, evaluate
 from engine.training.pipeline import SAMPLE_PROMPTS, SAMPLERS, generate, load, use_sampler
-from engine.training.profile import PROFILES
+from engine.training.profile import CPU, PROFILES
 from engine.training.recipe import GateMissedError, Recipe
 from engine.training.scenes.render import render
 from engine.training.scenes.spec import draw_scenes
@@ -43,14 +44,18 @@ def main(arguments: list[str] | None = None) -> int:
     profile = PROFILES[options.profile]
     if options.train_steps is not None:
         profile = dataclasses.replace(profile, unet_steps=options.train_steps)
+    if options.compile:
+        profile = dataclasses.replace(profile, compile=True)
     recipe = Recipe(profile, options.home, options.seed)
     stages = list(STAGES)[:-2] if options.stage == "all" else [options.stage]
     try:
+        if stages != ["pictures"] and not options.real:
+            _ = recipe.compute  # A missing device is told of now, and not after an hour of rendering.
         for stage in stages:
             if not _run(stage, recipe, options):
                 return 1
-    except GateMissedError as missed:
-        sys.stderr.write(f"{missed}\n")
+    except (DeviceMissingError, GateMissedError) as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
@@ -63,12 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", choices=tuple(STAGES))
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
+    parser.add_argument("--profile", choices=sorted(PROFILES), default=CPU.name)
     home = platformdirs.user_data_path("fourfold") / "training"
     parser.add_argument(
         "--home", type=Path, default=home, help=f"pictures, checkpoints, reports (default {home})"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the networks with torch.compile (needs its compiler)"
+    )
     parser.add_argument(
         "--minutes", type=float, help="break a stage off after this long; the next call goes on"
     )
@@ -112,9 +120,16 @@ def _run(stage: str, recipe: Recipe, options: argparse.Namespace) -> bool:
     elif stage == "evaluate":
         sampling = _sampling(Sampling.defaults(options.model), options)
         report = options.report or recipe.reports / "gate-c.json"
-        return evaluate(options.model, options.probe, report, count=options.captions, sampling=sampling)
+        return evaluate(
+            options.model,
+            options.probe,
+            report,
+            compute=recipe.compute,
+            count=options.captions,
+            sampling=sampling,
+        )
     elif stage == "sheet":
-        _sheet(options)
+        _sheet(options, recipe)
     return True
 
 
@@ -126,14 +141,14 @@ def _sampling(base: Sampling, options: argparse.Namespace) -> Sampling:
     )
 
 
-def _sheet(options: argparse.Namespace) -> None:
+def _sheet(options: argparse.Namespace, recipe: Recipe) -> None:
     size = tuple(options.size) if options.size else None
     if options.real:
         width, height = size or (128, 128)
         scenes = draw_scenes(64, options.seed, held_out=True)
         save_sheet([render(scene, i, width, height) for i, scene in enumerate(scenes)], 8, options.out)
         return
-    pipe = load(options.model)
+    pipe = load(options.model, recipe.compute)
     sampling = _sampling(Sampling.defaults(options.model), options)
     use_sampler(pipe, sampling.sampler)
     prompts = [prompt for prompt in options.prompt or SAMPLE_PROMPTS for _ in range(4)]

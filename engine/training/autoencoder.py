@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
+from engine.training.compute import Compute
 from engine.training.dataset import Pictures
 from engine.training.loop import Draws, warm_cosine
 from engine.training.optimiser import Optimiser
@@ -23,7 +24,7 @@ CROP = 64
 PEAK_RATE = 2e-3
 # RGB → brightness and two colour differences; the differences weigh more than in luma-chroma video, because
 # small autoencoders lose colour first.
-OPPONENT = torch.tensor([[0.35, 0.5, 0.15], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
+OPPONENT = ((0.35, 0.5, 0.15), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))
 
 
 def build_autoencoder(profile: Profile) -> AutoencoderTiny:
@@ -40,7 +41,7 @@ def build_autoencoder(profile: Profile) -> AutoencoderTiny:
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     """Absolute error of brightness and colour, of edges, and of the picture at a quarter of its size."""
-    difference = torch.einsum("oc,nchw->nohw", OPPONENT, output - target)
+    difference = torch.einsum("oc,nchw->nohw", torch.tensor(OPPONENT).to(output.device), output - target)
     edges = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
     coarse = torch.nn.functional.avg_pool2d(difference, 4).abs().mean()
     return difference.abs().mean() + 0.6 * edges + 0.6 * coarse + 0.6 * difference.square().mean()
@@ -49,22 +50,24 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 class AutoencoderStage:
     """Trains encoder and decoder together; an average of the weights is what counts."""
 
-    def __init__(self, profile: Profile, sets: Sequence[Pictures]) -> None:
-        self._profile = profile
+    def __init__(self, profile: Profile, compute: Compute, sets: Sequence[Pictures]) -> None:
+        self._profile, self.compute = profile, compute
         self.sets = sets
         self._shares = np.array([len(pictures) for pictures in sets]) / sum(
             len(pictures) for pictures in sets
         )
-        self.model = build_autoencoder(profile).to(memory_format=torch.channels_last)
+        self.model = compute.place(build_autoencoder(profile), convolutional=True)
+        for half in (self.model.encoder, self.model.decoder):
+            compute.trained(half)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._optimiser = Optimiser([self.model], matrix_rate=PEAK_RATE, other_rate=PEAK_RATE, decay=0.0)
 
-    def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]:
-        inputs = to_tensor(self._crops(draws.numbers)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+    def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
+        inputs = self.compute.lay_out(to_tensor(self._crops(draws.numbers), self.compute))
+        with self.compute.autocast():
             latents = self.model.encoder(inputs).float()
             # Noise in the latents teaches the decoder to forgive what a denoiser gets slightly wrong.
-            noisy = latents + 0.05 * torch.randn(latents.shape, generator=draws.tensors)
+            noisy = latents + 0.05 * self.compute.move(torch.randn(latents.shape, generator=draws.tensors))
             output = self.model.decoder(noisy)
         loss = reconstruction_loss(output.float(), inputs)
         spread = latents.std(dim=(0, 2, 3))
@@ -75,7 +78,7 @@ class AutoencoderStage:
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay)
-        return {"loss": float(loss.detach()), "shape": float(shape.detach())}
+        return {"loss": loss.detach(), "shape": shape.detach()}
 
     def _crops(self, numbers: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Crops on the latent grid, so that lattices and blocks keep the place a latent knows them at."""
@@ -90,7 +93,7 @@ class AutoencoderStage:
         return np.stack(found)
 
     def averaged(self) -> AutoencoderTiny:
-        model = build_autoencoder(self._profile)
+        model = self.compute.place(build_autoencoder(self._profile))
         model.load_state_dict(self.average)
         return model.eval()
 
@@ -103,7 +106,8 @@ class AutoencoderStage:
 
     def load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self.average = state["average"]
+        for name, saved in state["average"].items():
+            self.average[name].copy_(saved)
         self._optimiser.load(state["optimiser"])
 
     def sample(self, folder: Path, index: int) -> None:
@@ -112,9 +116,9 @@ class AutoencoderStage:
         save_sheet(
             [
                 *real[:10],
-                *reconstruct(self.averaged(), real[:10]),
+                *reconstruct(self.averaged(), real[:10], self.compute),
                 *real[10:],
-                *reconstruct(self.averaged(), real[10:]),
+                *reconstruct(self.averaged(), real[10:], self.compute),
             ],
             10,
             folder / f"sheet-{index:06}.png",
@@ -122,30 +126,35 @@ class AutoencoderStage:
 
 
 @torch.inference_mode()
-def encode(model: AutoencoderTiny, pixels: npt.NDArray[np.uint8], batch: int = 50) -> Tensor:
-    """(n, h, w, 3) uint8 → (n, channels, h / f, w / f) float16, scaled as the pipeline scales."""
+def encode(
+    model: AutoencoderTiny, pixels: npt.NDArray[np.uint8], compute: Compute, batch: int = 50
+) -> Tensor:
+    """(n, h, w, 3) uint8 → (n, channels, h / f, w / f) float16 on the host, scaled as the pipeline scales."""
     scale = float(model.config.scaling_factor)
     parts = []
     for start in range(0, len(pixels), batch):
-        inputs = to_tensor(pixels[start : start + batch]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        inputs = compute.lay_out(to_tensor(pixels[start : start + batch], compute))
+        with compute.autocast():
             latents = model.encode(inputs).latents
-        parts.append((latents.float() * scale).half())
+        parts.append((latents.float() * scale).half().cpu())
     return torch.cat(parts)
 
 
 @torch.inference_mode()
-def decode(model: AutoencoderTiny, latents: Tensor, batch: int = 50) -> npt.NDArray[np.uint8]:
-    """Scaled latents → (n, h, w, 3) uint8."""
+def decode(
+    model: AutoencoderTiny, latents: Tensor, compute: Compute, batch: int = 50
+) -> npt.NDArray[np.uint8]:
+    """Scaled latents on the host → (n, h, w, 3) uint8."""
     scale = float(model.config.scaling_factor)
     parts = []
     for start in range(0, len(latents), batch):
-        output = model.decode(latents[start : start + batch].float() / scale).sample
-        parts.append(
-            output.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        )
+        output = model.decode(compute.move(latents[start : start + batch]).float() / scale).sample
+        pixels = output.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        parts.append(pixels.permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def reconstruct(model: AutoencoderTiny, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return decode(model, encode(model, pixels))
+def reconstruct(
+    model: AutoencoderTiny, pixels: npt.NDArray[np.uint8], compute: Compute
+) -> npt.NDArray[np.uint8]:
+    return decode(model, encode(model, pixels, compute), compute)

@@ -20,9 +20,9 @@ def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
     part.replace(file)
 
 
-def load_checkpoint(file: Path) -> dict[str, Any] | None:
-    """The stage's last state, or None where it never ran."""
+def load_checkpoint(file: Path, device: torch.device) -> dict[str, Any] | None:
+    """The stage's last state with its tensors on `device`, whatever device wrote it; None where it never ran."""
     if not file.exists():
         return None
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
     return state

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.training.compute import Compute
 from engine.training.loop import Draws, warm_cosine
 from engine.training.optimiser import Average, Optimiser
 from engine.training.pipeline import SAMPLE_PROMPTS, assemble, generate
@@ -30,7 +30,7 @@ SUBJECT_WEIGHT = 2.5
 
 @dataclass(frozen=True, slots=True)
 class LatentSet:
-    """`latents` (n, channels, h, w) float16, `masks` (n, h, w) uint8: how much of a latent is subject."""
+    """On the host: `latents` (n, channels, h, w) float16, `masks` (n, h, w) uint8: how much of a latent is subject."""
 
     scenes: Sequence[Scene]
     latents: Tensor
@@ -78,14 +78,17 @@ class DenoiserStage:
     def __init__(
         self,
         profile: Profile,
+        compute: Compute,
         sets: Sequence[LatentSet],
         tokenizer: CLIPTokenizer,
         vae: AutoencoderTiny,
         text_weights: dict[str, Tensor] | None = None,
     ) -> None:
         self._profile, self._sets, self._tokenizer, self._vae = profile, sets, tokenizer, vae
-        self.unet = build_unet(profile).to(memory_format=torch.channels_last)
-        self.text = build_text_encoder(profile, tokenizer)
+        self.compute = compute
+        self.unet = compute.place(build_unet(profile), convolutional=True)
+        self.text = compute.place(build_text_encoder(profile, tokenizer))
+        compute.trained(self.unet)
         if text_weights is not None:
             self.text.load_state_dict(text_weights)
         self.average = Average((self.unet, self.text), decay=0.9985)
@@ -97,24 +100,23 @@ class DenoiserStage:
             weight_decay=0.01,
             fused=True,
         )
-        alphas = build_noise_schedule().alphas_cumprod
+        alphas = compute.move(build_noise_schedule().alphas_cumprod)
         self._signal, self._noise = alphas.sqrt(), (1 - alphas).sqrt()
 
-    def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]:
+    def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
         latents, masks, captions = self._batch(draws.numbers)
         count = len(latents)
         # Stratified over the batch and drawn to the middle, where composition is decided.
         even = (torch.arange(count) + torch.rand(count, generator=draws.tensors)) / count
         times = (torch.sigmoid(0.75 * torch.logit(even.clamp(1e-4, 1 - 1e-4))) * 1000).long().clamp(0, 999)
-        noise = torch.randn(latents.shape, generator=draws.tensors)
+        times = self.compute.move(times)
+        noise = self.compute.move(torch.randn(latents.shape, generator=draws.tensors))
         signal, spread = self._signal[times, None, None, None], self._noise[times, None, None, None]
         noisy, velocity = signal * latents + spread * noise, signal * noise - spread * latents
-        # On CPU the fused attention's backward takes four times as long as plain matrix products at 64 positions.
-        with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
-            words = self.text(
-                token_ids(self._tokenizer, captions, self._profile.text_length)
-            ).last_hidden_state
-            guess = self.unet(noisy.contiguous(memory_format=torch.channels_last), times, words).sample
+        ids = self.compute.move(token_ids(self._tokenizer, captions, self._profile.text_length))
+        with self.compute.attention(), self.compute.autocast():
+            words = self.text(ids).last_hidden_state
+            guess = self.unet(self.compute.lay_out(noisy), times, words).sample
         weight = 1 + SUBJECT_WEIGHT * masks
         weight = weight / weight.mean()
         error = (guess.float() - velocity).square()
@@ -128,7 +130,7 @@ class DenoiserStage:
         self._text_optimiser.step()
         self._text_optimiser.zero_grad()
         self.average.update(index)
-        return {"loss": float(loss.detach()), "error": float(error.detach().mean()), "gradient": norm}
+        return {"loss": loss.detach(), "error": error.detach().mean(), "gradient": norm}
 
     def _batch(self, numbers: np.random.Generator) -> tuple[Tensor, Tensor, list[str]]:
         """Latents, the subject's share (n, 1, h, w) and captions of one bucket; the first is square."""
@@ -139,11 +141,12 @@ class DenoiserStage:
         chosen = self._sets[which]
         rows = numbers.choice(len(chosen.scenes), self._profile.unet_batch, replace=False)
         captions = [caption(chosen.scenes[row], numbers) for row in rows]
-        masks = torch.from_numpy(chosen.masks[rows]).float().div_(255)[:, None]
-        return chosen.latents[rows].float(), masks, captions
+        masks = self.compute.move(torch.from_numpy(chosen.masks[rows])).float().div_(255)[:, None]
+        return self.compute.move(chosen.latents[rows]).float(), masks, captions
 
     def averaged(self) -> tuple[UNet2DConditionModel, CLIPTextModel]:
-        unet, text = build_unet(self._profile), build_text_encoder(self._profile, self._tokenizer)
+        unet = self.compute.place(build_unet(self._profile))
+        text = self.compute.place(build_text_encoder(self._profile, self._tokenizer))
         parameters = [*unet.parameters(), *text.parameters()]
         with torch.no_grad():
             for parameter, value in zip(parameters, self.average.values, strict=True):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine.training import gates
+from engine.training.compute import Compute
 from engine.training.pipeline import generate, load, use_sampler
 from engine.training.probe import Probe, accuracy, predict
 from engine.training.scenes.captions import full_caption
@@ -46,20 +47,27 @@ class Sampling:
 
 
 def evaluate(
-    model: Path, probe_folder: Path, report: Path, *, count: int, sampling: Sampling, wide: int = 24
+    model: Path,
+    probe_folder: Path,
+    report: Path,
+    *,
+    compute: Compute,
+    count: int,
+    sampling: Sampling,
+    wide: int = 24,
 ) -> bool:
     """Measure `model` on `count` held-out captions, first picture each; write the report and a sheet beside it."""
-    pipe, probe = load(model), Probe.load(probe_folder)
+    pipe, probe = load(model, compute), compute.place(Probe.load(probe_folder))
     use_sampler(pipe, sampling.sampler)
     scenes = draw_scenes(count, SCENES_SEED, held_out=True)
     labels = np.array([scene.labels for scene in scenes])
     real = [render(scene, REAL_SEED * 1_000 + i) for i, scene in enumerate(scenes)]
-    reference = accuracy(predict(probe, np.stack(real)), labels)
+    reference = accuracy(predict(probe, np.stack(real), compute), labels)
     numbers = np.random.default_rng(CAPTION_SEED)
     captions = [full_caption(scene, numbers) for scene in scenes]
     steps, guidance = sampling.num_inference_steps, sampling.guidance_scale
     made = generate(pipe, captions, seeds=range(count), steps=steps, guidance=guidance)
-    found = predict(probe, np.stack(made))
+    found = predict(probe, np.stack(made), compute)
     scores = accuracy(found, labels)
     floors = {name: gates.PICTURES_SHARE * value for name, value in reference.items()}
     facts: dict[str, Any] = {
@@ -84,7 +92,7 @@ def evaluate(
         some = generate(
             pipe, captions[:wide], seeds=range(wide), steps=steps, guidance=guidance, size=(width, height)
         )
-        facts[f"scores_{width}x{height}"] = accuracy(predict(probe, np.stack(some)), labels[:wide])
+        facts[f"scores_{width}x{height}"] = accuracy(predict(probe, np.stack(some), compute), labels[:wide])
     save_sheet(made[:64], 8, report.with_suffix(".png"))
     passed = gates.judge("c: pictures from held-out captions", scores, floors, report, **facts)
     logger.info(

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.training.charts import draw_curves
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.training.compute import Compute
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,10 @@ LOG_EVERY = 20
 class Stage(Protocol):
     """One thing that is trained; `state` holds weights, averages and optimisers."""
 
-    def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]: ...
+    compute: Compute
+
+    def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
+        """Learn from one batch; returns 0-dim losses, on the device."""
 
     def state(self) -> dict[str, Any]: ...
 
@@ -35,7 +40,9 @@ class Stage(Protocol):
 
 
 class Draws:
-    """The random numbers of one step: of seed and step alone, so a resumed run draws what it would have drawn."""
+    """The random numbers of one step, drawn on the host from seed and step alone: a resumed run draws what it would have
+    drawn, and so does one on another device.
+    """
 
     def __init__(self, seed: int, step: int) -> None:
         self.numbers = np.random.default_rng([seed, step])
@@ -52,7 +59,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     file, table = folder / "checkpoint.pt", folder / "loss.csv"
     start, begun = 0, time.monotonic()
-    saved = load_checkpoint(file)
+    saved = load_checkpoint(file, stage.compute.device)
     if saved is not None:
         start = int(saved["step"])
         stage.load(saved["stage"])
@@ -64,7 +71,7 @@ def train(
     index, began = start, start
     for index in range(start, steps):
         measured = stage.step(index, index / steps, Draws(seed, index))
-        for name, value in measured.items():
+        for name, value in ((name, float(loss)) for name, loss in measured.items()):
             if not math.isfinite(value):
                 raise ArithmeticError(f"{name} became {value} at step {index}; the last checkpoint is {file}")
             sums[name] = sums.get(name, 0.0) + value

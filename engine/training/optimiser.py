@@ -12,7 +12,7 @@ NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
 
 
 class Optimiser:
-    """One step over several modules.
+    """One step over several modules, which lie where they will be trained.
 
     Matrices and convolutions inside a network go to Muon (Jordan et al. 2024: momentum whose singular values
     are brought near 1, here scaled by 0.2·√max(m, n) so that AdamW's rates carry over); embeddings, norms,
@@ -41,8 +41,8 @@ class Optimiser:
         )
         self._all = [*self._matrices, *others]
 
-    def step(self, factor: float, clip: float = 2.0) -> float:
-        """Apply and clear the gradients at `factor` of the peak rates; return their norm before clipping."""
+    def step(self, factor: float, clip: float = 2.0) -> Tensor:
+        """Apply and clear the gradients at `factor` of the peak rates; return their norm before clipping, 0-dim."""
         norm = torch.nn.utils.clip_grad_norm_(self._all, clip)
         with torch.no_grad():
             for parameters, momenta in self._alike.values():
@@ -52,7 +52,7 @@ class Optimiser:
         self._adamw.step()
         for parameter in self._all:
             parameter.grad = None
-        return float(norm)
+        return norm
 
     def _turn(self, parameters: list[nn.Parameter], momenta: list[Tensor], rate: float) -> None:
         """One Muon step for matrices of one shape; stacking them turns thousands of small products into a few."""
@@ -104,4 +104,5 @@ class Average:
         torch._foreach_lerp_(self.values, [parameter.detach() for parameter in self._live], 1 - decay)
 
     def load(self, values: list[Tensor]) -> None:
-        self.values = values
+        for value, saved in zip(self.values, values, strict=True):
+            value.copy_(saved)

@@ -21,6 +21,8 @@ from diffusers import (
 )
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.training.compute import Compute
+
 SAMPLE_PROMPTS = (
     "a red sailboat on a calm sea at sunset, watercolor",
     "a blue house in a meadow by day, oil painting",
@@ -67,11 +69,11 @@ def assemble(
     return pipe
 
 
-def load(folder: Path) -> StableDiffusionPipeline:
-    """The exported folder, computed in float32 as the weights' half precision is only how they travel."""
+def load(folder: Path, compute: Compute) -> StableDiffusionPipeline:
+    """The exported folder on the device, computed in float32 as the weights' half precision is only how they travel."""
     pipe = StableDiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return pipe.to(compute.device)
 
 
 def use_sampler(pipe: StableDiffusionPipeline, name: str) -> None:
@@ -89,7 +91,7 @@ def generate(
     size: tuple[int, int] | None = None,
     batch: int = 16,
 ) -> list[npt.NDArray[np.uint8]]:
-    """One (h, w, 3) picture per prompt, each from its own seed; `size` is (width, height)."""
+    """One (h, w, 3) picture per prompt, each from its own seed, drawn on the host; `size` is (width, height)."""
     found: list[npt.NDArray[np.uint8]] = []
     numbers = list(seeds)
     width, height = size or (None, None)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.training.compute import Compute
 from engine.training.dataset import Pictures
 from engine.training.loop import Draws, warm_cosine
 from engine.training.profile import Profile
@@ -69,18 +70,20 @@ class Probe(nn.Module):
         return probe.eval()
 
 
-def to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    """(n, h, w, 3) uint8 → (n, 3, h, w) float in −1 to 1."""
-    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+def to_tensor(pixels: npt.NDArray[np.uint8], compute: Compute) -> Tensor:
+    """(n, h, w, 3) uint8 → (n, 3, h, w) float in −1 to 1 on the device; bytes are what travels."""
+    return compute.move(torch.from_numpy(np.array(pixels))).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 @torch.inference_mode()
-def predict(probe: Probe, pixels: npt.NDArray[np.uint8], batch: int = 100) -> npt.NDArray[np.int64]:
-    """(n, h, w, 3) uint8 → (n, 5) class indices in the order of ATTRIBUTES."""
+def predict(
+    probe: Probe, pixels: npt.NDArray[np.uint8], compute: Compute, batch: int = 100
+) -> npt.NDArray[np.int64]:
+    """(n, h, w, 3) uint8 → (n, 5) class indices in the order of ATTRIBUTES; the probe lies on the device."""
     found = []
     for start in range(0, len(pixels), batch):
-        logits = probe(to_tensor(pixels[start : start + batch]))
-        found.append(np.stack([logits[name].argmax(1).numpy() for name in ATTRIBUTES], axis=1))
+        logits = probe(to_tensor(pixels[start : start + batch], compute))
+        found.append(np.stack([logits[name].argmax(1).cpu().numpy() for name in ATTRIBUTES], axis=1))
     return np.concatenate(found)
 
 
@@ -94,31 +97,30 @@ def accuracy(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) ->
 class ProbeStage:
     """Trains a probe on renders of seen combinations."""
 
-    def __init__(self, profile: Profile, sets: Sequence[Pictures]) -> None:
-        self._profile = profile
+    def __init__(self, profile: Profile, compute: Compute, sets: Sequence[Pictures]) -> None:
+        self._profile, self.compute = profile, compute
         self._sets = sets
         self._labels = [torch.from_numpy(pictures.labels) for pictures in sets]
         self._shares = np.array([len(pictures) for pictures in sets]) / sum(
             len(pictures) for pictures in sets
         )
-        self.probe = Probe(profile.probe_widths).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.probe = compute.place(Probe(profile.probe_widths), convolutional=True)
+        compute.trained(self.probe)
         self._optimiser = torch.optim.AdamW(self.probe.parameters(), lr=2e-3, weight_decay=0.02)
 
-    def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]:
+    def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
         which = int(draws.numbers.choice(len(self._sets), p=self._shares))
         pictures = self._sets[which]
         rows = np.sort(draws.numbers.choice(len(pictures), self._profile.probe_batch, replace=False))
-        inputs = to_tensor(pictures.pixels[rows])
-        inputs += (
-            0.04
-            * torch.rand(len(inputs), 1, 1, 1, generator=draws.tensors)
-            * torch.randn(inputs.shape, generator=draws.tensors)
-        )
-        labels = self._labels[which][rows]
+        inputs = to_tensor(pictures.pixels[rows], self.compute)
+        strength = torch.rand(len(inputs), 1, 1, 1, generator=draws.tensors)
+        noise = torch.randn(inputs.shape, generator=draws.tensors)
+        inputs += 0.04 * self.compute.move(strength) * self.compute.move(noise)
+        labels = self.compute.move(self._labels[which][rows])
         for group in self._optimiser.param_groups:
             group["lr"] = 2e-3 * warm_cosine(index, progress, warm=50, hold=0.2, floor=0.01)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.probe(inputs.contiguous(memory_format=torch.channels_last))
+        with self.compute.autocast():
+            logits = self.probe(self.compute.lay_out(inputs))
         losses = [
             functional.cross_entropy(logits[name].float(), labels[:, i], label_smoothing=0.02)
             for i, name in enumerate(ATTRIBUTES)
@@ -128,7 +130,7 @@ class ProbeStage:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.probe.parameters(), 2.0)
         self._optimiser.step()
-        return {name: float(value.detach()) for name, value in zip(ATTRIBUTES, losses, strict=True)}
+        return {name: value.detach() for name, value in zip(ATTRIBUTES, losses, strict=True)}
 
     def state(self) -> dict[str, Any]:
         return {"probe": self.probe.state_dict(), "optimiser": self._optimiser.state_dict()}

@@ -10,6 +10,14 @@ class Profile:
     """Sizes are pixels, widths are channels; a bucket is (width, height, number of pictures)."""
 
     name: str
+    # where it computes; what else the rest of the recipe needs to know of the device stands here too
+    device: str
+    autocast: str  # a torch dtype
+    channels_last: bool
+    pin_memory: bool  # copies to a device of its own need not wait then
+    compile: bool
+    plain_attention: bool
+    # pictures
     native_size: int
     buckets: tuple[tuple[int, int, int], ...]
     probe_buckets: tuple[tuple[int, int, int], ...]
@@ -30,6 +38,7 @@ class Profile:
     text_layers: int
     text_length: int
     text_steps: int
+    text_batch: int
     unet_widths: tuple[int, ...]
     unet_layers: int
     unet_steps: int
@@ -37,6 +46,7 @@ class Profile:
     latent_share: float  # how much of the training pictures is encoded for the denoiser
     polish_pictures: int
     polish_steps: int
+    polish_batch: int
     bucket_share: float  # of the batches that are not square
     workers: int
 
@@ -48,6 +58,13 @@ class Profile:
 
 CPU = Profile(
     name="cpu",
+    device="cpu",
+    autocast="bfloat16",
+    channels_last=True,
+    pin_memory=False,
+    compile=False,
+    # The fused attention's backward takes four times as long there as plain matrix products at 64 positions.
+    plain_attention=True,
     native_size=128,
     buckets=((128, 128, 28_000), (160, 96, 6_000), (96, 160, 6_000)),
     probe_buckets=((128, 128, 16_000), (160, 96, 1_000), (96, 160, 1_000)),
@@ -65,6 +82,7 @@ CPU = Profile(
     text_layers=3,
     text_length=32,
     text_steps=300,
+    text_batch=128,
     unet_widths=(96, 192),
     unet_layers=1,
     unet_steps=2_400,
@@ -72,12 +90,20 @@ CPU = Profile(
     latent_share=0.7,
     polish_pictures=1_600,
     polish_steps=320,
+    polish_batch=5,
     bucket_share=0.25,
     workers=2,
 )
 
 GPU = Profile(
     name="gpu",
+    device="cuda",
+    autocast="bfloat16",
+    channels_last=True,
+    pin_memory=True,
+    # Compiling needs Triton and has not been measured: `--compile` turns it on.
+    compile=False,
+    plain_attention=False,
     native_size=256,
     buckets=((256, 256, 160_000), (320, 192, 30_000), (192, 320, 30_000)),
     probe_buckets=((256, 256, 30_000), (320, 192, 2_000), (192, 320, 2_000)),
@@ -95,6 +121,7 @@ GPU = Profile(
     text_layers=4,
     text_length=32,
     text_steps=600,
+    text_batch=128,
     unet_widths=(160, 320),
     unet_layers=2,
     unet_steps=60_000,
@@ -102,6 +129,7 @@ GPU = Profile(
     latent_share=1.0,
     polish_pictures=20_000,
     polish_steps=4_000,
+    polish_batch=32,
     bucket_share=0.25,
     workers=16,
 )

@@ -15,6 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from engine.training import gates
 from engine.training.autoencoder import AutoencoderStage, encode, reconstruct
 from engine.training.checkpoint import load_checkpoint
+from engine.training.compute import Compute
 from engine.training.dataset import Pictures, pictures
 from engine.training.denoiser import DenoiserStage, LatentSet
 from engine.training.evaluate import Sampling
@@ -43,6 +44,11 @@ class Recipe:
     seed: int
 
     @property
+    def compute(self) -> Compute:
+        """Where the profile computes. Raises DeviceMissingError."""
+        return Compute.of(self.profile)
+
+    @property
     def folder(self) -> Path:
         return self.home / self.profile.name
 
@@ -69,14 +75,15 @@ class Recipe:
 
     def probe(self, minutes: float | None = None) -> bool:
         """Train the probe; gate (a). False when `minutes` ran out first."""
-        stage = ProbeStage(self.profile, self.probe_sets())
+        self._seed_weights(0)
+        stage = ProbeStage(self.profile, self.compute, self.probe_sets())
         if not train(
             stage, self.folder / "probe", steps=self.profile.probe_steps, seed=self.seed, minutes=minutes
         ):
             return False
         stage.probe.eval().save(self.folder / "probe" / "final")
         test = self.test_set()
-        scores = accuracy(predict(self.trained_probe(), np.asarray(test.pixels)), test.labels)
+        scores = accuracy(predict(self.trained_probe(), np.asarray(test.pixels), self.compute), test.labels)
         floors = dict.fromkeys(scores, gates.PROBE_FLOOR)
         if not gates.judge(
             "a: probe on held-out renders", scores, floors, self.reports / "gate-a.json", pictures=len(test)
@@ -84,19 +91,24 @@ class Recipe:
             raise GateMissedError(f"the probe misses gate (a); see {self.reports / 'gate-a.json'}")
         return True
 
+    def _seed_weights(self, stage: int) -> None:
+        """Weights begin on the host and from the seed, so that every run and device begins with the same ones."""
+        torch.manual_seed(self.seed + stage)
+
     def trained_probe(self) -> Probe:
-        return Probe.load(self.folder / "probe" / "final")
+        return self.compute.place(Probe.load(self.folder / "probe" / "final"))
 
     def autoencoder(self, minutes: float | None = None) -> bool:
         """Train the VAE; gate (b). False when `minutes` ran out first."""
-        stage = AutoencoderStage(self.profile, self.train_sets())
+        self._seed_weights(1)
+        stage = AutoencoderStage(self.profile, self.compute, self.train_sets())
         folder = self.folder / "vae"
         if not train(
             stage, folder, steps=self.profile.vae_steps, seed=self.seed + 1, minutes=minutes, sample_every=600
         ):
             return False
         model = stage.averaged()
-        sample = encode(model, np.asarray(stage.sets[0].pixels[:1000])).float()
+        sample = encode(model, np.asarray(stage.sets[0].pixels[:1000]), self.compute).float()
         # One factor for all channels: the pipeline knows no other, and training kept each near unit variance.
         model.register_to_config(scaling_factor=round(float(1 / sample.std()), 4))
         model.save_pretrained(folder / "final")
@@ -107,8 +119,8 @@ class Recipe:
     def _gate_b(self, model: AutoencoderTiny, report: Path, count: int | None = None) -> bool:
         test = self.test_set()
         real = np.asarray(test.pixels[:count])
-        again = reconstruct(model, real)
-        scores = accuracy(predict(self.trained_probe(), again), test.labels[:count])
+        again = reconstruct(model, real, self.compute)
+        scores = accuracy(predict(self.trained_probe(), again, self.compute), test.labels[:count])
         before = json.loads((self.reports / "gate-a.json").read_text(encoding="utf-8"))["scores"]
         floors = {name: gates.AUTOENCODER_SHARE * value for name, value in before.items()}
         error = float(np.mean((again.astype(np.float32) - real) ** 2))
@@ -122,7 +134,7 @@ class Recipe:
         return build_tokenizer(folder, self.profile.text_length)
 
     def trained_autoencoder(self) -> AutoencoderTiny:
-        return AutoencoderTiny.from_pretrained(str(self.folder / "vae" / "final")).eval()
+        return self.compute.place(AutoencoderTiny.from_pretrained(str(self.folder / "vae" / "final")).eval())
 
     def latent_sets(self) -> list[LatentSet]:
         """The training pictures as latents, encoded once per autoencoder."""
@@ -130,13 +142,15 @@ class Recipe:
         weights = (self.folder / "vae" / "final" / "diffusion_pytorch_model.safetensors").read_bytes()
         folder = self.folder / "latents" / hashlib.sha256(weights).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
-        vae = vae.to(memory_format=torch.channels_last)
+        vae = self.compute.place(vae, convolutional=True)
         found = []
         for i, renders in enumerate(self.train_sets()):
             count = round(len(renders) * self.profile.latent_share)
             file = folder / f"{i}-{count}.npy"
             if not file.exists():
-                np.save(file.with_suffix(".part.npy"), encode(vae, renders.pixels[:count]).numpy())
+                np.save(
+                    file.with_suffix(".part.npy"), encode(vae, renders.pixels[:count], self.compute).numpy()
+                )
                 file.with_suffix(".part.npy").replace(file)
             latents = torch.from_numpy(np.load(file))
             found.append(LatentSet(renders.scenes[:count], latents, np.array(renders.masks[:count])))
@@ -146,8 +160,10 @@ class Recipe:
         """Warm the text encoder, then train it with the UNet. False when `minutes` ran out first."""
         if not json.loads((self.reports / "gate-b.json").read_text(encoding="utf-8"))["passed"]:
             raise GateMissedError("the autoencoder misses gate (b); the denoiser would only learn its blur")
-        reader = TextStage(self.profile, self.tokenizer())
+        self._seed_weights(2)
+        reader = TextStage(self.profile, self.compute, self.tokenizer())
         train(reader, self.folder / "text", steps=self.profile.text_steps, seed=self.seed + 2)
+        self._seed_weights(3)
         stage = self.denoiser_stage(self.latent_sets(), reader.model.state_dict())
         return train(
             stage,
@@ -161,7 +177,9 @@ class Recipe:
     def denoiser_stage(
         self, sets: list[LatentSet], text_weights: dict[str, torch.Tensor] | None = None
     ) -> DenoiserStage:
-        return DenoiserStage(self.profile, sets, self.tokenizer(), self.trained_autoencoder(), text_weights)
+        return DenoiserStage(
+            self.profile, self.compute, sets, self.tokenizer(), self.trained_autoencoder(), text_weights
+        )
 
     def polish(self, minutes: float | None = None) -> bool:
         """Tune the decoder to the trained denoiser; gate (b) again, because the decoder is another one now."""
@@ -173,6 +191,7 @@ class Recipe:
             folder.mkdir(parents=True, exist_ok=True)
             near = near_misses(
                 self.profile,
+                self.compute,
                 latents,
                 count,
                 tokenizer=self.tokenizer(),
@@ -184,6 +203,7 @@ class Recipe:
             file.with_suffix(".part.npy").replace(file)
         stage = PolishStage(
             self.profile,
+            self.compute,
             self.trained_autoencoder(),
             self.train_sets()[0],
             latents.latents[:count],
@@ -200,7 +220,7 @@ class Recipe:
 
     def trained_denoiser(self) -> tuple[UNet2DConditionModel, CLIPTextModel, int]:
         """The averaged UNet and text encoder of the last checkpoint, and its step."""
-        saved = load_checkpoint(self.folder / "unet" / "checkpoint.pt")
+        saved = load_checkpoint(self.folder / "unet" / "checkpoint.pt", self.compute.device)
         if saved is None:
             raise FileNotFoundError(f"no denoiser in {self.folder / 'unet'}; run the stage `unet` first")
         stage = self.denoiser_stage([])

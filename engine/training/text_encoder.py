@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from engine.training.compute import Compute
 from engine.training.loop import Draws, warm_cosine
 from engine.training.profile import Profile
 from engine.training.scenes.captions import full_caption
 from engine.training.scenes.spec import ATTRIBUTES, split
 
-BATCH = 128
 PEAK_RATE = 1e-3
 
 
@@ -46,24 +46,23 @@ def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str], length: int) -> Te
 class TextStage:
     """Warm start: a caption's pooled vector must name all five attributes."""
 
-    def __init__(self, profile: Profile, tokenizer: CLIPTokenizer) -> None:
-        self._profile, self._tokenizer = profile, tokenizer
-        self.model = build_text_encoder(profile, tokenizer)
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(profile.text_width, len(values)) for name, values in ATTRIBUTES.items()}
-        )
+    def __init__(self, profile: Profile, compute: Compute, tokenizer: CLIPTokenizer) -> None:
+        self._profile, self.compute, self._tokenizer = profile, compute, tokenizer
+        self.model = compute.place(build_text_encoder(profile, tokenizer))
+        heads = {name: nn.Linear(profile.text_width, len(values)) for name, values in ATTRIBUTES.items()}
+        self.heads = compute.place(nn.ModuleDict(heads))
         parameters = [*self.model.parameters(), *self.heads.parameters()]
         self._optimiser = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01)
 
-    def step(self, index: int, progress: float, draws: Draws) -> dict[str, float]:
+    def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
         pool = split(held_out=False)
-        scenes = [pool[i] for i in draws.numbers.integers(len(pool), size=BATCH)]
+        scenes = [pool[i] for i in draws.numbers.integers(len(pool), size=self._profile.text_batch)]
         captions = [full_caption(scene, draws.numbers) for scene in scenes]
-        labels = torch.tensor([scene.labels for scene in scenes])
+        labels = self.compute.move(torch.tensor([scene.labels for scene in scenes]))
         for group in self._optimiser.param_groups:
             group["lr"] = PEAK_RATE * warm_cosine(index, progress, warm=30, hold=0.5, floor=0.1)
-        output = self.model(token_ids(self._tokenizer, captions, self._profile.text_length))
-        pooled = output.pooler_output
+        ids = token_ids(self._tokenizer, captions, self._profile.text_length)
+        pooled = self.model(self.compute.move(ids)).pooler_output
         losses = {
             name: functional.cross_entropy(head(pooled), labels[:, i])
             for i, (name, head) in enumerate(self.heads.items())
@@ -72,7 +71,7 @@ class TextStage:
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self._optimiser.step()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def state(self) -> dict[str, Any]:
         return {

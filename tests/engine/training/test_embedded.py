@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from diffusers import StableDiffusionPipeline
 
+from engine.training.compute import Compute
 from engine.training.pipeline import SAMPLERS
 from engine.training.probe import Probe, accuracy, predict
+from engine.training.profile import CPU
 from engine.training.scenes.captions import vocabulary
 from engine.training.scenes.render import render
 from engine.training.scenes.spec import draw_scenes
@@ -53,6 +55,7 @@ def test_probe_reads_real_renders():
     scenes = draw_scenes(80, 9, held_out=True)
     pixels = np.stack([render(scene, 70_000 + i) for i, scene in enumerate(scenes)])
     scores = accuracy(
-        predict(Probe.load(EMBEDDED / "probe"), pixels), np.array([scene.labels for scene in scenes])
+        predict(Probe.load(EMBEDDED / "probe"), pixels, Compute.of(CPU)),
+        np.array([scene.labels for scene in scenes]),
     )
     assert min(scores.values()) >= 0.95, scores

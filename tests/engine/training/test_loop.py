@@ -11,12 +11,14 @@ import torch
 from engine.training.autoencoder import build_autoencoder
 from engine.training.charts import draw_curves
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.training.compute import Compute
 from engine.training.denoiser import DenoiserStage, LatentSet
 from engine.training.loop import train, warm_cosine
 from engine.training.profile import CPU
 from engine.training.scenes.spec import draw_scenes
 from engine.training.tokenizer import build_tokenizer
 
+HOST = torch.device("cpu")
 TOY = dataclasses.replace(
     CPU,
     native_size=64,
@@ -44,7 +46,7 @@ def toy_stage(tmp_path_factory):
 
     def build():
         torch.manual_seed(1)
-        return DenoiserStage(TOY, sets, tokenizer, build_autoencoder(TOY))
+        return DenoiserStage(TOY, Compute.of(TOY), sets, tokenizer, build_autoencoder(TOY))
 
     return build
 
@@ -54,7 +56,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(toy_stage, tmp_path):
     assert train(whole, tmp_path / "whole", steps=6, seed=3)
     first = toy_stage()
     assert not train(first, tmp_path / "broken", steps=6, seed=3, minutes=0)
-    assert load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["step"] == 1
+    assert load_checkpoint(tmp_path / "broken" / "checkpoint.pt", HOST)["step"] == 1
     second = toy_stage()
     assert train(second, tmp_path / "broken", steps=6, seed=3)
     for a, b in zip(whole.average.values, second.average.values, strict=True):
@@ -64,14 +66,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(toy_stage, tmp_path):
 
 
 def test_a_checkpoint_that_was_never_written_is_none(tmp_path):
-    assert load_checkpoint(tmp_path / "checkpoint.pt") is None
+    assert load_checkpoint(tmp_path / "checkpoint.pt", HOST) is None
 
 
 def test_a_checkpoint_replaces_the_one_before(tmp_path):
     file = tmp_path / "checkpoint.pt"
     for step in (1, 2):
         save_checkpoint(file, {"step": step})
-    assert load_checkpoint(file) == {"step": 2}
+    assert load_checkpoint(file, HOST) == {"step": 2}
     assert list(tmp_path.iterdir()) == [file]
 
 
