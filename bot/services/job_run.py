@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-from bot.database import JobRepository
+from bot.database import DatabaseUnavailableError, JobRepository
 from bot.domain import Action, Job, JobState, JobUpdate, StoredImage
 from bot.errors import UserError
 from bot.image_store import ImageStore
@@ -38,6 +38,8 @@ from engine import (
 
 log = logging.getLogger(__name__)
 
+BUSY_DELAYS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts to note finished pictures: a backup that locks the database must not cost their GPU time."""
 UNFINISHED = (JobState.WAITING, JobState.RUNNING)
 """What can still be cancelled. A job leaves these states once, by an UPDATE that names them; who wins it reports."""
 
@@ -232,15 +234,25 @@ class JobRun:
 
     async def _finish(self, output: RequestOutput) -> None:
         images = tuple(self._images[index] for index in sorted(self._images))
-        finished = await self._jobs.finish(
-            self._job.id,
-            UNFINISHED,
-            images,
-            finished_at=self._now(),
-            device_seconds=output.device_seconds,
-            unread_words=output.unread_words,
-            unknown_words=output.unknown_words,
-        )
+        for delay in (*BUSY_DELAYS, None):
+            try:
+                finished = await self._jobs.finish(
+                    self._job.id,
+                    UNFINISHED,
+                    images,
+                    finished_at=self._now(),
+                    device_seconds=output.device_seconds,
+                    unread_words=output.unread_words,
+                    unknown_words=output.unknown_words,
+                )
+                break
+            except DatabaseUnavailableError as error:
+                if delay is None:
+                    raise
+                log.warning(
+                    "job %s is made but could not be noted (%s); again in %g s", self._job.id, error, delay
+                )
+                await asyncio.sleep(delay)
         if finished:
             self._report(
                 JobUpdate(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from PIL import Image
 
+from bot.database import DatabaseUnavailableError, JobRepository
 from bot.domain import JobState
 from engine import GenerationFailed, Loading
-from tests.bot.services.bench import Bench
+from tests.bot.services.bench import ADA, Bench
 
 
 async def test_a_job_goes_from_order_to_pictures(bench: Bench) -> None:
@@ -97,6 +100,32 @@ async def test_a_disk_that_is_full_fails_one_job(bench: Bench, monkeypatch: pyte
     assert update.error.values == {"reason": "No space left on device"}
     bench.engine.run(second.id.hex)
     await bench.reaches(second, JobState.POSTING)
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+async def test_a_database_that_is_busy_at_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """It is asked again; where it stays busy, the job fails and can be retried."""
+    monkeypatch.setattr("bot.services.job_run.BUSY_DELAYS", (0.0, 0.0))
+    finish, calls = JobRepository.finish, []
+
+    async def busy_at_first(*arguments: Any, **columns: Any) -> bool:
+        calls.append(arguments)
+        if len(calls) <= failures:
+            raise DatabaseUnavailableError("database is locked")
+        return await finish(*arguments, **columns)
+
+    monkeypatch.setattr(JobRepository, "finish", busy_at_first)
+    job = await bench.order()
+    await bench.sent(job)
+    bench.engine.run(job.id.hex)
+    if failures == 2:
+        await bench.reaches(job, JobState.POSTING)
+        assert len((await bench.jobs.get(job.id)).images) == 4
+        return
+    assert (await bench.reaches(job, JobState.FAILED)).error is not None
+    assert (await bench.jobs.retry(ADA, job.id, "retry:0")).seeds == job.seeds
 
 
 async def test_missing_pictures_fail_a_job(bench: Bench) -> None:
