@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from engine.training.scenes.captions import vocabulary
@@ -22,13 +24,7 @@ def build_tokenizer(folder: Path, length: int) -> CLIPTokenizer:
     folder.mkdir(parents=True, exist_ok=True)
     # CLIP's own pre-tokenizer cuts numbers into digits and words at hyphens.
     words = sorted({part for word in vocabulary() for part in word.split("-")})
-    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    trained.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.BpeTrainer(
-        vocab_size=20_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False
-    )
-    trained.train_from_iterator(words, trainer)
-    merges = [tuple(merge) for merge in json.loads(trained.to_str())["model"]["merges"]]
+    merges = _merges(words)
     symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*symbols, *(s + "</w>" for s in symbols)]
     known = set(tokens)
@@ -61,3 +57,23 @@ def build_tokenizer(folder: Path, length: int) -> CLIPTokenizer:
         # transformers 5 saves tokenizer.json alone; older readers want the classic pair (the same ids).
         (folder / name).write_text(text, encoding="utf-8")
     return CLIPTokenizer.from_pretrained(str(folder))
+
+
+def _merges(words: list[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges (Sennrich et al. 2016) until each of `words`, plain lower-case ASCII, is one token.
+
+    Of pairs that are equally frequent the first in the alphabet goes first. The tokenizers library's own trainer leaves
+    that to the order of a hash table, so that every run would read in other tokens.
+    """
+    spelt = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges: list[tuple[str, str]] = []
+    while counts := Counter(pair for pieces in spelt for pair in pairwise(pieces)):
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        for pieces in spelt:
+            i = 0
+            while i < len(pieces) - 1:
+                if (pieces[i], pieces[i + 1]) == best:
+                    pieces[i : i + 2] = ["".join(best)]
+                i += 1
+    return merges

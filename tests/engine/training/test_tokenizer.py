@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from engine.training.scenes.captions import vocabulary
 from engine.training.tokenizer import build_tokenizer
+
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +43,11 @@ def test_classic_files_give_the_same_ids(tokenizer, folder, tmp_path):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     text = "A red sailboat on a calm sea at sunset, watercolor! naïve 8-bit"
     assert CLIPTokenizer.from_pretrained(str(tmp_path))(text).input_ids == tokenizer(text).input_ids
+
+
+def test_another_run_reads_the_same_tokens(folder, tokenizer, tmp_path):
+    """In another process too, where tables are hashed another way."""
+    build = f"from pathlib import Path; from engine.training.tokenizer import build_tokenizer; build_tokenizer(Path({str(tmp_path)!r}), 32)"
+    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True, cwd=ROOT)
+    for name in ("vocab.json", "merges.txt"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
