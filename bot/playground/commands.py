@@ -17,6 +17,9 @@ Json = dict[str, Any]
 
 STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 3, 4, 5, 6, 7, 8, 9, 10, 11
 
+LARGEST_NUMBER = 2**53 - 1
+"""What integer and number options can hold: beyond it a double skips integers."""
+
 _COMMAND_FIELDS = {
     "type": 1,
     "description": "",
@@ -248,6 +251,8 @@ class Commands:
                     "NUMBER_TYPE_COERCE",
                     f'Value "{value}" is not {"int" if kind == INTEGER else "a number"}.',
                 )
+            elif abs(value) > LARGEST_NUMBER:
+                problem = ("NUMBER_TYPE_MAX", f"Must be between -{LARGEST_NUMBER} and {LARGEST_NUMBER}.")
             elif option.get("min_value") is not None and value < option["min_value"]:
                 problem = ("NUMBER_TYPE_MIN", f"Must be at least {option['min_value']}.")
             elif option.get("max_value") is not None and value > option["max_value"]:

@@ -100,7 +100,10 @@ def check_submission(modal: Json, sent: list[Json]) -> list[str]:
     return named
 
 
-def _check_text(asked: Json, value: str, path: Path, errors: FormErrors) -> None:
+def _check_text(asked: Json, value: object, path: Path, errors: FormErrors) -> None:
+    if not isinstance(value, str):
+        errors.add((*path, "value"), "STRING_TYPE_CONVERT", "Could not interpret as string.")
+        return
     least = asked.get("min_length") or 0
     if asked.get("required", True):
         least = max(1, least)
@@ -113,8 +116,11 @@ def _check_text(asked: Json, value: str, path: Path, errors: FormErrors) -> None
 
 
 def _check_values(
-    asked: Json, values: list[str], bounds: tuple[int, int], path: Path, errors: FormErrors
+    asked: Json, values: object, bounds: tuple[int, int], path: Path, errors: FormErrors
 ) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        errors.add((*path, "values"), "LIST_TYPE_CONVERT", "Must be a list of strings.")
+        return
     least, most = bounds
     if not least <= len(values) <= most:
         message = f"Must be between {least} and {most} in length."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import Awaitable
 from pathlib import Path
@@ -31,10 +32,22 @@ from bot.playground.permissions import ADMIN_PERMISSIONS
 from bot.playground.rendering import LOADING
 from bot.playground.services import Services
 from bot.playground.state import INTERACTION_LIFETIME
+from bot.playground.strict_json import parse_json
 
 Json = dict[str, Any]
 
+logger = logging.getLogger(__name__)
+
 FILES = Path(__file__).parent / "page"
+
+_FIELDS = {
+    **dict.fromkeys(
+        ("channel_id", "command_id", "message_id", "interaction_id", "target_id", "user_id"), str
+    ),
+    **dict.fromkeys(("custom_id", "content", "before"), str),
+    **dict.fromkeys(("options", "values", "components"), list),
+}
+"""The kind of each field that a page's frames may have."""
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -195,8 +208,9 @@ class Tab:
     def _receive(self, text: str) -> None:
         n: object = None
         try:
-            frame = json.loads(text)
+            frame = parse_json(text)
             n = frame.get("n")
+            _check_types(frame)
             self._act(frame, n)
         except DiscordError as error:
             self._refuse(n, error)
@@ -258,6 +272,10 @@ class Tab:
             await self._services.state.store.flush()
         except DiscordError as error:
             self._refuse(n, error)
+        except Exception:
+            # A full disk or a mistake in this program: the page must hear that it failed, and the log why.
+            logger.exception("What a member did failed")
+            self._refuse(n, DiscordError(500, 0, "500: Internal Server Error"))
         else:
             self._send({"op": "ok", "n": n})
 
@@ -345,6 +363,17 @@ class Tab:
                 await self.ws.send_str(text)
             except ConnectionError:
                 return
+
+
+def _check_types(frame: Json) -> None:
+    """Raise unless every field that a frame may have is of its kind."""
+    for name, kind in _FIELDS.items():
+        if name in frame and not isinstance(frame[name], kind):
+            what = "a string" if kind is str else "a list"
+            raise DiscordError(400, 50109, f"{name} must be {what}, not {frame[name]!r:.100}")
+    for value in frame.get("values", ()):
+        if not isinstance(value, str):
+            raise DiscordError(400, 50109, f"values must be strings, not {value!r:.100}")
 
 
 def _find_file(name: str) -> Path | None:

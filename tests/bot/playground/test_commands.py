@@ -58,6 +58,8 @@ OPTIONS = [
         ({"text": "x"}, [0, "value"]),
         ({"text": "xxxxxx"}, [0, "value"]),
         ({"text": 5}, [0, "value"]),
+        ({"text": "abc", "scale": 2.0**60}, [1, "value"]),
+        ({"text": "abc", "scale": -(10**400)}, [1, "value"]),
         ({"text": "xx", "count": 5}, [1, "value"]),
         ({"text": "xx", "count": 1.5}, [1, "value"]),
         ({"text": "xx", "count": True}, [1, "value"]),

@@ -272,6 +272,9 @@ async def test_modals(
     for wrong in (
         {"text": "1"},
         {"text": "123456"},
+        {"text": ["a", "b"]},
+        {"boxes": [["a"]]},
+        {"radio": ["a"]},
         {"pick": ["d"]},
         {"files": []},
         {"radio": "d"},

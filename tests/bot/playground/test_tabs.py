@@ -226,7 +226,24 @@ async def test_saying_scrolling_and_nonsense(
     await tab.send("act_as", user_id=tab.hello["me"])
     await tab.send("say", channel_id=general, content="")
     assert (await tab.frame("error"))["code"] == 50006
-    for frame in ("{", "[]", '{"op": "slash"}', '{"op": "fly"}', '{"op": "act_as", "user_id": "1"}'):
+    unreadable = (
+        "{",
+        "[]",
+        "null",
+        "[" * 100_000,
+        '{"op": "slash"}',
+        '{"op": "fly"}',
+        '{"op": "act_as", "user_id": "1"}',
+    )
+    wrong = (
+        '{"op": "say", "channel_id": [], "content": "x"}',
+        '{"op": "older", "channel_id": "1", "before": {}}',
+        '{"op": "slash", "channel_id": "1", "command_id": "1", "options": {"a": NaN}}',
+        '{"op": "slash", "channel_id": "1", "command_id": "1", "options": "abc"}',
+        '{"op": "select", "channel_id": "1", "message_id": "1", "custom_id": "s", "values": "a"}',
+        '{"op": "select", "channel_id": "1", "message_id": "1", "custom_id": "s", "values": [1]}',
+    )
+    for frame in unreadable + wrong:
         await tab.ws.send_str(frame)
         assert (await tab.frame("error"))["message"]
     await bot.call("POST", f"/channels/{general}/typing")
@@ -235,6 +252,23 @@ async def test_saying_scrolling_and_nonsense(
     assert (await tab.frame("presence"))["bot_online"] is False
     playground.delete_channel("gallery")
     assert len((await tab.frame("hello"))["channels"]) == 3
+
+
+async def test_a_mistake_of_the_stand_in_is_told(
+    playground: Playground,
+    tab: Tab,
+    general: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def full_disk() -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(playground._services.state.store, "flush", full_disk)
+    n = await tab.send("say", channel_id=general, content="hello")
+    error = await tab.frame("error")
+    assert (error["n"], error["message"]) == (n, "500: Internal Server Error")
+    assert "no space left" in caplog.text
 
 
 async def test_the_other_name_of_this_machine(playground: Playground, tab: Tab) -> None:
