@@ -1,0 +1,28 @@
+"""What models there are and what each is, without loading any.
+
+models.py     a model's ModelInfo, from its own files or assumed of its family; the list of all; unknown words
+families.py   the one table of families, and the types
+location.py   which folder or file a name means
+files.py      JSON, safetensors headers, a hash of the weights
+"""
+
+from __future__ import annotations
+
+from engine.catalog.families import FAMILIES, SAMPLER_MAX_STEPS, Family, ModelInfo, Operation
+from engine.catalog.files import read_header
+from engine.catalog.location import EMBEDDED_DIR, locate_model
+from engine.catalog.models import list_models, read_model, unknown_words
+
+__all__ = [
+    "EMBEDDED_DIR",
+    "FAMILIES",
+    "SAMPLER_MAX_STEPS",
+    "Family",
+    "ModelInfo",
+    "Operation",
+    "list_models",
+    "locate_model",
+    "read_header",
+    "read_model",
+    "unknown_words",
+]

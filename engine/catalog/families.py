@@ -1,0 +1,83 @@
+"""What the families of models share: one table of their operations, samplers and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """What a family can be asked to do."""
+
+    TEXT_TO_IMAGE = "text-to-image"
+    IMAGE_TO_IMAGE = "image-to-image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What callers may know of a model; sizes in pixels, memory in bytes."""
+
+    name: str
+    """What requests and FOURFOLD_MODEL call it."""
+    title: str
+    family: str
+    """A key of FAMILIES, equal to the worker registry's."""
+    native_width: int
+    native_height: int
+    size_multiple: int
+    min_side: int
+    max_side: int
+    operations: tuple[Operation, ...]
+    samplers: tuple[str, ...]
+    default_steps: int
+    default_guidance_scale: float
+    default_sampler: str
+    memory_bytes: int
+    """Bytes of all tensors in the dtype they are stored in; 0 while the files are not here."""
+    licence: str
+    hash: str
+    """Ten hexadecimal digits that name the weights; empty while the files are not here."""
+    present: bool
+    """False for a hub model that is not downloaded yet; the rest is then what its family assumes."""
+    vocabulary: frozenset[str] | None = None
+    """Every word the model was trained on, where it says so (embedded models); None: unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What the models of a family share, and what is assumed of one that is not here; sizes in pixels."""
+
+    pipelines: tuple[str, ...]
+    """The `_class_name`s in model_index.json that belong to it."""
+    stages: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    samplers: tuple[str, ...]
+    size_multiple: int
+    native_side: int
+    default_steps: int
+    default_guidance_scale: float
+    default_sampler: str
+
+
+FAMILIES: Mapping[str, Family] = {
+    "stable-diffusion": Family(
+        pipelines=(
+            "StableDiffusionPipeline",
+            "StableDiffusionImg2ImgPipeline",
+            "LatentConsistencyModelPipeline",
+        ),
+        stages=("denoise",),
+        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        samplers=("ddim", "euler", "euler_a", "dpmpp_2m_karras", "unipc", "lcm"),
+        size_multiple=8,
+        native_side=512,
+        default_steps=25,
+        default_guidance_scale=7.5,
+        default_sampler="dpmpp_2m_karras",
+    ),
+}
+"""One row per family; the worker's registry has the same keys, and a test holds them equal."""
+
+SAMPLER_MAX_STEPS: Mapping[str, int] = {"lcm": 50}
+"""Latent consistency models pick their steps out of the 50 they were distilled from."""

@@ -1,0 +1,80 @@
+"""What the files of a model say: JSON, safetensors headers, and a name for the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelUnavailable
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON header of a safetensors file: tensor name → dtype, shape and offsets.
+
+    Raises:
+        ModelUnavailable: the file is too short, or its header is not what the format asks for.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > 100_000_000:
+                raise ValueError("the header claims to be larger than 100 MB")
+            header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("the header is not an object")
+        header.pop("__metadata__", None)
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if path.stat().st_size != 8 + length + end:
+            raise ValueError("the file is cut short")
+    except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
+        raise ModelUnavailable(
+            "model_unreadable",
+            f"{path} cannot be read as safetensors: {error}. Download the file again.",
+            path=str(path),
+            reason=str(error),
+        ) from error
+    return header
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it does not hold an object")
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            "model_unreadable",
+            f"{path} cannot be read: {error}. Download the model again.",
+            path=str(path),
+            reason=str(error),
+        ) from error
+    return value
+
+
+def weight_files(folder: Path) -> Iterable[Path]:
+    """The safetensors files that loading would open; where a component has two variants, the plain one."""
+    for component in ("text_encoder", "unet", "vae", "safety_checker"):
+        files = sorted((folder / component).glob("*.safetensors"), key=lambda file: file.name.count("."))
+        yield from (file for file in files if file.name.count(".") == files[0].name.count("."))
+
+
+def tensor_bytes(path: Path) -> int:
+    return sum(entry["data_offsets"][1] - entry["data_offsets"][0] for entry in read_header(path).values())
+
+
+def weights_hash(files: Iterable[Path]) -> str:
+    """Name weights by size, header and 32 samples per file: fine-tunes differ in the samples alone."""
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            digest.update(file.read(4096))
+            for index in range(32):
+                file.seek(max(0, size - 4096) * index // 31)
+                digest.update(file.read(4096))
+    return digest.hexdigest()[:10]

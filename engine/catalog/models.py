@@ -1,0 +1,196 @@
+"""What a model is, read from its files or assumed of its family."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from engine.catalog.families import FAMILIES, Family, ModelInfo
+from engine.catalog.files import read_header, read_json, tensor_bytes, weight_files, weights_hash
+from engine.catalog.location import embedded_names, hub_names, locate_model
+from engine.config import EngineConfig
+from engine.errors import ModelUnavailable
+
+_SAMPLER_OF_SCHEDULER = {
+    "DDIMScheduler": "ddim",
+    "EulerDiscreteScheduler": "euler",
+    "EulerAncestralDiscreteScheduler": "euler_a",
+    "DPMSolverMultistepScheduler": "dpmpp_2m_karras",
+    "UniPCMultistepScheduler": "unipc",
+    "LCMScheduler": "lcm",
+}
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+def read_model(name: str, config: EngineConfig) -> ModelInfo:
+    """Say what the model called `name` is: an embedded name, a diffusers folder, a .safetensors file or a hub
+    id.
+
+    Raises:
+        ModelUnavailable: nothing is there, the file is pickled or unreadable, or its family is not supported.
+    """
+    path = locate_model(name, config)
+    if path is None:
+        family = FAMILIES["stable-diffusion"]
+        return _assumed(name, "stable-diffusion", family, present=False)
+    if path.is_file():
+        return _read_single_file(name, path, config)
+    return _read_folder(name, path)
+
+
+def list_models(config: EngineConfig | None = None) -> list[ModelInfo]:
+    """Every model that is here: the configured ones first, then the embedded ones and what the hub cache
+    holds.
+
+    A cached or embedded model that cannot be read is left out; a configured one raises ModelUnavailable.
+    """
+    config = config or EngineConfig()
+    found = {name: read_model(name, config) for name in config.models}
+    for name in [*embedded_names(), *hub_names(config)]:
+        if name not in found:
+            try:
+                found[name] = read_model(name, config)
+            except ModelUnavailable:
+                continue
+    return list(found.values())
+
+
+def unknown_words(prompt: str, vocabulary: frozenset[str] | None) -> tuple[str, ...]:
+    """The words of a prompt, once each and in order, that the model's declared vocabulary lacks."""
+    if vocabulary is None:
+        return ()
+    known = {part for word in vocabulary for part in (word, *word.split("-"))}
+    words = dict.fromkeys(word.lower().replace("’", "'") for word in _WORD.findall(prompt))
+    return tuple(word for word in words if word not in known and not known.issuperset(word.split("-")))
+
+
+def _read_folder(name: str, folder: Path) -> ModelInfo:
+    index = read_json(folder / "model_index.json")
+    pipeline = str(index.get("_class_name"))
+    family_name = next((key for key, family in FAMILIES.items() if pipeline in family.pipelines), None)
+    if family_name is None:
+        raise _unsupported(name, f"a {pipeline}")
+    unet = read_json(folder / "unet" / "config.json")
+    if unet.get("in_channels", 4) == 9:
+        raise _unsupported(name, "an inpainting model (its UNet takes 9 channels)")
+    if unet.get("addition_embed_type") not in (None, "text"):
+        raise _unsupported(name, f"a UNet with {unet['addition_embed_type']} conditions")
+    info = _with_configs(_assumed(name, family_name, FAMILIES[family_name], present=True), folder)
+    weights = list(weight_files(folder))
+    if not weights:
+        raise ModelUnavailable(
+            "model_without_safetensors",
+            f"{name} holds no .safetensors weights; pickled weights are refused, because they can run any"
+            f" program"
+            " when they are opened.",
+            model=name,
+        )
+    return replace(info, memory_bytes=sum(map(tensor_bytes, weights)), hash=weights_hash(weights))
+
+
+def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
+    header = read_header(path)
+    if "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight" in header:
+        raise _unsupported(name, "a Stable Diffusion XL checkpoint")
+    first = header.get("model.diffusion_model.input_blocks.0.0.weight")
+    cross = next(
+        (key for key in header if key.endswith("attn2.to_k.weight") and key.startswith("model.diff")), None
+    )
+    if first is None or cross is None:
+        raise _unsupported(
+            name, "not a whole Stable Diffusion checkpoint (its UNet's first layers are missing)"
+        )
+    if first["shape"][1] != 4:
+        raise _unsupported(name, f"a checkpoint whose UNet takes {first['shape'][1]} channels")
+    width = header[cross]["shape"][1]
+    info = _assumed(name, "stable-diffusion", FAMILIES["stable-diffusion"], present=True)
+    if config.model_config_dir is not None:
+        expected = read_json(config.model_config_dir / "unet" / "config.json").get("cross_attention_dim")
+        if expected != width:
+            raise ModelUnavailable(
+                "model_config_mismatch",
+                f"{name} reads text vectors of {width} numbers, the configuration in"
+                f" {config.model_config_dir} is for"
+                f" {expected}. Point FOURFOLD_MODEL_CONFIG at the configuration of the same base model.",
+                model=name,
+                got=width,
+                expected=expected,
+            )
+        info = _with_configs(info, config.model_config_dir)
+    elif width == 1024:
+        info = replace(info, native_width=768, native_height=768, max_side=1536)
+    elif width != 768:
+        raise _unsupported(name, f"a checkpoint whose UNet reads text vectors of {width} numbers")
+    return replace(info, title=path.stem, memory_bytes=tensor_bytes(path), hash=weights_hash([path]))
+
+
+def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
+    """Replace the family's assumptions by what the folder's own configurations and fourfold.json say."""
+    unet = read_json(folder / "unet" / "config.json")
+    vae = read_json(folder / "vae" / "config.json")
+    blocks = vae.get("block_out_channels") or vae.get("decoder_block_out_channels") or [0] * 4
+    factor = 2 ** (len(blocks) - 1)
+    side = unet.get("sample_size") or info.native_width // factor
+    height, width = (side, side) if isinstance(side, int) else side
+    card = read_json(folder / "fourfold.json") if (folder / "fourfold.json").is_file() else {}
+    native = card.get("native_size", [width * factor, height * factor])
+    native_width, native_height = (native, native) if isinstance(native, int) else native
+    multiple = math.lcm(info.size_multiple, factor)
+    defaults = card.get("defaults", {})
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
+    sampler = defaults.get("sampler", _SAMPLER_OF_SCHEDULER.get(scheduler, info.default_sampler))
+    words = card.get("vocabulary")
+    if isinstance(words, Mapping):
+        words = [word for group in words.values() for word in group]
+    return replace(
+        info,
+        title=card.get("title", info.title),
+        licence=card.get("licence", info.licence),
+        native_width=native_width,
+        native_height=native_height,
+        size_multiple=multiple,
+        min_side=card.get(
+            "min_side", max(multiple, min(native_width, native_height) // 4 // multiple * multiple)
+        ),
+        max_side=card.get("max_side", 2 * max(native_width, native_height)),
+        default_steps=defaults.get("num_inference_steps", 4 if sampler == "lcm" else info.default_steps),
+        default_guidance_scale=float(defaults.get("guidance_scale", info.default_guidance_scale)),
+        default_sampler=sampler,
+        vocabulary=None if words is None else frozenset(word.lower() for word in words),
+    )
+
+
+def _assumed(name: str, family_name: str, family: Family, *, present: bool) -> ModelInfo:
+    return ModelInfo(
+        name=name,
+        title=Path(name).name,
+        family=family_name,
+        native_width=family.native_side,
+        native_height=family.native_side,
+        size_multiple=family.size_multiple,
+        min_side=family.native_side // 4,
+        max_side=2 * family.native_side,
+        operations=family.operations,
+        samplers=family.samplers,
+        default_steps=family.default_steps,
+        default_guidance_scale=family.default_guidance_scale,
+        default_sampler=family.default_sampler,
+        memory_bytes=0,
+        licence="unknown: see the model's own page",
+        hash="",
+        present=present,
+    )
+
+
+def _unsupported(name: str, what: str) -> ModelUnavailable:
+    supported = ", ".join(f"{key} ({' / '.join(family.pipelines)})" for key, family in FAMILIES.items())
+    return ModelUnavailable(
+        "model_unsupported",
+        f"{name} is {what}, which is not supported. Supported families: {supported}, versions 1.x and 2.x.",
+        model=name,
+        what=what,
+        supported=supported,
+    )
