@@ -11,7 +11,6 @@ import pytest
 from engine.training.scenes.captions import vocabulary
 from engine.training.tokenizer import build_tokenizer
 
-
 ROOT = Path(__file__).parents[3]
 
 
@@ -47,7 +46,8 @@ def test_classic_files_give_the_same_ids(tokenizer, folder, tmp_path):
 
 def test_another_run_reads_the_same_tokens(folder, tokenizer, tmp_path):
     """In another process too, where tables are hashed another way."""
-    build = f"from pathlib import Path; from engine.training.tokenizer import build_tokenizer; build_tokenizer(Path({str(tmp_path)!r}), 32)"
-    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True, cwd=ROOT)
+    build = "import sys, pathlib; from engine.training.tokenizer import build_tokenizer as build"
+    build += "; build(pathlib.Path(sys.argv[1]), 32)"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], check=True, capture_output=True, cwd=ROOT)
     for name in ("vocab.json", "merges.txt"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
