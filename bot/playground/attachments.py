@@ -21,6 +21,8 @@ URL_LIFETIME = 24 * 3600
 LINGER = 60.0
 """Seconds for which a replaced or deleted file can still be fetched: a page may be in the middle of loading it."""
 
+_PICTURES = ("PNG", "JPEG", "GIF", "WEBP", "AVIF")
+
 _UNSAFE = re.compile(r"[^\w.\-]", re.ASCII)
 
 
@@ -103,10 +105,11 @@ class Attachments:
 def sniff(file: UploadedFile) -> tuple[str | None, int | None, int | None]:
     """Content type, width and height from the bytes; only the header is decoded, so a huge picture costs nothing.
 
+    Only formats that browsers draw are looked into: readers of the rarer ones are the ones that can be tricked.
     discord.py names every file application/octet-stream, so what the upload claims is of no use.
     """
     try:
-        with Image.open(io.BytesIO(file.content)) as image:
+        with Image.open(io.BytesIO(file.content), formats=_PICTURES) as image:
             # Phones write JPEGs with a second picture behind the first, which everything but Pillow calls JPEG.
             kind = "JPEG" if image.format == "MPO" else image.format
             return Image.MIME.get(kind or ""), image.width, image.height

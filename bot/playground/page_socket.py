@@ -81,9 +81,7 @@ class Page:
                 status=307, headers={"Location": str(request.url.with_host("127.0.0.1")), **_HEADERS}
             )
         key = request.query.get("key")
-        if key is not None and secrets.compare_digest(
-            key.encode(), self._services.state.secrets.page_key.encode()
-        ):
+        if key is not None and self._is_key(key):
             response = web.Response(status=303, headers={"Location": "/", **_HEADERS})
             response.set_cookie(
                 _cookie(request), key, httponly=True, samesite="Strict", max_age=365 * 86400, path="/"
@@ -109,6 +107,8 @@ class Page:
             form = await request.clone(client_max_size=limit + (1 << 16)).post()
         except web.HTTPRequestEntityTooLarge:
             return too_large
+        except ValueError as error:
+            return web.json_response({"message": f"This upload cannot be read: {error}"}, status=400)
         field = form.get("file")
         if not isinstance(field, web.FileField):
             return web.json_response({"message": "Send one multipart field named file."}, status=400)
@@ -134,14 +134,18 @@ class Page:
         return ws
 
     def _check(self, request: web.Request, *, origin_needed: bool = False) -> None:
-        given = request.cookies.get(_cookie(request), "")
-        if not secrets.compare_digest(given.encode(), self._services.state.secrets.page_key.encode()):
+        if not self._is_key(request.cookies.get(_cookie(request), "")):
             raise web.HTTPForbidden(
                 text="Open the address that `fourfold play` printed: it holds the key to this page."
             )
         origin = request.headers.get("Origin")
         if origin != f"http://{request.host}" and (origin is not None or origin_needed):
             raise web.HTTPForbidden(text="This page answers only to itself.")
+
+    def _is_key(self, given: str) -> bool:
+        # A header's raw bytes arrive as surrogates, which plain UTF-8 cannot hold.
+        found = given.encode("utf-8", "surrogateescape")
+        return secrets.compare_digest(found, self._services.state.secrets.page_key.encode())
 
     @staticmethod
     async def _send_file(request: web.Request, name: str) -> web.StreamResponse:
@@ -377,9 +381,11 @@ def _check_types(frame: Json) -> None:
 
 
 def _find_file(name: str) -> Path | None:
-    # A null byte is no file's name, and resolving it would raise.
-    path = (FILES / name.replace("\0", "?")).resolve()
-    return path if path.is_relative_to(FILES.resolve()) and path.is_file() else None
+    try:
+        path = (FILES / name).resolve()
+        return path if path.is_relative_to(FILES.resolve()) and path.is_file() else None
+    except (OSError, ValueError):  # Too long for a name, or a null byte in it.
+        return None
 
 
 def _cookie(request: web.Request) -> str:

@@ -22,8 +22,8 @@ from bot.playground.services import Services
 
 API = "/api"
 VERSION = "/v10"
-MAXIMUM_BODY = 512 << 20
-"""aiohttp's own limit stands far above Discord's, which answers in Discord's words."""
+MAXIMUM_BODY = 128 << 20
+"""Above the largest upload of any boost tier; nobody, token or not, fills the memory with more."""
 
 _OPEN_PREFIXES = ("/interactions/", "/webhooks/")
 """Routes that carry an interaction token instead of an Authorization header, and are exempt from the global limit."""
@@ -76,8 +76,12 @@ class Server:
 
     @web.middleware
     async def _check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            host = request.url.host
+        except ValueError:  # No host, or no port, at all.
+            host = None
         # A page elsewhere whose name was made to resolve to 127.0.0.1 would arrive with its own Host.
-        if request.url.host not in ("127.0.0.1", "localhost"):
+        if host not in ("127.0.0.1", "localhost"):
             return web.Response(status=403, text="This address is served on loopback only.")
         return await handler(request)
 

@@ -54,6 +54,15 @@ async def test_a_phones_picture_is_a_jpeg(bot: RawBot, general: str) -> None:
     assert (shown["content_type"], shown["width"], shown["height"]) == ("image/jpeg", 8, 6)
 
 
+async def test_rare_formats_are_not_decoded(bot: RawBot, general: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(buffer, "EPS")
+    files = {"a.png": buffer.getvalue()}
+    posted = (await bot.call("POST", f"/channels/{general}/messages", {}, files=files)).body
+    assert posted["attachments"][0]["content_type"] == "image/png"
+    assert "width" not in posted["attachments"][0]
+
+
 async def test_avatars(bot: RawBot, playground: Playground) -> None:
     for path in ("/cdn/embed/avatars/3.png", f"/cdn/avatars/{playground.user('Mia').id}.png"):
         reply = await bot.fetch(playground.origin + path)

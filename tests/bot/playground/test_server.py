@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 from yarl import URL
@@ -57,5 +59,34 @@ async def test_odd_input_is_no_mistake_of_the_stand_in(bot: RawBot, playground: 
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
         async with browser.get(playground.page_url) as page:
             assert page.status == 200
-        async with browser.get(f"{playground.origin}/page/%00") as file:
-            assert file.status == 404
+        for name in ("%00", "a" * 3000):
+            async with browser.get(URL(f"{playground.origin}/page/{name}", encoded=True)) as file:
+                assert file.status == 404
+
+
+async def test_only_loopback_is_answered(playground: Playground, caplog: pytest.LogCaptureFixture) -> None:
+    port = playground.origin.rpartition(":")[2].encode()
+
+    async def status(host: bytes, cookie: bytes = b"") -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+        writer.write(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n")
+        writer.write(b"Cookie: fourfold_key_" + port + b"=" + cookie + b"\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        return int(answer.split()[1])
+
+    key = playground.page_url.rpartition("=")[2].encode()
+    assert await status(b"127.0.0.1:" + port, key) == 200
+    for host in (
+        b"evil.example",
+        b"127.0.0.1.evil.example",
+        b"127.0.0.1@evil",
+        b"127.0.0.1:abc",
+        b"[",
+        b"\xff",
+        b"",
+    ):
+        assert await status(host, key) == 403
+    for cookie in (b"", b"wrong", b"\xff\xfe"):
+        assert await status(b"127.0.0.1:" + port, cookie) == 403
+    assert "Traceback" not in caplog.text

@@ -292,3 +292,12 @@ async def test_uploads_have_the_guilds_limit(
         url = f"{playground.origin}/page/upload"
         assert (await tab.session.post(url, data=form(bytes(200_000)), chunked=True)).status == 413
     assert (await tab.session.post(f"{playground.origin}/page/upload", data={"other": "x"})).status == 400
+    for kind, body in (
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=a", b"garbage"),
+        ("multipart/form-data; boundary=a", b"--a\r\nContent-Disposition: form-data; name=file\r\n\r\nx"),
+        ("application/x-www-form-urlencoded", b"file=x"),
+    ):
+        url, headers = f"{playground.origin}/page/upload", {"Content-Type": kind}
+        reply = await tab.session.post(url, data=body, headers=headers)
+        assert (reply.status, bool((await reply.json())["message"])) == (400, True)
