@@ -21,6 +21,10 @@ async def main() -> None:
         "--bot", type=Path, help="a script to start as the bot, given origin and token as arguments"
     )
     options = parser.parse_args()
+    if not 0 <= options.port < 1 << 16:
+        parser.error(f"--port must be between 0 and 65535, not {options.port}")
+    if options.bot is not None and not options.bot.is_file():
+        parser.error(f"--bot names {options.bot}, which is not a file")
     if options.reset and options.home is not None:
         reset(options.home)
     async with Playground(options.home, options.port) as playground:
@@ -45,5 +49,5 @@ if __name__ == "__main__":
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(main())
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         sys.exit(str(error))

@@ -160,7 +160,7 @@ class Playground:
         raise LookupError(f"there is no member {name_or_id!r}; there are {names}")
 
     async def _listen(self, runner: web.AppRunner) -> int:
-        last = self._first_port + (PORTS_TO_TRY if self._first_port else 1)
+        last = min(self._first_port + (PORTS_TO_TRY if self._first_port else 1), 1 << 16)
         for port in range(self._first_port, last):
             site = web.TCPSite(runner, "127.0.0.1", port)
             try:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import socket
 import sqlite3
 import sys
 from pathlib import Path
@@ -103,6 +104,31 @@ async def test_one_process_owns_the_state(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be used"):
         async with Playground(tmp_path / "file"):
             pass
+
+
+async def test_the_last_port_has_no_next() -> None:
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", 65535))
+        except OSError:
+            pytest.skip("port 65535 is somebody else's")
+        taken.listen()
+        with pytest.raises(OSError, match="65535"):
+            async with Playground(None, port=65535):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [(["--port", "70000"], b"0 and 65535"), (["--bot", "nothing.py"], b"not a file")],
+)
+async def test_wrong_arguments(arguments: list[str], complaint: bytes) -> None:
+    command = [sys.executable, "-m", "bot.playground", *arguments]
+    started = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, said = await started.communicate()
+    assert started.returncode == 2
+    assert complaint in said
+    assert b"Traceback" not in said
 
 
 async def test_state_of_an_earlier_version_opens(tmp_path: Path, clock: JumpingClock) -> None:

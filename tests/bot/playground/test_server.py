@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from bot.playground import Playground
+from bot.playground import Playground, server
 from tests.bot.playground.raw_bot import RawBot
 
 
@@ -62,6 +62,14 @@ async def test_odd_input_is_no_mistake_of_the_stand_in(bot: RawBot, playground: 
         for name in ("%00", "a" * 3000):
             async with browser.get(URL(f"{playground.origin}/page/{name}", encoded=True)) as file:
                 assert file.status == 404
+
+
+async def test_nobody_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAXIMUM_BODY", 1000)
+    async with Playground(None) as playground, RawBot(playground, connect=False) as bot:
+        # This route asks for no token before it has read what came.
+        refused = await bot.call("POST", "/interactions/1/x/callback", {"type": 4, "data": "x" * 2000})
+        assert (refused.status, refused.code) == (413, 40005)
 
 
 async def test_only_loopback_is_answered(playground: Playground, caplog: pytest.LogCaptureFixture) -> None:
