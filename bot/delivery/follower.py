@@ -138,6 +138,8 @@ class Follower:
             job = replace(job, state=update.state, error_code=update.error.code, error_values=values)
         else:
             job = replace(job, state=update.state)
+        # A first answer that took very long may have come after the job had begun.
+        await message.find()
         closed = await show_end(message, job)
         if not closed and job.state is JobState.FAILED:
             await self._tell_anew(job, failed_text(job, failure_of(job)))

@@ -86,6 +86,8 @@ class ProgressMessage:
             pass  # Somebody was faster, which is what was wanted.
         except UNREACHABLE as error:
             log.info("job %s: the progress message could not be deleted: %s", self._job_id, error)
+            if isinstance(error, discord.Forbidden):
+                self._message_id = None
             return False
         return True
 

@@ -77,6 +77,7 @@ class ScriptedJobs:
 
     async def closed(self, job_id: UUID) -> None:
         self.closed_jobs.append(job_id)
+        self._changed.set()
 
     async def unclosed_jobs(self) -> tuple[Job, ...]:
         return ()
@@ -96,8 +97,14 @@ class ScriptedJobs:
 
     async def until_told(self) -> tuple[Any, ...]:
         while not self.told:
+            self._changed.clear()
             await self._changed.wait()
         return self.told[-1]
+
+    async def until_closed(self) -> None:
+        while not self.closed_jobs:
+            self._changed.clear()
+            await self._changed.wait()
 
     def say(self, state: JobState, job: Job = JOB, **fields: Any) -> None:
         self.rows[job.id] = replace(self.rows[job.id], state=state)

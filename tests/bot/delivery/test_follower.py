@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain import JobState
+from bot.domain import Destination, JobState
 from bot.errors import UserError
-from tests.bot.delivery.scripted_jobs import (
-    edits,
-    finished,
-    imagine,
-    preview,
-    recorded,
-)
+from bot.views.panels import unfinished_buttons
+from tests.bot.delivery.scripted_jobs import edits, finished, imagine, preview, recorded
 from tests.bot.examples import JOB
 
 
@@ -66,6 +63,20 @@ async def test_a_token_that_died_early_does_not_keep_the_message(client, playgro
     finished(jobs, images)
     await user.wait_gone(progress)
     assert jobs.dropped_tokens == [JOB.id]
+
+
+async def test_a_first_answer_that_came_after_the_job_had_begun_is_closed(client, playground, jobs, user):
+    channel = client.get_partial_messageable(int(playground.channel("general").id))
+    job = replace(JOB, owner_id=int(user.id), destination=Destination(channel_id=channel.id))
+    jobs.rows[job.id] = job
+    looked = asyncio.Event()
+    playground.observe(lambda exchange: looked.set() if exchange.method == "GET" else None)
+    jobs.say(JobState.RUNNING, fraction=0.1)
+    await looked.wait()
+    late = await channel.send("(Waiting to start)", view=unfinished_buttons(job))
+    jobs.say(JobState.CANCELLED)
+    closed = await user.wait_for(lambda m: "(Cancelled)" in m["content"])
+    assert closed["id"] == str(late.id)
 
 
 async def test_failed_edits_fail_nothing(client, playground, jobs, images, user):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +13,7 @@ import pytest
 from bot.domain import JobState
 from bot.domain.job import nonce_of
 from bot.playground.permissions import Permission
-from tests.bot.delivery.scripted_jobs import (
-    finished,
-    imagine,
-)
+from tests.bot.delivery.scripted_jobs import finished, imagine
 from tests.bot.examples import JOB
 
 
@@ -65,6 +64,17 @@ async def test_what_the_channel_refuses_goes_to_the_owner(client, playground, jo
     message = await user.wait_for(lambda m: m["attachments"], channel="dm")
     assert str(told[3]) == message["id"]
     assert "could not post this in <#" in message["content"]
+
+
+async def test_a_progress_message_out_of_reach_is_not_tried_again_at_every_start(
+    client, playground, jobs, images, user, time
+):
+    await imagine(user, jobs)
+    playground.set_bot_permissions("general", deny=Permission.VIEW_CHANNEL)
+    time.ahead = timedelta(minutes=14, seconds=1)
+    finished(jobs, images)
+    assert (await jobs.until_told())[0] == "posted"
+    await asyncio.wait_for(jobs.until_closed(), 20)
 
 
 async def test_what_nobody_takes_waits_in_the_history(client, playground, jobs, images, user):
