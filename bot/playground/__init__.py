@@ -7,8 +7,10 @@ state.py           everything that is remembered, over store.py (SQLite on a thr
 messages.py        the life of a message, with attachments.py (files, signed URLs) and rendering.py (rows -> Discord objects)
 interactions.py    commands, clicks and modals: acknowledgement, both clocks, follow-ups;  commands.py their definitions
 limits.py          the one table of limits;  validation.py walks it;  message_rules.py, command_rules.py, modal_rules.py the rest
-members.py         what a member can do: page_socket.py lets the page do it, user_session.py lets a test do it;  page/ the page
-permissions.py, rate_limits.py, faults.py, errors.py, events.py, components.py, clock.py, snowflakes.py, strict_json.py
+members.py         what a member can do: page_socket.py lets the page do it, user_session.py lets a test do it
+page/              the page itself, served to whoever has its key by page_routes.py
+permissions.py, rate_limits.py, faults.py, errors.py, events.py, components.py, clock.py, snowflakes.py, strict_json.py:
+                   one idea each
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.playground import cdn, errors
 from bot.playground.errors import DiscordError
 from bot.playground.faults import Fault
-from bot.playground.page_socket import Page
+from bot.playground.page_routes import Page
 from bot.playground.rate_limits import RateLimited
 from bot.playground.routes import applications, channels, guilds, users, webhooks
 from bot.playground.routes.request import json_response
