@@ -86,7 +86,7 @@ class ModelRunner:
             stage.denoise(pictures)
             return
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
-            problem = error
+            problem = _without_frames(error)
         ids = dict.fromkeys(picture.request_id for picture in pictures)
         if _is_out_of_memory(problem):
             free_memory(self._residency.device)
@@ -130,23 +130,18 @@ class ModelRunner:
 
     def _try(self, request_id: str, family: LoadedFamily, work: Callable[[], None]) -> bool:
         """Do a request's own work; out of memory: once more in slices and tiles. Only it can fail."""
-        try:
-            try:
-                work()
-            except Exception as error:
-                if not _is_out_of_memory(error):
-                    raise
-                free_memory(self._residency.device)
-                if not family.save_memory():
-                    raise
+        problem = _caught(work)
+        if problem is not None and _is_out_of_memory(problem):
+            free_memory(self._residency.device)
+            if family.save_memory():
                 log.warning(
                     "out of memory outside the denoising loop; from now on pictures are decoded in tiles"
                 )
-                work()
-        except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
-            failure = _out_of_memory(error) if _is_out_of_memory(error) else _unexpected(error)
+                problem = _caught(work)
+        if problem is not None:
+            failure = _out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)
             self._failures[request_id] = failure
-        return request_id not in self._failures
+        return problem is None
 
     def _previews(
         self,
@@ -174,6 +169,24 @@ class ModelRunner:
             except Exception:  # A preview is a courtesy; the picture itself goes on.
                 log.warning("a preview failed", exc_info=True)
         return thumbs
+
+
+def _caught(work: Callable[[], None]) -> Exception | None:
+    """What the work raised, if anything."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
+        return _without_frames(error)
+    return None
+
+
+def _without_frames(error: Exception) -> Exception:
+    """An out-of-memory error without its traceback, whose frames would keep every tensor of the failed work alive, so
+    that a smaller try would find no more room than the one before. Other errors keep theirs, for the log.
+    """
+    if _is_out_of_memory(error):
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def _is_out_of_memory(error: Exception) -> bool:
