@@ -6,6 +6,7 @@ Inputs are opened when their work starts, so ten thousand waiting requests hold 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +55,7 @@ class GenerateRequest:
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0
+    """Above 0: a share of weight 2 gets twice the work done of one of weight 1."""
     lane: Lane = Lane.FAST
     submitted_at: float | None = None
     """Unix time in seconds; the engine fills in None. Callers that re-submit keep the old order by it."""
@@ -133,6 +135,12 @@ def validate(request: Request, model: ModelInfo) -> None:
                 maximum=model.max_side,
                 multiple=model.size_multiple,
             )
+    if not (math.isfinite(request.share_weight) and request.share_weight > 0):
+        _reject(
+            "share_weight_out_of_range",
+            f"A share weight of {request.share_weight} is not a number above 0.",
+            got=request.share_weight,
+        )
     if (request.operation is Operation.IMAGE_TO_IMAGE) != (request.init_image is not None):
         _reject(
             "init_image_mismatch",

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from engine import (
     EngineConfig,
@@ -129,6 +130,8 @@ async def test_refusals_queue_nothing(engine: AsyncEngine, tiny_model: Path) -> 
         (make_request(tiny_model, "new", width=33), "size_unsupported"),
         (make_request(tiny_model, "new", seeds=()), "pictures_out_of_range"),
         (make_request(tiny_model, "new", seeds=(-1,)), "seed_out_of_range"),
+        (make_request(tiny_model, "new", share_weight=0.0), "share_weight_out_of_range"),
+        (make_request(tiny_model, "new", share_weight=float("nan")), "share_weight_out_of_range"),
     ]:
         with pytest.raises(RequestRejected) as caught:
             engine.submit(request)
@@ -245,6 +248,26 @@ async def test_a_safety_checker_runs_where_the_checkpoint_has_one(tmp_path: Path
         images = [update for update in updates if isinstance(update, ImageReady)]
         # The random checker's thresholds are all 1, and no cosine is larger: everything is safe.
         assert [image.safety for image in images] == [Safety.SAFE, Safety.SAFE]
+
+
+async def test_a_flagged_picture_never_leaves_the_engine(tmp_path: Path) -> None:
+    """Thresholds below every cosine: the checker flags all, and neither previews nor pictures show anything."""
+    folder = write_tiny_model(tmp_path / "model", safety_checker=True)
+    file = folder / "safety_checker" / "model.safetensors"
+    weights = load_file(file)
+    weights["concept_embeds_weights"].fill_(-2.0)
+    save_file(weights, file, metadata={"format": "pt"})
+    async with launch_engine(config(folder)) as engine:
+        updates, output = await read(engine.submit(make_request(folder)))
+    images = [update for update in updates if isinstance(update, ImageReady)]
+    assert [image.safety for image in images] == [Safety.FLAGGED, Safety.FLAGGED]
+    assert not any(image.pixels.any() for image in images)
+    shown = [
+        p for update in updates if isinstance(update, Progress) for p in update.previews if p is not None
+    ]
+    assert shown
+    assert not any(preview.any() for preview in shown)
+    assert output.finish_reason is FinishReason.COMPLETED
 
 
 def test_requests_and_errors_pickle(tiny_model: Path) -> None:
