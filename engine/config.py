@@ -24,7 +24,9 @@ class EngineConfig:
     `bfloat16` or `float64`.
     """
     exact: bool = False
-    """float32 and fixed row buckets: pictures do not depend on what else is running, but cost more."""
+    """Real float32, and every picture predicted and decoded in a forward pass of its own rows: the same request gives
+    the same bytes alone and in company, and costs what sharing would have saved.
+    """
     row_budget: int | None = None
     """Most UNet rows in one step; None takes the worker's default for the device."""
     cache_dir: Path | None = None

@@ -27,6 +27,9 @@ class Residency:
         self._config = config
         self.device = resolve_device(config.device)
         self.dtype = resolve_dtype(config, self.device)
+        if config.exact:
+            # NVIDIA's convolutions otherwise round float32 inputs to 10 bits of mantissa.
+            torch.backends.cudnn.allow_tf32 = False
         self._families: dict[str, LoadedFamily] = {}
 
     def load(self, name: str, report: Callable[[Loading], None]) -> ModelInfo:

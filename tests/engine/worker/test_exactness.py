@@ -167,8 +167,12 @@ def test_bfloat16_noise_does_not_depend_on_neighbours(tiny_model: Path, picture:
             assert ssim(pixels, together[request.request_id].pixels[index]) >= 0.97
 
 
-def test_exact_mode_is_blind_to_company(tiny_model: Path, picture: Path) -> None:
+def test_exact_mode_is_blind_to_company(
+    tiny_model: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     bench = Bench(tiny_model, dtype="auto", exact=True)
+    assert not torch.backends.cudnn.allow_tf32, "on NVIDIA's cards float32 has to be float32"
     requests, joins = company(tiny_model, picture)
     together = bench.run(*requests, joins=joins)
     for request in requests:
