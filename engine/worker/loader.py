@@ -237,7 +237,7 @@ def _bar_class(show: Callable[[float], None]) -> type[Any]:
     """
     counts: list[float] = []
 
-    class Bytes(tqdm):  # type: ignore[type-arg]
+    class Bytes(tqdm):  # type: ignore[type-arg]  # It is generic in its stubs alone.
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})
             self._slot = len(counts)
