@@ -171,6 +171,9 @@ def _solver_step(picture: PictureState, output: torch.Tensor) -> tuple[torch.Ten
 _ZERO = torch.tensor(0.0, dtype=torch.float32)
 _ONE = torch.tensor(1.0, dtype=torch.float32)
 
+_LCM_SIGMA_DATA = 0.5
+"""As LCMScheduler has it, where it is no part of the configuration."""
+
 # Each table row below is computed with 0-dim float32 tensors, in the order of the scheduler's own `step`.
 
 
@@ -291,7 +294,10 @@ def _dpmpp_2m(
 def _lcm_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     timestep, last = scheduler.timesteps[index], len(scheduler.timesteps) - 1
     alpha = scheduler.alphas_cumprod[timestep]
-    c_skip, c_out = scheduler.get_scalings_for_boundary_condition_discrete(timestep)
+    # The scheduler's own boundary scalings start from a whole number, and so come out in torch's default dtype.
+    scaled = timestep.to(torch.float32) * scheduler.config.timestep_scaling
+    square = scaled**2 + _LCM_SIGMA_DATA**2
+    c_skip, c_out = _LCM_SIGMA_DATA**2 / square, scaled / square**0.5
     keep, add = _ONE, _ZERO
     if index != last:
         alpha_previous = scheduler.alphas_cumprod[scheduler.timesteps[index + 1]]

@@ -168,3 +168,15 @@ def test_a_denoiser_that_knows_the_picture_is_led_to_it(schedule: str, sampler: 
             found = sample(samplers, sampler, steps, knowing)
             # DDIM ends at the least noise of the training schedule instead of none.
             assert (found - target).abs().max() < (0.12 if sampler == "ddim" else 0.001), steps
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+def test_a_model_that_loads_meanwhile_changes_nothing(sampler: str) -> None:
+    """diffusers and transformers change torch's default dtype, in the whole process, while they build a model."""
+    expected = sample(samplers_of("sd-1.5"), sampler, 6)
+    torch.set_default_dtype(torch.float16)
+    try:
+        found = sample(samplers_of("sd-1.5"), sampler, 6)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found, expected)
