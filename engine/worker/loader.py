@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from engine.catalog import locate_model
 from engine.config import EngineConfig
-from engine.errors import GenerationFailed, ModelUnavailable
+from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
 
 log = logging.getLogger(__name__)
@@ -157,15 +157,26 @@ def _read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.
             " FOURFOLD_MODEL_CONFIG to a diffusers folder of the same base model.",
             model=name,
         )
-    pipeline = diffusers.StableDiffusionPipeline.from_single_file(
-        str(path),
-        config=None if config.model_config_dir is None else str(config.model_config_dir),
-        torch_dtype=dtype,
-        local_files_only=config.offline or config.model_config_dir is not None,
-        cache_dir=config.cache_dir,
-        safety_checker=None,
-        requires_safety_checker=False,
-    )
+    try:
+        pipeline = diffusers.StableDiffusionPipeline.from_single_file(
+            str(path),
+            config=None if config.model_config_dir is None else str(config.model_config_dir),
+            torch_dtype=dtype,
+            local_files_only=config.offline or config.model_config_dir is not None,
+            cache_dir=config.cache_dir,
+            safety_checker=None,
+            requires_safety_checker=False,
+        )
+    except OSError as error:
+        if config.model_config_dir is not None:
+            raise
+        raise GenerationFailed(
+            "download_failed",
+            f"The configuration that {name} needs could not be fetched: {error}. Check the network, or set"
+            " FOURFOLD_MODEL_CONFIG to a diffusers folder of the same base model.",
+            model=name,
+            reason=str(error),
+        ) from error
     return {component: getattr(pipeline, component, None) for component in _COMPONENTS}
 
 
@@ -190,7 +201,7 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
                 f"{name} offers no .safetensors weights in diffusers format; pickled weights are refused.",
                 model=name,
             )
-        total, done, folder = sum(sizes[file] for file in wanted), 0, Path()
+        total, done, local = sum(sizes[file] for file in wanted), 0, ""
         shown_at = 0.0
         for file in wanted:
 
@@ -204,9 +215,11 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
             local = hf_hub_download(name, file, cache_dir=config.cache_dir, tqdm_class=_bar_class(show))
             show(sizes[file])
             done += sizes[file]
-            if file == "model_index.json":
-                folder = Path(local).parent
-    except OSError as error:  # Everything that huggingface_hub and the network raise is one of these.
+    except EngineError:
+        raise
+    except (
+        Exception
+    ) as error:  # The hub's client has errors of its own beside OSErrors; all mean the same here.
         raise GenerationFailed(
             "download_failed",
             f"{name} could not be downloaded: {error}. Check the name, the network and, for gated models,"
@@ -214,19 +227,22 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
             model=name,
             reason=str(error),
         ) from error
-    return folder
+    return Path(local).parent
 
 
 def _wanted_files(files: list[str]) -> list[str]:
-    """Configurations and, per component, one set of safetensors: the fp16 variant where there is one."""
-    wanted = ["model_index.json"]
+    """Configurations and, per component, one set of safetensors: the fp16 variant where there is one.
+
+    The index comes last: where it lies in the cache, the rest does, and a download that broke off is gone on with.
+    """
+    wanted: list[str] = []
     for component in _COMPONENTS:
         here = [file for file in files if file.startswith(f"{component}/")]
         wanted += [file for file in here if fnmatch.fnmatch(file, "*.json") or fnmatch.fnmatch(file, "*.txt")]
         weights = [file for file in here if file.endswith(".safetensors") and "non_ema" not in file]
         half = [file for file in weights if ".fp16." in file]
         wanted += half or [file for file in weights if file.rsplit("/", 1)[1].count(".") == 1]
-    return wanted
+    return [*wanted, "model_index.json"]
 
 
 def _bar_class(show: Callable[[float], None]) -> type[Any]:

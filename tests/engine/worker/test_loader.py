@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import EngineConfig, GenerationFailed, Loading, ModelUnavailable
+from engine.catalog import locate_model
 from engine.worker import loader
 from engine.worker.device import resolve_device, resolve_dtype
 from engine.worker.loader import load_components
@@ -40,6 +41,21 @@ def test_a_single_file_offline_needs_a_configuration(tiny_model: Path, tmp_path:
         load_components(str(file), config, CPU, torch.float32, lambda _: None)
 
 
+def test_a_single_file_whose_configuration_cannot_be_fetched(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network the hub's own sentence would not say what helps."""
+
+    def unreachable(*args: Any, **options: Any) -> Any:
+        raise OSError("the hub is out of reach")
+
+    file = write_single_file(tiny_model, tmp_path / "tiny.safetensors")
+    monkeypatch.setattr(loader.diffusers.StableDiffusionPipeline, "from_single_file", unreachable)
+    with pytest.raises(GenerationFailed, match=r"out of reach.*FOURFOLD_MODEL_CONFIG") as caught:
+        load_components(str(file), EngineConfig(), CPU, torch.float32, lambda _: None)
+    assert caught.value.code == "download_failed"
+
+
 def test_half_precision_files_are_upcast(tiny_model: Path, tmp_path: Path) -> None:
     """A folder that ships only fp16 variants, as the embedded model and many on the hub do."""
     folder = shutil.copytree(tiny_model, tmp_path / "half")
@@ -61,7 +77,8 @@ class Hub:
         self.folder = folder
         self.snapshot = cache / "models--owner--name" / "snapshots" / "abc"
         self.fetched: list[str] = []
-        self.error: OSError | None = None
+        self.error: Exception | None = None
+        self.files_until_error = 0
 
     def snapshot_download(self, name: str, **options: Any) -> list[Any]:
         files = [file for file in self.folder.rglob("*") if file.is_file()]
@@ -71,7 +88,7 @@ class Hub:
         ]
 
     def hf_hub_download(self, name: str, file: str, *, tqdm_class: Any, **options: Any) -> str:
-        if self.error is not None:
+        if self.error is not None and len(self.fetched) >= self.files_until_error:
             raise self.error
         target = self.snapshot / file
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,12 +139,37 @@ def test_an_offline_engine_downloads_nothing(hub: Hub, tmp_path: Path) -> None:
         load_components("owner/name", config, CPU, torch.float32, lambda _: None)
 
 
-def test_a_download_that_breaks_off_may_be_tried_again(hub: Hub, tmp_path: Path) -> None:
-    hub.error = ConnectionResetError("the network is down")
-    with pytest.raises(GenerationFailed, match="network is down"):
+class ClientError(Exception):
+    """As the HTTP client's timeouts, which are no OSErrors."""
+
+
+@pytest.mark.parametrize("kind", [ConnectionResetError, ClientError])
+def test_a_download_that_breaks_off_may_be_tried_again(
+    hub: Hub, tmp_path: Path, kind: type[Exception]
+) -> None:
+    hub.error = kind("the network is down")
+    with pytest.raises(GenerationFailed, match="network is down") as caught:
         load_components(
             "owner/name", EngineConfig(cache_dir=tmp_path / "cache"), CPU, torch.float32, lambda _: None
         )
+    assert caught.value.code == "download_failed"
+
+
+def test_a_half_downloaded_model_is_not_taken_for_a_whole_one(hub: Hub, tmp_path: Path) -> None:
+    """Wherever it breaks off, the next try fetches what is missing instead of loading what is there."""
+    config = EngineConfig(cache_dir=tmp_path / "cache")
+    load_components("owner/name", config, CPU, torch.float32, lambda _: None)
+    hub.files_until_error = len(hub.fetched)
+    while hub.files_until_error:
+        shutil.rmtree(config.cache_dir)
+        hub.fetched.clear()
+        hub.files_until_error -= 1
+        hub.error = ConnectionResetError("the network is down")
+        with pytest.raises(GenerationFailed):
+            load_components("owner/name", config, CPU, torch.float32, lambda _: None)
+        assert locate_model("owner/name", config) is None, hub.fetched
+    hub.error = None
+    load_components("owner/name", config, CPU, torch.float32, lambda _: None)
 
 
 def test_the_two_bars_of_one_file_are_not_added_up() -> None:
