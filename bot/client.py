@@ -51,7 +51,7 @@ class FourfoldClient(discord.AutoShardedClient):
 
     Args:
         services: the use cases; cogs and views reach them through this attribute.
-        online: called whenever the bot has come online.
+        online: called once, when the bot accepts commands; not after a reconnect.
         sleep: waits between two attempts to reach Discord.
     """
 
@@ -73,6 +73,7 @@ class FourfoldClient(discord.AutoShardedClient):
         self.tree = FourfoldTree(self)
         self._sleep = sleep
         self._online = online
+        self._announced = False
         for command in COMMANDS:
             self.tree.add_command(command)
         self.add_dynamic_items(JobButton)
@@ -158,7 +159,10 @@ class FourfoldClient(discord.AutoShardedClient):
 
     async def on_ready(self) -> None:
         log.info("online as %s in %d servers", self.user, len(self.guilds))
-        self._online()
+        # Discord sends READY again whenever a session could not be resumed.
+        if not self._announced:
+            self._announced = True
+            self._online()
 
 
 class FourfoldTree(app_commands.CommandTree[FourfoldClient]):

@@ -14,7 +14,7 @@ from bot.cli.engine_config import engine_config
 from bot.cli.logs import configure_logging
 from bot.cli.signals import until_stopped
 from bot.errors import StartupError
-from bot.playground import Playground, StoreError
+from bot.playground import Playground, StoreError, reset
 from bot.settings import Settings
 
 HINT = """\
@@ -27,10 +27,10 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until Ctrl-C. Its data live apart from the real bot's, in FOURFOLD_HOME/play."""
     settings = settings.model_copy(update={"home": settings.home / "play"})
     with own_folder(settings.home):
-        if arguments.reset:
-            _forget(settings.home)
-        configure_logging(settings, terminal=False)
         try:
+            if arguments.reset:
+                _forget(settings.home)
+            configure_logging(settings, terminal=False)
             asyncio.run(until_stopped(_play(settings, arguments.port)))
         except StoreError as error:
             raise StartupError(str(error)) from error
@@ -50,6 +50,8 @@ async def _play(settings: Settings, port: int) -> None:
 
 
 def _forget(home: Path) -> None:
+    # Only the playground can tell whether another process has its state open.
+    reset(home)
     for entry in home.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)

@@ -12,8 +12,8 @@ from bot.views.interactions import Interaction, services_of
 
 @app_commands.command(name="imagine", description=say("help.imagine"))
 @app_commands.describe(prompt=say("help.imagine_prompt"))
-async def imagine(interaction: Interaction, prompt: app_commands.Range[str, 1, 6000]) -> None:
-    # Discord's own maximum is the most it can refuse by itself; our sentence answers anything above ours.
+async def imagine(interaction: Interaction, prompt: str) -> None:
+    # No length is declared: our own sentence answers a prompt that is too long, and says by how much.
     jobs = services_of(interaction).jobs
     await start_job(
         interaction,

@@ -233,3 +233,11 @@ async def test_nobody_listens(services):
             with pytest.raises(asyncio.CancelledError):
                 await client.serve("token", nothing)
     assert attempts == 3
+
+
+async def test_the_bot_announces_itself_once_however_often_it_connects_anew(services):
+    announced = []
+    client = FourfoldClient(services, online=lambda: announced.append(True))
+    await client.on_ready()
+    await client.on_ready()
+    assert announced == [True]

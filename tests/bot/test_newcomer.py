@@ -90,11 +90,21 @@ def singles(tab: Tab) -> Any:
     return tab.pane.locator(".message", has_text="Image #").filter(has=tab.page.locator(".picture img"))
 
 
+@asynccontextmanager
+async def told(tab: Tab) -> AsyncIterator[None]:
+    """A failure in the block says what stood on the page."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"The page showed:\n{await tab.pane.inner_text()}\nErrors: {tab.errors}")
+        raise
+
+
 async def test_the_newcomers_story(tmp_path: Path) -> None:
     async with playwright_api.async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=BROWSER, args=BROWSER_FLAGS)
         window = await browser.new_context(**DESKTOP)
-        async with fourfold_play(tmp_path) as address, open_tab(window, address) as tab:
+        async with fourfold_play(tmp_path) as address, open_tab(window, address) as tab, told(tab):
             await tab.page.locator(".composer").wait_for()
             await tab.page.evaluate(WATCH_PROGRESS)
             await tab.type_line(f"/imagine prompt: {PROMPT} --seed 7")
@@ -119,7 +129,7 @@ async def test_the_newcomers_story(tmp_path: Path) -> None:
             await tab.page.screenshot(path=tmp_path / "after-buttons.png")
             assert await tab.sideways_overflow() == 0
 
-        async with fourfold_play(tmp_path) as address, open_tab(window, address) as tab:
+        async with fourfold_play(tmp_path) as address, open_tab(window, address) as tab, told(tab):
             await expect(grids(tab)).to_have_count(3, timeout=PATIENCE_MS)
             await expect(singles(tab)).to_have_count(1)
             await grids(tab).first.get_by_role("button", name="U4", exact=True).click()
@@ -127,12 +137,12 @@ async def test_the_newcomers_story(tmp_path: Path) -> None:
             await grids(tab).last.get_by_role("button", name="V1", exact=True).click()
             await expect(grids(tab)).to_have_count(4, timeout=PATIENCE_MS)
             phone = await browser.new_context(**PHONE)
-            async with open_tab(phone, address) as small:
+            async with open_tab(phone, address) as small, told(small):
                 await expect(grids(small)).to_have_count(4, timeout=PATIENCE_MS)
                 await small.page.screenshot(path=tmp_path / "phone.png")
                 assert await small.sideways_overflow() == 0
 
-        async with fourfold_play(tmp_path, "--reset") as address, open_tab(window, address) as tab:
+        async with fourfold_play(tmp_path, "--reset") as address, open_tab(window, address) as tab, told(tab):
             await expect(tab.page.locator(".composer")).to_be_visible()
             await expect(grids(tab)).to_have_count(0)
         await browser.close()
