@@ -76,12 +76,13 @@ async def serve(
             launch_engine(engine_config) as engine,
         ):
             services = make_services(engine=engine, database=database, image_store=image_store, limits=limits)
-            await _serve_on_discord(services, settings.discord_token.get_secret_value(), online)
+            await serve_on_discord(services, settings.discord_token.get_secret_value(), online)
     except EngineError as error:
         raise StartupError(str(error)) from error
 
 
-async def _serve_on_discord(services: Services, token: str, online: Callable[[], None]) -> None:
+async def serve_on_discord(services: Services, token: str, online: Callable[[], None]) -> None:
+    """Deliver and answer until cancelled, then end both in order. Raises StartupError as `serve` does."""
     async with FourfoldClient(services, online=online) as client:
         delivery = Delivery(client, services)
         delivering = asyncio.create_task(delivery.run(), name="delivery")

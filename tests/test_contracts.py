@@ -32,6 +32,7 @@ PLANTED = [
     ("who-imports-engine", "bot/delivery/__init__.py", "from engine import Safety"),
     ("engine-front-door", "bot/services/__init__.py", "import engine.scheduler"),
     ("engine-launch", "bot/services/__init__.py", "import engine.launch"),
+    ("engine-benchmark", "bot/services/__init__.py", "import engine.benchmark"),
     ("engine-worker", "engine/core.py", "import engine.worker.worker"),
     ("engine-no-edge", "engine/worker/loader.py", "import aiohttp"),
     ("torch-in-the-device-plane", "engine/scheduler.py", "import torch"),

@@ -5,6 +5,7 @@
     imagine   one job in the terminal, without Discord or a database
     doctor    what is wrong with this installation, and how to mend it
     models    the models that are here
+    bench     the engine beside plain diffusers, measured on this machine
 
 Each command is one module, imported when it is called: what needs no tensors answers at once.
 """
@@ -94,6 +95,21 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="check token, database, folders, device and models", allow_abbrev=False
     )
     commands.add_parser("models", help="list the models that are here", allow_abbrev=False)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure the engine beside plain diffusers pipelines",
+        description="Measure the configured model in the engine and in plain diffusers pipelines, with a bot running"
+        " beside. It wants the machine for itself: about ten minutes on two CPU cores.",
+        allow_abbrev=False,
+    )
+    bench.add_argument(
+        "-o", "--output", default="bench", help="folder for bench.json and bench.png (%(default)s)"
+    )
+    bench.add_argument(
+        "--jobs", type=_jobs, default=32, help="length of the traces, at least 8 (%(default)s)"
+    )
+    bench.add_argument("--alone", action="store_true", help="run no bot beside the engine")
     return parser
 
 
@@ -102,6 +118,12 @@ def _speak_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 8:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of jobs (8 or more)")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -30,6 +30,8 @@ PRIVILEGED = GUILD_MEMBERS | PRESENCES | MESSAGE_CONTENT
 EVERY_INTENT = (1 << 26) - 1
 
 HEARTBEAT_SECONDS = 41.25
+HEARTBEAT_SLACK = 1.0
+"""Seconds by which a heartbeat may be off before it counts as late."""
 SILENCE_ALLOWED = 1.5
 """Heartbeats' worth of silence after which a connection counts as dead."""
 BUFFERED_EVENTS = 2000
@@ -74,6 +76,8 @@ class Gateway:
         """The shard count that `GET /gateway/bot` recommends."""
         self.identifies = 0
         """How many IDENTIFYs were accepted since the start."""
+        self.late_heartbeats = 0
+        """How many came over HEARTBEAT_SLACK after their time since the start."""
         self._was_online = False
         faults.bind(self.drop_sockets, self.ask_to_reconnect)
 
@@ -103,6 +107,7 @@ class Gateway:
         ws = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
         await ws.prepare(request)
         socket = Socket(ws, request.transport, request.query.get("compress"))
+        socket.heartbeat_due = self._clock.now() + HEARTBEAT_SECONDS
         self._sockets.add(socket)
         writing = asyncio.create_task(socket.write_queued())
         socket.send(
@@ -166,6 +171,9 @@ class Gateway:
     async def _receive(self, socket: Socket, op: object, data: Any) -> tuple[int, bytes] | None:
         """Answer one frame; returns the code and reason to close with, if any."""
         if op == HEARTBEAT:
+            now = self._clock.now()
+            self.late_heartbeats += now > socket.heartbeat_due + HEARTBEAT_SLACK
+            socket.heartbeat_due = now + HEARTBEAT_SECONDS
             socket.send({"op": ACK, "d": None, "s": None, "t": None})
             return None
         if op in (IDENTIFY, RESUME):
@@ -317,6 +325,8 @@ class Socket:
     ) -> None:
         self.ws = ws
         self.session: Session | None = None
+        self.heartbeat_due = 0.0
+        """When the next heartbeat has to be here, by the stand-in's clock."""
         self.closed_by_us = False
         self._transport = transport
         # One zlib context per connection, flushed after each message. A client that asks for zstd-stream (discord.py

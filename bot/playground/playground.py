@@ -79,6 +79,11 @@ class Playground:
         return self._services.gateway.identifies
 
     @property
+    def late_heartbeats(self) -> int:
+        """How many of the bot's heartbeats came late since the start."""
+        return self._services.gateway.late_heartbeats
+
+    @property
     def invalid_requests(self) -> int:
         """How many requests were answered 401, 403 or 429, which Discord counts towards a ban."""
         return self._server.invalid_requests

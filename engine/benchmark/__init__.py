@@ -1,4 +1,8 @@
 """How the engine is measured.
 
+bench        the engine beside plain diffusers pipelines: `fourfold bench`
+mix          the jobs that are asked for, fixed      outcome    how they ended, and figures of many
+baseline     diffusers, job by job and in batches    served     the engine through its front door
+watch        event loop and memory beside a run      report     table, JSON and plot
 step_costs   host time of a tick, and rows per second alone and in company, on one loaded model
 """

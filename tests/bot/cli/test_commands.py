@@ -32,7 +32,7 @@ def fourfold(*arguments: str, home: Path, **environment: str) -> subprocess.Comp
 def test_help_names_every_command(tmp_path: Path) -> None:
     result = fourfold("--help", home=tmp_path)
     assert result.returncode == 0
-    for command in ("play", "run", "imagine", "doctor", "models"):
+    for command in ("play", "run", "imagine", "doctor", "models", "bench"):
         assert command in result.stdout
 
 
@@ -98,6 +98,15 @@ def test_bad_input_gets_one_clear_sentence(tmp_path: Path, arguments: list[str],
     assert clue in result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("arguments", "clue"), [(["--jobs", "3"], "8 or more"), (["-o", "file"], "file")])
+def test_bench_refuses_before_it_measures(tmp_path: Path, arguments: list[str], clue: str) -> None:
+    (tmp_path / "file").touch()
+    result = fourfold("bench", *arguments, home=tmp_path)
+    assert result.returncode in (1, 2)
+    assert clue in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_the_prompt_comes_first(tmp_path: Path) -> None:

@@ -210,3 +210,14 @@ async def test_a_lost_session_is_forgotten(playground: Playground, clock: Jumpin
         assert len(playground._services.gateway._sessions) == 1
         clock.advance(gateway.RESUME_WITHIN)
         assert not playground._services.gateway._sessions
+
+
+async def test_late_heartbeats_are_counted() -> None:
+    clock = JumpingClock(frozen=True)
+    async with Playground(home=None, clock=clock) as playground, RawBot(playground) as bot:
+        for pause, late in ((gateway.HEARTBEAT_SECONDS, 0), (gateway.HEARTBEAT_SECONDS + 2, 1), (10, 1)):
+            clock.advance(pause)
+            await bot.send(1, None)
+            while (await bot.frame())["op"] != 11:
+                pass
+            assert playground.late_heartbeats == late

@@ -1,0 +1,64 @@
+"""The engine under test: the same jobs through its front door, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine import Engine, FinishReason, GenerateRequest, Operation, Progress, RequestOutput, SamplingParams
+from engine.benchmark.mix import VARIATION_STRENGTH, BenchJob, Kind
+from engine.benchmark.outcome import Outcome
+
+
+async def serve(engine: Engine, jobs: Sequence[BenchJob], source: Path) -> list[Outcome]:
+    """Submit every job when it arrives and wait for all. `source` is the picture that variations start from.
+
+    Raises:
+        GenerationFailed: a job failed; figures of a run that lost one would flatter.
+    """
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_serve(engine, job, source, started)) for job in jobs]
+    return [task.result() for task in tasks]
+
+
+async def _serve(engine: Engine, job: BenchJob, source: Path, started: float) -> Outcome:
+    await asyncio.sleep(max(0.0, job.arrival - (time.perf_counter() - started)))
+    first_preview: float | None = None
+    async for update in engine.submit(_request(engine, job, source)):
+        now = time.perf_counter() - started - job.arrival
+        if isinstance(update, Progress) and update.previews and first_preview is None:
+            first_preview = now
+        elif isinstance(update, RequestOutput):
+            if update.error is not None:
+                raise update.error
+            assert update.finish_reason is FinishReason.COMPLETED, "nobody aborts a job of the benchmark"
+            return Outcome(
+                job=job, first_preview=now if first_preview is None else first_preview, completed=now
+            )
+    raise AssertionError("every stream ends with its RequestOutput")
+
+
+def _request(engine: Engine, job: BenchJob, source: Path) -> GenerateRequest:
+    info = engine.models()[0]
+    varied = job.kind is Kind.VARIATIONS
+    return GenerateRequest(
+        request_id=f"bench-{job.number}",
+        model=info.name,
+        prompt=job.prompt,
+        params=SamplingParams(
+            num_inference_steps=info.default_steps,
+            guidance_scale=info.default_guidance_scale,
+            sampler=info.default_sampler,
+            width=info.native_width,
+            height=info.native_height,
+            strength=VARIATION_STRENGTH if varied else 1.0,
+        ),
+        seeds=job.seeds,
+        operation=Operation.IMAGE_TO_IMAGE if varied else Operation.TEXT_TO_IMAGE,
+        init_image=source if varied else None,
+        share_key=str(job.user),
+        submitted_at=time.time(),
+    )
