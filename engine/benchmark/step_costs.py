@@ -53,12 +53,13 @@ def _run(
     core = EngineCore(executor, {info.name: info}, config, lambda _: None)
     core.scheduler.ready.add(info.name)
     core.scheduler.row_budget = 2 * pictures
+    # Samplers that step through a diffusers scheduler per picture say more of diffusers than of the engine.
+    samplers = [name for name in info.samplers if name not in ("unipc", "heun")]
     for index in range(pictures):
         params = SamplingParams(
             num_inference_steps=steps,
             guidance_scale=max(1.5, info.default_guidance_scale),
-            # UniPC steps through a scheduler per picture, and says more of diffusers than of the engine.
-            sampler=[name for name in info.samplers if name != "unipc"][index % (len(info.samplers) - 1)],
+            sampler=samplers[index % len(samplers)],
             width=info.native_width,
             height=info.native_height,
         )

@@ -60,6 +60,19 @@ class Family:
     default_sampler: str
 
 
+_UNET_SAMPLERS = (
+    "euler",
+    "euler_a",
+    "heun",
+    "dpmpp_2m",
+    "dpmpp_2m_karras",
+    "dpmpp_2m_sde",
+    "unipc",
+    "ddim",
+    "lcm",
+    "tcd",
+)
+
 FAMILIES: Mapping[str, Family] = {
     "stable-diffusion": Family(
         pipelines=(
@@ -69,7 +82,7 @@ FAMILIES: Mapping[str, Family] = {
         ),
         stages=("denoise",),
         operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
-        samplers=("ddim", "euler", "euler_a", "dpmpp_2m_karras", "unipc", "lcm"),
+        samplers=_UNET_SAMPLERS,
         size_multiple=8,
         native_side=512,
         default_steps=25,
@@ -79,5 +92,5 @@ FAMILIES: Mapping[str, Family] = {
 }
 """One row per family; the worker's registry has the same keys, and a test holds them equal."""
 
-SAMPLER_MAX_STEPS: Mapping[str, int] = {"lcm": 50}
-"""Latent consistency models pick their steps out of the 50 they were distilled from."""
+SAMPLER_MAX_STEPS: Mapping[str, int] = {"lcm": 50, "tcd": 50}
+"""Consistency-distilled models pick their steps out of the 50 they were distilled from."""

@@ -20,7 +20,9 @@ _SAMPLER_OF_SCHEDULER = {
     "EulerAncestralDiscreteScheduler": "euler_a",
     "DPMSolverMultistepScheduler": "dpmpp_2m_karras",
     "UniPCMultistepScheduler": "unipc",
+    "HeunDiscreteScheduler": "heun",
     "LCMScheduler": "lcm",
+    "TCDScheduler": "tcd",
 }
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
@@ -156,7 +158,9 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
             "min_side", max(multiple, min(native_width, native_height) // 4 // multiple * multiple)
         ),
         max_side=card.get("max_side", 2 * max(native_width, native_height)),
-        default_steps=defaults.get("num_inference_steps", 4 if sampler == "lcm" else info.default_steps),
+        default_steps=defaults.get(
+            "num_inference_steps", 4 if sampler in ("lcm", "tcd") else info.default_steps
+        ),
         default_guidance_scale=float(defaults.get("guidance_scale", info.default_guidance_scale)),
         default_sampler=sampler,
         vocabulary=None if words is None else frozenset(word.lower() for word in words),

@@ -4,6 +4,7 @@ worker          what the executor calls         model_runner   anything on the d
 residency       which models are loaded         loader         how they get here: folder, single file, hub
 interface       what a family offers            registry       which file holds which family
 request_state   what a request is while it runs
-samplers        noise solvers over rows         previews       thumbnails of pictures that are not done
-safety_checker  the checkpoint's own filter     models/        families, one self-contained file each
+samplers        schedules and noise solvers     vector_samplers  the common ones, over rows
+previews        thumbnails of what is not done  safety_checker   the checkpoint's own filter
+models/         families, one self-contained file each
 """

@@ -125,6 +125,8 @@ def diffusers_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = 
     extra: dict[str, Any] = {"height": params.height, "width": params.width}
     if from_image:
         extra = {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
+    if params.sampler == "tcd":
+        extra["eta"] = 0.3  # The scheduler's own default and the paper's; the pipelines would pass DDIM's 0.
     images = pipeline(
         request.prompt,
         negative_prompt=params.negative_prompt,

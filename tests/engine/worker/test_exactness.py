@@ -112,7 +112,7 @@ def company(model: Path, picture: Path) -> tuple[list, dict[str, int]]:
             sampler,
             sampler=sampler,
             num_inference_steps=3 + index,
-            guidance_scale=1.0 if sampler == "lcm" else 2.0 + index,
+            guidance_scale=1.0 if sampler in ("lcm", "tcd") else 2.0 + index,
             seeds=tuple(range(index, index + 1 + index % 3)),
             prompt=f"a {sampler[0]} cat",
         )

@@ -1,0 +1,284 @@
+"""The vector forms of the common samplers: a table row of scalars per step, and one update over all rows.
+
+Each copies the operation order and the float32 casts of the diffusers scheduler it is named after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from engine.worker.request_state import PictureState
+
+
+def vector_step(
+    pictures: Sequence[PictureState], output: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Step pictures of one sampler together: (latents, predicted final latents, what to remember), each (n, c, h, w)."""
+    sampler, config = pictures[0].schedule.sampler, pictures[0].schedule.prototype.config
+    sample = torch.cat([picture.latents for picture in pictures])
+    tables = [
+        picture.schedule.table[picture.step] for picture in pictures if picture.schedule.table is not None
+    ]
+    scalars = [c.view(-1, 1, 1, 1) for c in torch.stack(tables).to(output.device).unbind(1)]
+    if sampler == "ddim":
+        return _ddim(config, output, sample, scalars)
+    if sampler in ("dpmpp_2m", "dpmpp_2m_karras"):
+        return _dpmpp_2m(config, output, sample, scalars, pictures)
+    # diffusers draws the noise of this one sampler in float32, whatever the model computes in.
+    dtype = torch.float32 if sampler == "dpmpp_2m_sde" else output.dtype
+    noise = torch.cat([_noise(picture, dtype) for picture in pictures]).to(output.device)
+    if sampler == "dpmpp_2m_sde":
+        return _dpmpp_2m_sde(config, output, sample, scalars, pictures, noise)
+    if sampler == "lcm":
+        return _lcm(config, output, sample, scalars, noise)
+    if sampler == "tcd":
+        return _tcd(config, output, sample, scalars, noise)
+    return _euler(config, output, sample, scalars, noise if sampler == "euler_a" else None)
+
+
+def _noise(picture: PictureState, dtype: torch.dtype) -> torch.Tensor:
+    """(1, c, h, w) on the CPU: what the picture's own generator draws for this step, or nothing."""
+    if not picture.schedule.draws[picture.step]:
+        return torch.zeros(picture.latents.shape, dtype=dtype)
+    if picture.pending_noise is None:
+        picture.pending_noise = torch.randn(picture.latents.shape, generator=picture.generator, dtype=dtype)
+    return picture.pending_noise
+
+
+# transformers changes torch's default dtype, in the whole process, while it loads a model: what is made here names its own.
+_ZERO = torch.tensor(0.0, dtype=torch.float32)
+ONE = torch.tensor(1.0, dtype=torch.float32)
+
+_LCM_SIGMA_DATA = 0.5
+"""As LCMScheduler has it, where it is no part of the configuration."""
+
+# Each table row below is computed with 0-dim float32 tensors, in the order of the scheduler's own `step`.
+
+
+def _ddim_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
+    timestep = scheduler.timesteps[index]
+    previous = timestep - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    alpha = scheduler.alphas_cumprod[timestep]
+    alpha_previous = scheduler.alphas_cumprod[previous] if previous >= 0 else scheduler.final_alpha_cumprod
+    beta = 1 - alpha
+    return alpha**0.5, beta**0.5, alpha_previous**0.5, (1 - alpha_previous) ** 0.5
+
+
+def _ddim(
+    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, None]:
+    """Song et al. 2020, eta = 0; as DDIMScheduler.step."""
+    alpha, beta, alpha_previous, direction = scalars
+    if config.prediction_type == "epsilon":
+        predicted = (sample - beta * output) / alpha
+        epsilon = output
+    elif config.prediction_type == "sample":
+        predicted = output
+        epsilon = (sample - alpha * predicted) / beta
+    else:
+        predicted = alpha * sample - beta * output
+        epsilon = alpha * output + beta * sample
+    if config.clip_sample:
+        predicted = predicted.clamp(-config.clip_sample_range, config.clip_sample_range)
+    latents = alpha_previous * predicted + direction * epsilon
+    return latents.to(output.dtype), predicted, None
+
+
+def _euler_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
+    sigma, sigma_to = scheduler.sigmas[index], scheduler.sigmas[index + 1]
+    return sigma, -sigma / (sigma**2 + 1) ** 0.5, sigma**2 + 1, sigma_to - sigma, _ZERO
+
+
+def _euler_a_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
+    sigma, sigma_to = scheduler.sigmas[index], scheduler.sigmas[index + 1]
+    sigma_up = (sigma_to**2 * (sigma**2 - sigma_to**2) / sigma**2) ** 0.5
+    sigma_down = (sigma_to**2 - sigma_up**2) ** 0.5
+    return sigma, -sigma / (sigma**2 + 1) ** 0.5, sigma**2 + 1, sigma_down - sigma, sigma_up
+
+
+def _euler(
+    config: Any,
+    output: torch.Tensor,
+    sample: torch.Tensor,
+    scalars: list[torch.Tensor],
+    noise: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, None]:
+    """Karras et al. 2022 without churn; with noise, ancestral. As Euler(Ancestral)DiscreteScheduler.step."""
+    sigma, c_out, divisor, dt, sigma_up = scalars
+    sample = sample.to(torch.float32)
+    if config.prediction_type == "epsilon":
+        predicted = sample - sigma * output
+    elif config.prediction_type == "v_prediction":
+        predicted = output * c_out + (sample / divisor)
+    else:
+        predicted = output
+    derivative = (sample - predicted) / sigma
+    latents = sample + derivative * dt
+    if noise is not None:
+        latents = latents + noise * sigma_up
+    return latents.to(output.dtype), predicted, None
+
+
+def _dpmpp_2m_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
+    config, sigmas, last = scheduler.config, scheduler.sigmas, len(scheduler.timesteps) - 1
+    alpha_t, sigma_t = scheduler._sigma_to_alpha_sigma_t(sigmas[index + 1])
+    alpha_s, sigma_s = scheduler._sigma_to_alpha_sigma_t(sigmas[index])
+    lambda_t = torch.log(alpha_t) - torch.log(sigma_t)
+    lambda_s = torch.log(alpha_s) - torch.log(sigma_s)
+    h = lambda_t - lambda_s
+    if config.algorithm_type == "sde-dpmsolver++":
+        ratio = sigma_t / sigma_s * torch.exp(-h)
+        slope = alpha_t * (1 - torch.exp(-2.0 * h))
+        spread = sigma_t * torch.sqrt(1.0 - torch.exp(-2 * h))
+    else:
+        ratio, slope, spread = sigma_t / sigma_s, alpha_t * (torch.exp(-h) - 1.0), _ZERO
+    final = index == last and (
+        config.euler_at_final
+        or (config.lower_order_final and len(scheduler.timesteps) < 15)
+        or config.final_sigmas_type == "zero"
+    )
+    # A first-order step is a second-order one whose correction weighs nothing.
+    inverse_r, correction = _ZERO, _ZERO
+    if index > begin and not final:
+        alpha_before, sigma_before = scheduler._sigma_to_alpha_sigma_t(sigmas[index - 1])
+        lambda_before = torch.log(alpha_before) - torch.log(sigma_before)
+        inverse_r, correction = 1.0 / ((lambda_s - lambda_before) / h), 0.5 * slope
+    return alpha_s, sigma_s, ratio, slope, inverse_r, correction, spread
+
+
+def _dpmpp_2m(
+    config: Any,
+    output: torch.Tensor,
+    sample: torch.Tensor,
+    scalars: list[torch.Tensor],
+    pictures: Sequence[PictureState],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """DPM-Solver++(2M), Lu et al. 2022, midpoint; as DPMSolverMultistepScheduler.step."""
+    _, _, ratio, slope, inverse_r, correction, _ = scalars
+    predicted = _dpmpp_predicted(config, output, sample, scalars)
+    difference = inverse_r * (predicted - _before(predicted, pictures))
+    sample = sample.to(torch.float32)
+    latents = ratio * sample - slope * predicted - correction * difference
+    return latents.to(output.dtype), predicted, predicted
+
+
+def _dpmpp_2m_sde(
+    config: Any,
+    output: torch.Tensor,
+    sample: torch.Tensor,
+    scalars: list[torch.Tensor],
+    pictures: Sequence[PictureState],
+    noise: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """SDE-DPM-Solver++(2M), Lu et al. 2022, midpoint; as DPMSolverMultistepScheduler.step."""
+    _, _, ratio, slope, inverse_r, correction, spread = scalars
+    predicted = _dpmpp_predicted(config, output, sample, scalars)
+    difference = inverse_r * (predicted - _before(predicted, pictures))
+    sample = sample.to(torch.float32)
+    latents = ratio * sample + slope * predicted + correction * difference + spread * noise
+    return latents.to(output.dtype), predicted, predicted
+
+
+def _dpmpp_predicted(
+    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor]
+) -> torch.Tensor:
+    alpha, sigma = scalars[:2]
+    if config.prediction_type == "epsilon":
+        predicted = (sample - sigma * output) / alpha
+    elif config.prediction_type == "v_prediction":
+        predicted = alpha * sample - sigma * output
+    else:
+        predicted = output
+    return predicted.to(output.dtype)
+
+
+def _before(predicted: torch.Tensor, pictures: Sequence[PictureState]) -> torch.Tensor:
+    """What each picture's last step predicted; on its first step, what this one does."""
+    return torch.cat(
+        [
+            predicted[row : row + 1] if picture.previous_output is None else picture.previous_output
+            for row, picture in enumerate(pictures)
+        ]
+    )
+
+
+def _lcm_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
+    timestep, last = scheduler.timesteps[index], len(scheduler.timesteps) - 1
+    alpha = scheduler.alphas_cumprod[timestep]
+    # The scheduler's own boundary scalings start from a whole number, and so come out in torch's default dtype.
+    scaled = timestep.to(torch.float32) * scheduler.config.timestep_scaling
+    square = scaled**2 + _LCM_SIGMA_DATA**2
+    c_skip, c_out = _LCM_SIGMA_DATA**2 / square, scaled / square**0.5
+    keep, add = ONE, _ZERO
+    if index != last:
+        alpha_previous = scheduler.alphas_cumprod[scheduler.timesteps[index + 1]]
+        keep, add = alpha_previous.sqrt(), (1 - alpha_previous).sqrt()
+    return alpha.sqrt(), (1 - alpha).sqrt(), c_skip, c_out, keep, add
+
+
+def _lcm(
+    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor], noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, None]:
+    """Latent consistency models, Luo et al. 2023; as LCMScheduler.step."""
+    alpha, beta, c_skip, c_out, keep, add = scalars
+    if config.prediction_type == "epsilon":
+        predicted = (sample - beta * output) / alpha
+    elif config.prediction_type == "v_prediction":
+        predicted = alpha * sample - beta * output
+    else:
+        predicted = output
+    if config.clip_sample:
+        predicted = predicted.clamp(-config.clip_sample_range, config.clip_sample_range)
+    denoised = c_out * predicted + c_skip * sample
+    latents = keep * denoised + add * noise
+    return latents.to(output.dtype), denoised, None
+
+
+_TCD_GAMMA = 0.3
+"""TCDScheduler.step's default: 0 is deterministic, 1 wholly stochastic."""
+
+
+def _tcd_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
+    timestep, last = scheduler.timesteps[index], len(scheduler.timesteps) - 1
+    previous = scheduler.timesteps[index + 1] if index != last else torch.tensor(0)
+    # The scheduler multiplies a whole number here, and so would compute in torch's default dtype.
+    target = torch.floor((1 - _TCD_GAMMA) * previous.to(torch.float32)).to(torch.long)
+    alpha, alpha_previous = scheduler.alphas_cumprod[timestep], scheduler.alphas_cumprod[previous]
+    alpha_target = scheduler.alphas_cumprod[target]
+    keep, add = ONE, _ZERO
+    if index != last:
+        keep = (alpha_previous / alpha_target).sqrt()
+        add = (1 - alpha_previous / alpha_target).sqrt()
+    return alpha.sqrt(), (1 - alpha).sqrt(), alpha_target.sqrt(), (1 - alpha_target).sqrt(), keep, add
+
+
+def _tcd(
+    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor], noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, None]:
+    """Trajectory consistency distillation, Zheng et al. 2024; as TCDScheduler.step."""
+    alpha, beta, alpha_target, beta_target, keep, add = scalars
+    if config.prediction_type == "epsilon":
+        predicted, epsilon = (sample - beta * output) / alpha, output
+    elif config.prediction_type == "v_prediction":
+        predicted = alpha * sample - beta * output
+        epsilon = alpha * output + beta * sample
+    else:
+        predicted, epsilon = output, (sample - alpha * output) / beta
+    noised = alpha_target * predicted + beta_target * epsilon
+    latents = keep * noised + add * noise
+    return latents.to(output.dtype), predicted, None
+
+
+TABLES: dict[str, Callable[[Any, int, int], tuple[Any, ...]]] = {
+    "ddim": _ddim_row,
+    "euler": _euler_row,
+    "euler_a": _euler_a_row,
+    "dpmpp_2m": _dpmpp_2m_row,
+    "dpmpp_2m_karras": _dpmpp_2m_row,
+    "dpmpp_2m_sde": _dpmpp_2m_row,
+    "lcm": _lcm_row,
+    "tcd": _tcd_row,
+}
