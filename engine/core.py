@@ -22,7 +22,7 @@ from engine.output import (
     Update,
 )
 from engine.request import Request
-from engine.scheduler import ScheduledBatch, Scheduler, rows_per_picture
+from engine.scheduler import ScheduledBatch, Scheduler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,9 +199,7 @@ class EngineCore:
         if output.row_budget is not None:
             self.scheduler.row_budget = max(2, output.row_budget)
         for picture in batch.pictures:
-            self._running[picture.request.request_id].device_seconds += per_row * rows_per_picture(
-                picture.request
-            )
+            self._running[picture.request.request_id].device_seconds += per_row * picture.rows
         for request_id, words in output.unread_words.items():
             self._running[request_id].unread_words = words
         for (request_id, index), preview in output.previews.items():

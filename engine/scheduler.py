@@ -1,8 +1,8 @@
 """Which pictures step next. Plain Python on a clock that tests can turn; it never sees a tensor.
 
-What is scheduled is one picture: one row of a step, two with guidance. The first picture in order sets the
-BatchKey; pictures with the same key fill the row budget. Every choice comes from one sort key,
-`Scheduler._order`.
+What is scheduled is one picture: one row of a step, two where guidance asks for it. The first picture in
+order sets the BatchKey; pictures with the same key fill the row budget. Every choice comes from one sort
+key, `Scheduler._order`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.catalog import FAMILIES, ModelInfo
+from engine.catalog import FAMILIES, Guidance, ModelInfo
 from engine.request import GenerateRequest, Lane, Request
 
 MAX_WAIT = 120.0
@@ -20,7 +20,7 @@ MAX_WAIT = 120.0
 
 @dataclass(frozen=True)
 class BatchKey:
-    """Who may share a step: pictures with equal keys. `width` and `height` are pixels of the result."""
+    """Who may share a step: pictures with equal keys. `width` and `height` are pixels of the result, 0 where sizes mix."""
 
     model: str
     stage: str
@@ -33,10 +33,11 @@ class BatchKey:
 
 @dataclass(frozen=True)
 class ScheduledPicture:
-    """One picture of a request, by its index in `request.seeds`."""
+    """One picture of a request, by its index in `request.seeds`, and the rows it takes."""
 
     request: Request
     index: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,25 @@ class _Waiting:
     request: Request
     arrival: int
     start_tag: float
+    rows: int
+    """Of each picture."""
     pictures: dict[int, BatchKey]
     steps_left: dict[int, int]
     started: bool = False
 
 
-def rows_per_picture(request: Request) -> int:
-    """Guidance above 1 adds an unconditional row to every picture."""
-    return 2 if request.params.guidance_scale > 1 else 1
+def rows_per_picture(request: Request, model: ModelInfo) -> int:
+    """2 where guidance adds an unconditional row to every picture, else 1."""
+    match model.guidance:
+        case Guidance.CLASSIFIER_FREE:
+            guided = request.params.guidance_scale > 1
+        case Guidance.FROM_ZERO:
+            guided = request.params.guidance_scale > 0
+        case Guidance.EMBEDDED:
+            guided = bool(request.params.negative_prompt)
+        case Guidance.NONE:
+            guided = False
+    return 2 if guided else 1
 
 
 @dataclass
@@ -116,6 +128,7 @@ class Scheduler:
             request=request,
             arrival=self._arrivals,
             start_tag=max(self._virtual_time, share),
+            rows=rows_per_picture(request, model),
             pictures=dict.fromkeys(range(len(request.seeds)), key),
             steps_left=dict.fromkeys(range(len(request.seeds)), request.params.num_inference_steps),
         )
@@ -140,16 +153,15 @@ class Scheduler:
         rows = 0
         pictures: list[ScheduledPicture] = []
         for waiting in self._in_order():
-            width = rows_per_picture(waiting.request)
             for index, picture_key in waiting.pictures.items():
                 if picture_key.model not in self.ready:
                     continue
                 if key is None:
                     key = picture_key
                     self._virtual_time = max(self._virtual_time, waiting.start_tag)
-                if picture_key == key and rows + width <= self.row_budget:
-                    pictures.append(ScheduledPicture(waiting.request, index))
-                    rows += width
+                if picture_key == key and rows + waiting.rows <= self.row_budget:
+                    pictures.append(ScheduledPicture(waiting.request, index, waiting.rows))
+                    rows += waiting.rows
                     if not waiting.started:
                         waiting.started = True
                         self._changed()
@@ -222,11 +234,13 @@ class Scheduler:
 
 def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
     """The key of a request's first stage, known before anything of it is opened."""
-    stage = FAMILIES[model.family].stages[0]
-    return BatchKey(request.model, stage, request.params.width, request.params.height)
+    family = FAMILIES[model.family]
+    width, height = (0, 0) if family.mixes_sizes else (request.params.width, request.params.height)
+    alone = request.request_id if family.alone else ""
+    return BatchKey(request.model, family.stages[0], width, height, conditioning=alone)
 
 
 def _work(waiting: _Waiting) -> float:
     """Row-steps that are left."""
     left = sum(waiting.steps_left[index] for index in waiting.pictures)
-    return float(left * rows_per_picture(waiting.request))
+    return float(left * waiting.rows)

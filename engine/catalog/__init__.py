@@ -8,7 +8,7 @@ files.py      JSON, safetensors headers, a hash of the weights
 
 from __future__ import annotations
 
-from engine.catalog.families import FAMILIES, SAMPLER_MAX_STEPS, Family, ModelInfo, Operation
+from engine.catalog.families import FAMILIES, SAMPLER_MAX_STEPS, Family, Guidance, ModelInfo, Operation
 from engine.catalog.files import read_header
 from engine.catalog.location import EMBEDDED_DIR, locate_model
 from engine.catalog.models import list_models, read_model, unknown_words
@@ -18,6 +18,7 @@ __all__ = [
     "FAMILIES",
     "SAMPLER_MAX_STEPS",
     "Family",
+    "Guidance",
     "ModelInfo",
     "Operation",
     "list_models",

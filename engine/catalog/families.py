@@ -14,6 +14,19 @@ class Operation(StrEnum):
     IMAGE_TO_IMAGE = "image-to-image"
 
 
+class Guidance(StrEnum):
+    """What the guidance scale does, and so how many rows a picture takes in a step."""
+
+    CLASSIFIER_FREE = "classifier-free"
+    """Above 1 every picture takes a second, unconditional row."""
+    FROM_ZERO = "from zero"
+    """The same, above 0: the scale is what is added to the conditional prediction (Z-Image)."""
+    EMBEDDED = "embedded"
+    """The scale is a condition like the text: one row; a negative prompt adds a second one."""
+    NONE = "none"
+    """The scale and the negative prompt are not read; one row."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What callers may know of a model; sizes in pixels, memory in bytes."""
@@ -42,6 +55,7 @@ class ModelInfo:
     """False for a hub model that is not downloaded yet; the rest is then what its family assumes."""
     vocabulary: frozenset[str] | None = None
     """Every word the model was trained on, where it says so (embedded models); None: unknown."""
+    guidance: Guidance = Guidance.CLASSIFIER_FREE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +72,11 @@ class Family:
     default_steps: int
     default_guidance_scale: float
     default_sampler: str
+    guidance: Guidance = Guidance.CLASSIFIER_FREE
+    mixes_sizes: bool = False
+    """Pictures of different sizes may share a step."""
+    alone: bool = False
+    """A request shares its steps with no other request."""
 
 
 _UNET_SAMPLERS = (

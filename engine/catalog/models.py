@@ -186,6 +186,7 @@ def _assumed(name: str, family_name: str, family: Family, *, present: bool) -> M
         licence="unknown: see the model's own page",
         hash="",
         present=present,
+        guidance=family.guidance,
     )
 
 

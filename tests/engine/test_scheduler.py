@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine import EngineConfig, GenerateRequest, Lane, ModelInfo, SamplingParams
-from engine.catalog import read_model
-from engine.scheduler import MAX_WAIT, PictureProgress, ScheduledBatch, Scheduler, rows_per_picture
+from engine.catalog import Guidance, read_model
+from engine.scheduler import MAX_WAIT, PictureProgress, ScheduledBatch, Scheduler
 
 MODEL = "owner/model"
 OTHER = "owner/other"
@@ -25,6 +27,7 @@ def model(name: str = MODEL) -> ModelInfo:
 
 def request(request_id: str, **changes: Any) -> GenerateRequest:
     params = {"num_inference_steps": 3, "guidance_scale": 5.0, "sampler": "ddim", "width": 512, "height": 512}
+    params["negative_prompt"] = ""
     params |= {name: changes.pop(name) for name in list(changes) if name in params}
     values = {"prompt": "", "model": MODEL, "seeds": (0, 1), "submitted_at": 0.0} | changes
     return GenerateRequest(request_id=request_id, params=SamplingParams(**params), **values)
@@ -162,6 +165,27 @@ def test_everybody_finishes_with_exactly_the_steps_asked_for(
     assert harness.steps == expected
 
 
+@pytest.mark.parametrize(
+    ("guidance", "changes", "rows"),
+    [
+        (Guidance.CLASSIFIER_FREE, {"guidance_scale": 1.0}, 1),
+        (Guidance.CLASSIFIER_FREE, {"guidance_scale": 1.5}, 2),
+        (Guidance.FROM_ZERO, {"guidance_scale": 0.0}, 1),
+        (Guidance.FROM_ZERO, {"guidance_scale": 0.5}, 2),
+        (Guidance.EMBEDDED, {"guidance_scale": 3.5}, 1),
+        (Guidance.EMBEDDED, {"guidance_scale": 3.5, "negative_prompt": "dog"}, 2),
+        (Guidance.NONE, {"guidance_scale": 3.5, "negative_prompt": "dog"}, 1),
+    ],
+)
+def test_rows_of_a_picture(guidance: Guidance, changes: dict[str, Any], rows: int) -> None:
+    harness = Harness()
+    harness.scheduler.add(request("one", **changes), replace(model(), guidance=guidance))
+    batch = harness.scheduler.schedule()
+    assert batch is not None
+    assert batch.rows == 2 * rows
+    assert [picture.rows for picture in batch.pictures] == [rows, rows]
+
+
 class SchedulerMachine(RuleBasedStateMachine):
     """Requests come, are aborted, and step, in any order."""
 
@@ -195,7 +219,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if batch is None:
             return
         assert batch.rows <= 5
-        assert batch.rows == sum(rows_per_picture(picture.request) for picture in batch.pictures)
+        assert batch.rows == sum(picture.rows for picture in batch.pictures)
         assert len(set(batch.pictures)) == len(batch.pictures)
         assert {picture.request.request_id for picture in batch.pictures} <= self.live.keys()
         assert {(p.request.model, p.request.params.width) for p in batch.pictures} == {
