@@ -38,6 +38,8 @@ class SamplingParams:
     negative_prompt: str = ""
     strength: float = 1.0
     """Image-to-image only: the share of the schedule that is run on the noised initial picture, (0, 1]."""
+    clip_skip: int | None = None
+    """How many of the text encoder's last layers the prompt leaves out, 1 or more; None: the model's own way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,12 @@ def validate(request: Request, model: ModelInfo) -> None:
             "strength_out_of_range",
             f"A strength of {params.strength} is outside (0, 1].",
             got=params.strength,
+        )
+    if params.clip_skip is not None and params.clip_skip < 1:
+        _reject(
+            "clip_skip_out_of_range",
+            f"A clip skip of {params.clip_skip} is below 1. Leave it out to use every layer of the text encoder.",
+            got=params.clip_skip,
         )
     for side, got in (("width", params.width), ("height", params.height)):
         if got % model.size_multiple or not model.min_side <= got <= model.max_side:

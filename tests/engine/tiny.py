@@ -23,9 +23,10 @@ def write_tiny_model(
     time_cond_proj_dim: int | None = None,
     scheduler: dict[str, Any] | None = None,
     safety_checker: bool = False,
+    window: int = 16,
     seed: int = 0,
 ) -> Path:
-    """Write a tiny StableDiffusionPipeline; `scheduler` changes its DDIM configuration."""
+    """Write a tiny StableDiffusionPipeline; `scheduler` changes its DDIM configuration, `window` is in tokens."""
     torch.manual_seed(seed)
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16),
@@ -55,8 +56,8 @@ def write_tiny_model(
     checker, processor = _safety_checker() if safety_checker else (None, None)
     diffusers.StableDiffusionPipeline(
         vae=_tiny_vae() if tiny_vae else _vae(),
-        text_encoder=_text_encoder(),
-        tokenizer=_tokenizer(folder),
+        text_encoder=_text_encoder(window),
+        tokenizer=_tokenizer(folder, window),
         unet=unet,
         scheduler=diffusers.DDIMScheduler(**scheduler_config),
         safety_checker=checker,
@@ -93,7 +94,7 @@ def _tiny_vae() -> Any:
     )
 
 
-def _text_encoder() -> Any:
+def _text_encoder(window: int) -> Any:
     return transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
             bos_token_id=0,
@@ -103,7 +104,7 @@ def _text_encoder() -> Any:
             num_attention_heads=2,
             num_hidden_layers=2,
             vocab_size=len(_vocabulary()),
-            max_position_embeddings=16,
+            max_position_embeddings=window,
         )
     )
 
@@ -115,13 +116,16 @@ def _vocabulary() -> dict[str, int]:
     return {piece: index for index, piece in enumerate(pieces)}
 
 
-def _tokenizer(folder: Path) -> Any:
+def _tokenizer(folder: Path, window: int) -> Any:
     target = folder / "tokenizer"
     target.mkdir(parents=True, exist_ok=True)
     (target / "vocab.json").write_text(json.dumps(_vocabulary()))
     (target / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\n")
     return transformers.CLIPTokenizer(
-        str(target / "vocab.json"), str(target / "merges.txt"), model_max_length=16, pad_token="<|endoftext|>"
+        str(target / "vocab.json"),
+        str(target / "merges.txt"),
+        model_max_length=window,
+        pad_token="<|endoftext|>",
     )
 
 

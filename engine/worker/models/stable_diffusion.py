@@ -7,8 +7,6 @@ al. 2022).
 
 from __future__ import annotations
 
-import string
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,12 +20,10 @@ from engine.output import Safety
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.previews import make_estimate, thumbnails
+from engine.worker.prompts.encoder import PromptEncoder
 from engine.worker.request_state import PictureState, RequestState
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
-
-_CACHED_PROMPTS = 64
-"""Rerolls, variations and upscales of a picture encode the same prompts again."""
 
 
 class StableDiffusion:
@@ -55,8 +51,7 @@ class _Denoise:
     name = "denoise"
 
     def __init__(self, components: Components, *, exact: bool) -> None:
-        self._tokenizer = components.tokenizer
-        self._text_encoder = components.text_encoder
+        self._prompts = PromptEncoder(components.tokenizer, components.text_encoder, components.device)
         self._unet = components.unet
         self._vae = components.vae
         self._device = components.device
@@ -66,7 +61,6 @@ class _Denoise:
         self._scaling = float(self._vae.config.scaling_factor)
         self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self._estimate = make_estimate(self._vae, self._scaling)
-        self._encoded: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._safety_checker: SafetyChecker | None = None
         if components.safety_checker is not None:
             self._safety_checker = SafetyChecker(components.safety_checker, components.feature_extractor)
@@ -74,11 +68,12 @@ class _Denoise:
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
-        state.unread_words = self._unread_words(request.prompt)
+        state.unread_words = self._prompts.unread_words(request.prompt)
         distilled = self._unet.config.time_cond_proj_dim
         guided = params.guidance_scale > 1 and distilled is None
-        cond = self._encode(request.prompt)
-        uncond = self._encode(params.negative_prompt) if guided else None
+        cond, uncond = self._prompts.encode_pair(
+            request.prompt, params.negative_prompt if guided else None, params.clip_skip
+        )
         from_image = request.operation is Operation.IMAGE_TO_IMAGE
         strength = params.strength if from_image else 1.0
         schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, strength)
@@ -108,9 +103,16 @@ class _Denoise:
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
-        """One forward pass over all rows, unconditional rows first, then one sampler step per picture."""
-        forwards = [[picture] for picture in pictures] if self._exact else [pictures]
-        prediction = torch.cat([self._predict(forward) for forward in forwards])
+        """One forward pass over all rows, unconditional rows first, then one sampler step per picture.
+
+        Prompts of another length cannot share a pass: filling one up would change its picture.
+        """
+        passes: dict[int, list[int]] = {}
+        for row, picture in enumerate(pictures):
+            passes.setdefault(row if self._exact else picture.cond.shape[1], []).append(row)
+        predicted = torch.cat([self._predict([pictures[row] for row in rows]) for rows in passes.values()])
+        order = [row for rows in passes.values() for row in rows]
+        prediction = predicted if len(passes) == 1 else predicted[torch.argsort(torch.tensor(order))]
         results = self._samplers.step(pictures, prediction)
         for picture, (stepped, predicted, remembered) in zip(pictures, results, strict=True):
             picture.latents = stepped
@@ -174,42 +176,6 @@ class _Denoise:
                 prediction = prediction.clone()
                 prediction[guided] = (without + scale * (prediction[guided] - without)).to(self._dtype)
         return prediction
-
-    def _encode(self, text: str) -> torch.Tensor:
-        """(1, tokens, width); what does not fit the window is cut off."""
-        if text in self._encoded:
-            self._encoded.move_to_end(text)
-            return self._encoded[text]
-        tokens = self._tokenizer(
-            text,
-            padding="max_length",
-            max_length=self._tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        masked = getattr(self._text_encoder.config, "use_attention_mask", False)
-        mask = tokens.attention_mask.to(self._device) if masked else None
-        encoded: torch.Tensor = self._text_encoder(tokens.input_ids.to(self._device), attention_mask=mask)[0]
-        self._encoded[text] = encoded.to(self._dtype)
-        if len(self._encoded) > _CACHED_PROMPTS:
-            self._encoded.popitem(last=False)
-        return self._encoded[text]
-
-    def _unread_words(self, prompt: str) -> tuple[str, ...]:
-        """The words that the window cuts off, wholly or in part."""
-        words = prompt.split()
-        limit = self._tokenizer.model_max_length
-
-        def fits(count: int) -> bool:
-            return len(self._tokenizer(" ".join(words[:count]), verbose=False).input_ids) <= limit
-
-        if fits(len(words)):
-            return ()
-        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
 
     def _noise(self, state: RequestState, generator: torch.Generator) -> torch.Tensor:
         params = state.request.params

@@ -90,7 +90,7 @@ def test_out_of_memory_in_the_decoder_saves_memory_once(bench: Bench, tiny_model
 
 def test_an_error_in_one_request_fails_only_that_one(bench: Bench, tiny_model: Path) -> None:
     """The shared step fails as a whole and has to be taken apart to find the poisoned request."""
-    poison = bench.stage._encode("poison")
+    poison = bench.stage._prompts.encode("poison")
 
     class Unet(Failing):
         def __call__(self, *args: Any, **options: Any) -> Any:

@@ -1,0 +1,176 @@
+"""Prompts as CLIP's text encoder says them: one vector per token, in as many windows as the text takes.
+
+A plain prompt that fits one window is encoded as diffusers' pipelines do, bit for bit. Beyond that:
+
+- A longer prompt is cut into chunks of a window less two tokens; each gets a start and an end of its own, and the
+  encoded chunks are joined (the way of AUTOMATIC1111's web UI and most others since). Prompt and negative prompt are
+  filled up with empty chunks to the same length.
+- A weighted token moves along the line from what the empty prompt says in its place: `empty + weight * (token - empty)`
+  (the way of ComfyUI). Multiplying the vectors and restoring their mean, the web UI's way, divides by a mean that is
+  close to zero for some encoders, and shifts every token that has no weight.
+- The parts of a multi-prompt are encoded apart and averaged by weight.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import OrderedDict
+from typing import Any
+
+import torch
+
+from engine.errors import GenerationFailed
+from engine.worker.prompts.syntax import Part, parse_prompt
+
+MAX_CHUNKS = 54
+"""Windows a prompt may fill: 4,000 characters have room even if every character is a token."""
+_CLIP_WINDOW = 77
+"""Encoders of CLIP's own size are used with many windows everywhere; a smaller one was trained with its denoiser on
+texts that fit, and has never met a second."""
+_CACHE_BYTES = 64 * 2**20
+
+
+class PromptEncoder:
+    """One text encoder with its tokenizer."""
+
+    def __init__(
+        self, tokenizer: Any, text_encoder: Any, device: torch.device, *, cache_bytes: int = _CACHE_BYTES
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._text_encoder = text_encoder
+        self._device = device
+        self._window = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+        self._max_chunks = MAX_CHUNKS if self._window >= _CLIP_WINDOW else 1
+        self._encoded: OrderedDict[tuple[str, int | None], torch.Tensor] = OrderedDict()
+        self._cache_bytes = cache_bytes
+
+    def encode_pair(
+        self, prompt: str, negative_prompt: str | None, clip_skip: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Both as (1, tokens, width), filled up to the same number of tokens; a negative prompt of None stays None.
+
+        As in diffusers, `clip_skip` leaves the negative prompt alone.
+
+        Raises:
+            GenerationFailed: weights that add up to nothing, or more layers to skip than there are.
+        """
+        cond = self.encode(prompt, clip_skip)
+        if negative_prompt is None:
+            return cond, None
+        uncond = self.encode(negative_prompt, None)
+        tokens = max(cond.shape[1], uncond.shape[1])
+        return self._filled(cond, tokens, clip_skip), self._filled(uncond, tokens, None)
+
+    def encode(self, prompt: str, clip_skip: int | None = None) -> torch.Tensor:
+        """(1, chunks * window, width). What has been encoded lately is remembered: rerolls and variations ask again."""
+        key = (prompt, clip_skip)
+        if key in self._encoded:
+            self._encoded.move_to_end(key)
+            return self._encoded[key]
+        parts = parse_prompt(prompt)
+        each = [self._encode_part(part, clip_skip) for part in parts]
+        encoded = each[0]
+        if len(parts) > 1:
+            total = sum(part.weight for part in parts)
+            if total <= 0:
+                raise GenerationFailed(
+                    "prompt_weights_not_positive",
+                    f"The weights after :: add up to {total:g}; their sum has to be above 0. Raise a weight, or move what"
+                    " you do not want to --no.",
+                    got=total,
+                )
+            tokens = max(part.shape[1] for part in each)
+            filled = [self._filled(part, tokens, clip_skip) for part in each]
+            encoded = torch.stack(
+                [part.weight / total * vectors for part, vectors in zip(parts, filled, strict=True)]
+            )
+            encoded = encoded.sum(dim=0)
+        self._encoded[key] = encoded
+        held = sum(tensor.nbytes for tensor in self._encoded.values())
+        while held > self._cache_bytes and len(self._encoded) > 1:
+            held -= self._encoded.popitem(last=False)[1].nbytes
+        return encoded
+
+    def unread_words(self, prompt: str) -> tuple[str, ...]:
+        """The words past the last window, wholly or in part."""
+        unread: list[str] = []
+        for part in parse_prompt(prompt):
+            left = self._max_chunks * (self._window - 2)
+            for span in part.spans:
+                words = span.text.split()
+                low = fitting = self._fitting(words, left)
+                unread += words[low:]
+                left = left - self._count(" ".join(words)) if fitting == len(words) else 0
+        return tuple(word for cut in unread if (word := cut.strip(string.punctuation)))
+
+    def _fitting(self, words: list[str], room: int) -> int:
+        """How many of the words fit into `room` tokens."""
+        if self._count(" ".join(words)) <= room:
+            return len(words)
+        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._count(" ".join(words[:middle])) <= room else (low, middle)
+        return low
+
+    def _count(self, text: str) -> int:
+        return len(self._tokens(text))
+
+    def _tokens(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        return tokens
+
+    def _encode_part(self, part: Part, clip_skip: int | None) -> torch.Tensor:
+        """(1, chunks * window, width)"""
+        tokens: list[int] = []
+        weights: list[float] = []
+        for span in part.spans:
+            ids = self._tokens(span.text)
+            tokens += ids
+            weights += [span.weight] * len(ids)
+        room = self._window - 2
+        chunks = min(self._max_chunks, max(1, -(-len(tokens) // room)))
+        rows, masks, factors = [], [], []
+        for start in range(0, chunks * room, room):
+            chunk = tokens[start : start + room]
+            padding = room - len(chunk)
+            rows.append(
+                [self._tokenizer.bos_token_id, *chunk, self._tokenizer.eos_token_id]
+                + [self._tokenizer.pad_token_id] * padding
+            )
+            masks.append([1] * (len(chunk) + 2) + [0] * padding)
+            factors.append([1.0, *weights[start : start + room]] + [1.0] * (padding + 1))
+        vectors = self._run(torch.tensor(rows), torch.tensor(masks), clip_skip)
+        if any(weight != 1.0 for weight in weights):
+            empty = self.encode("", clip_skip)
+            factor = torch.tensor(factors, dtype=vectors.dtype, device=vectors.device)[..., None]
+            vectors = torch.where(factor == 1, vectors, empty + factor * (vectors - empty))
+        return vectors.reshape(1, chunks * self._window, -1)
+
+    def _run(self, tokens: torch.Tensor, mask: torch.Tensor, clip_skip: int | None) -> torch.Tensor:
+        """(chunks, window, width)"""
+        masked = getattr(self._text_encoder.config, "use_attention_mask", False)
+        attention_mask = mask.to(self._device) if masked else None
+        tokens = tokens.to(self._device)
+        if clip_skip is None:
+            last: torch.Tensor = self._text_encoder(tokens, attention_mask=attention_mask)[0]
+            return last
+        answer = self._text_encoder(tokens, attention_mask=attention_mask, output_hidden_states=True)
+        if clip_skip >= len(answer.hidden_states):
+            raise GenerationFailed(
+                "clip_skip_out_of_range",
+                f"The text encoder of this model has {len(answer.hidden_states) - 1} layers, so {clip_skip} cannot be"
+                " left out.",
+                got=clip_skip,
+                maximum=len(answer.hidden_states) - 1,
+            )
+        text_model = getattr(self._text_encoder, "text_model", self._text_encoder)
+        normed: torch.Tensor = text_model.final_layer_norm(answer.hidden_states[-(clip_skip + 1)])
+        return normed
+
+    def _filled(self, encoded: torch.Tensor, tokens: int, clip_skip: int | None) -> torch.Tensor:
+        """Filled up with empty chunks to `tokens`."""
+        missing = (tokens - encoded.shape[1]) // self._window
+        if not missing:
+            return encoded
+        return torch.cat([encoded, *[self.encode("", clip_skip)] * missing], dim=1)
