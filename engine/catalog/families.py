@@ -92,6 +92,8 @@ _UNET_SAMPLERS = (
     "tcd",
 )
 
+_FLOW_SAMPLERS = ("flow_euler",)
+
 FAMILIES: Mapping[str, Family] = {
     "stable-diffusion": Family(
         pipelines=(
@@ -108,8 +110,27 @@ FAMILIES: Mapping[str, Family] = {
         default_guidance_scale=7.5,
         default_sampler="dpmpp_2m_karras",
     ),
+    # What is assumed is [schnell]; [dev] says in its transformer's configuration that it reads the guidance scale.
+    "flux": Family(
+        pipelines=("FluxPipeline", "FluxImg2ImgPipeline"),
+        stages=("denoise",),
+        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        samplers=_FLOW_SAMPLERS,
+        size_multiple=16,
+        native_side=1024,
+        default_steps=4,
+        default_guidance_scale=0.0,
+        default_sampler="flow_euler",
+        guidance=Guidance.NONE,
+    ),
 }
 """One row per family; the worker's registry has the same keys, and a test holds them equal."""
+
+KNOWN_MODELS: Mapping[str, tuple[str, str]] = {
+    "black-forest-labs/FLUX.1-schnell": ("flux", "Apache-2.0"),
+    "black-forest-labs/FLUX.1-dev": ("flux", "FLUX.1 [dev] Non-Commercial License"),
+}
+"""Hub id → family and licence, known before anything is downloaded."""
 
 SAMPLER_MAX_STEPS: Mapping[str, int] = {"lcm": 50, "tcd": 50}
 """Consistency-distilled models pick their steps out of the 50 they were distilled from."""

@@ -76,7 +76,8 @@ def _hub_snapshot(name: str, config: EngineConfig) -> Path | None:
     if not reference.is_file():
         return None
     snapshot = folder / "snapshots" / reference.read_text().strip()
-    complete = (snapshot / "model_index.json").is_file() and any(snapshot.glob("unet/*.safetensors"))
+    denoisers = (file for part in ("unet", "transformer") for file in snapshot.glob(f"{part}/*.safetensors"))
+    complete = (snapshot / "model_index.json").is_file() and any(denoisers)
     return snapshot if complete and any(snapshot.glob("vae/*.safetensors")) else None
 
 

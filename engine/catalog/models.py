@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from engine.catalog.families import FAMILIES, Family, ModelInfo
+from engine.catalog.families import FAMILIES, KNOWN_MODELS, Family, Guidance, ModelInfo
 from engine.catalog.files import read_header, read_json, tensor_bytes, weight_files, weights_hash
 from engine.catalog.location import embedded_names, hub_names, locate_model
 from engine.config import EngineConfig
@@ -36,8 +36,8 @@ def read_model(name: str, config: EngineConfig) -> ModelInfo:
     """
     path = locate_model(name, config)
     if path is None:
-        family = FAMILIES["stable-diffusion"]
-        return _assumed(name, "stable-diffusion", family, present=False)
+        family_name = KNOWN_MODELS[name][0] if name in KNOWN_MODELS else "stable-diffusion"
+        return _assumed(name, family_name, FAMILIES[family_name], present=False)
     if path.is_file():
         return _read_single_file(name, path, config)
     return _read_folder(name, path)
@@ -75,20 +75,25 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
     family_name = next((key for key, family in FAMILIES.items() if pipeline in family.pipelines), None)
     if family_name is None:
         raise _unsupported(name, f"a {pipeline}")
+    assumed = _assumed(name, family_name, FAMILIES[family_name], present=True)
+    if family_name == "flux":
+        return _with_weights(_with_transformer(assumed, folder), folder)
     unet = read_json(folder / "unet" / "config.json")
     if unet.get("in_channels", 4) == 9:
         raise _unsupported(name, "an inpainting model (its UNet takes 9 channels)")
     if unet.get("addition_embed_type") not in (None, "text"):
         raise _unsupported(name, f"a UNet with {unet['addition_embed_type']} conditions")
-    info = _with_configs(_assumed(name, family_name, FAMILIES[family_name], present=True), folder)
+    return _with_weights(_with_configs(assumed, folder), folder)
+
+
+def _with_weights(info: ModelInfo, folder: Path) -> ModelInfo:
     weights = list(weight_files(folder))
     if not weights:
         raise ModelUnavailable(
             "model_without_safetensors",
-            f"{name} holds no .safetensors weights; pickled weights are refused, because they can run any"
-            f" program"
-            " when they are opened.",
-            model=name,
+            f"{info.name} holds no .safetensors weights; pickled weights are refused, because they can run any"
+            " program when they are opened.",
+            model=info.name,
         )
     return replace(info, memory_bytes=sum(map(tensor_bytes, weights)), hash=weights_hash(weights))
 
@@ -167,6 +172,26 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
     )
 
 
+def _with_transformer(info: ModelInfo, folder: Path) -> ModelInfo:
+    """What a Diffusion Transformer's configurations say of its size and of the guidance that it reads."""
+    transformer = read_json(folder / "transformer" / "config.json")
+    blocks = read_json(folder / "vae" / "config.json").get("block_out_channels") or [0] * 4
+    if transformer.get("guidance_embeds"):
+        info = replace(
+            info, default_steps=28, default_guidance_scale=3.5, guidance=Guidance.EMBEDDED
+        )  # FLUX.1 [dev]
+    factor = 2 ** (len(blocks) - 1)
+    side = info.native_width * factor // 8
+    return replace(
+        info,
+        native_width=side,
+        native_height=side,
+        size_multiple=2 * factor,
+        min_side=max(2 * factor, side // 4 // (2 * factor) * 2 * factor),
+        max_side=2 * side,
+    )
+
+
 def _assumed(name: str, family_name: str, family: Family, *, present: bool) -> ModelInfo:
     return ModelInfo(
         name=name,
@@ -183,7 +208,7 @@ def _assumed(name: str, family_name: str, family: Family, *, present: bool) -> M
         default_guidance_scale=family.default_guidance_scale,
         default_sampler=family.default_sampler,
         memory_bytes=0,
-        licence="unknown: see the model's own page",
+        licence=KNOWN_MODELS[name][1] if name in KNOWN_MODELS else "unknown: see the model's own page",
         hash="",
         present=present,
         guidance=family.guidance,

@@ -20,7 +20,7 @@ import transformers
 from huggingface_hub import hf_hub_download, snapshot_download
 from tqdm.auto import tqdm
 
-from engine.catalog import locate_model
+from engine.catalog import FAMILIES, locate_model
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
@@ -30,23 +30,27 @@ log = logging.getLogger(__name__)
 _LOADING = threading.Lock()
 """diffusers and transformers patch module-level state of torch while they build a model, so one at a time in a process."""
 
-_COMPONENTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "safety_checker", "feature_extractor")
-_WEIGHTED = ("text_encoder", "unet", "vae", "safety_checker")
+_WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
+_COMPONENTS = ("tokenizer", "tokenizer_2", "scheduler", "feature_extractor", *_WEIGHTED)
 _DOWNLOAD_SHARE = 0.9
 """How much of Loading.fraction the download is; the rest is reading the files."""
 
 
 @dataclass(kw_only=True)
 class Components:
-    """diffusers' and transformers' own parts, in eval mode, all of one dtype on one device."""
+    """diffusers' and transformers' own parts, in eval mode, all of one dtype on one device; None where the checkpoint
+    has no such part.
+    """
 
     tokenizer: Any
+    tokenizer_2: Any
     text_encoder: Any
+    text_encoder_2: Any
     unet: Any
+    transformer: Any
     vae: Any
     scheduler: Any
     safety_checker: Any
-    """None unless the checkpoint has one."""
     feature_extractor: Any
     device: torch.device
     dtype: torch.dtype
@@ -113,10 +117,16 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
     match component, class_name:
         case "tokenizer", "CLIPTokenizer" | "CLIPTokenizerFast":
             return transformers.CLIPTokenizer
+        case "tokenizer_2", "T5Tokenizer" | "T5TokenizerFast":
+            return transformers.T5Tokenizer
         case "text_encoder", "CLIPTextModel":
             return transformers.CLIPTextModel
+        case "text_encoder_2", "T5EncoderModel":
+            return transformers.T5EncoderModel
         case "unet", "UNet2DConditionModel":
             return diffusers.UNet2DConditionModel
+        case "transformer", "FluxTransformer2DModel":
+            return diffusers.FluxTransformer2DModel
         case "vae", "AutoencoderKL" | "AutoencoderTiny":
             return getattr(diffusers, class_name)
         case "scheduler", _ if class_name.endswith("Scheduler") and hasattr(diffusers, class_name):
@@ -134,7 +144,7 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
     raise ModelUnavailable(
         "model_unsupported",
         f"{name} has a {component} of the class {class_name}, which is not supported. Supported are checkpoints of"
-        " Stable Diffusion 1.x and 2.x with diffusers' usual parts.",
+        f" {', '.join(FAMILIES)} with diffusers' usual parts.",
         model=name,
         what=class_name,
     )
@@ -145,7 +155,8 @@ def _variant(folder: Path) -> str | None:
     names = sorted(file.name for file in folder.glob("*.safetensors"))
     if not names or any(name.count(".") == 1 for name in names):
         return None
-    return names[0].split(".")[1]
+    # Large components come in parts, `….fp16-00001-of-00002.safetensors`.
+    return names[0].split(".")[1].split("-")[0]
 
 
 def _read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.dtype) -> dict[str, Any]:
@@ -195,7 +206,8 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
         )
         sizes = {file.filename: file.file_size or 0 for file in listed}
         wanted = _wanted_files(list(sizes))
-        if not any(file.startswith("unet/") and file.endswith(".safetensors") for file in wanted):
+        denoisers = [file for file in wanted if file.startswith(("unet/", "transformer/"))]
+        if not any(file.endswith(".safetensors") for file in denoisers):
             raise ModelUnavailable(
                 "model_without_safetensors",
                 f"{name} offers no .safetensors weights in diffusers format; pickled weights are refused.",

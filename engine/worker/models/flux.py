@@ -1,0 +1,276 @@
+"""FLUX.1 [dev] and [schnell]: CLIP's summary and T5's sequence of the prompt, a rectified-flow transformer over
+packed latents, autoencoder; one stage.
+
+Follows diffusers' FluxPipeline and FluxImg2ImgPipeline number for number (Black Forest Labs 2024). [dev] learnt the
+guidance scale as a condition, so that a picture takes one row whatever its scale; [schnell] reads no scale at all.
+A negative prompt makes [dev] predict a second row, which is subtracted with `true_cfg_scale` = 2: enough to remove
+things, and little enough not to burn a picture that is guided already. [schnell] does not read negative prompts.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+
+from engine.catalog import Operation
+from engine.output import Safety
+from engine.worker.flow_match import FlowMatchEuler, flow_step, noised
+from engine.worker.interface import Stage
+from engine.worker.loader import Components
+from engine.worker.previews import make_estimate, thumbnails
+from engine.worker.request_state import PictureState, RequestState
+
+TRUE_CFG_SCALE = 2.0
+"""How strongly a negative prompt is subtracted."""
+
+_WINDOW_DEV, _WINDOW_SCHNELL = 512, 256
+"""Tokens of T5 that the two were trained on."""
+
+_CACHED_PROMPTS = 64
+"""Rerolls, variations and upscales of a picture encode the same prompts again."""
+
+
+@dataclass(kw_only=True)
+class _Picture(PictureState):
+    """`latents` are packed: (1, tokens, 4 · channels), a token for every 2 × 2 of them, row by row."""
+
+    pooled: torch.Tensor
+    """(1, width): CLIP's summary of the prompt."""
+    uncond_pooled: torch.Tensor | None
+    height: int
+    """Of the unpacked latents; `width` likewise."""
+    width: int
+
+
+class Flux:
+    """A loaded model of the family."""
+
+    def __init__(self, components: Components, *, exact: bool) -> None:
+        """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
+        self._vae = components.vae
+        self._saving_memory = False
+        self.stages: tuple[Stage, ...] = (_Denoise(components, exact=exact),)
+
+    def save_memory(self) -> bool:
+        """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
+        if self._saving_memory:
+            return False
+        self._saving_memory = True
+        self._vae.enable_slicing()
+        self._vae.enable_tiling()
+        return True
+
+
+class _Denoise:
+    """Text, time and guidance in, velocity out; the whole of the family's work."""
+
+    name = "denoise"
+
+    def __init__(self, components: Components, *, exact: bool) -> None:
+        self._tokenizer = components.tokenizer
+        self._text_encoder = components.text_encoder
+        self._tokenizer_2 = components.tokenizer_2
+        self._text_encoder_2 = components.text_encoder_2
+        self._transformer = components.transformer
+        self._vae = components.vae
+        self._device = components.device
+        self._dtype = components.dtype
+        self._exact = exact
+        self._sampler = FlowMatchEuler(components.scheduler)
+        self._reads_guidance = bool(self._transformer.config.guidance_embeds)
+        window = _WINDOW_DEV if self._reads_guidance else _WINDOW_SCHNELL
+        self._window = min(window, self._tokenizer_2.model_max_length)
+        self._scaling = float(self._vae.config.scaling_factor)
+        self._shift = float(self._vae.config.shift_factor or 0.0)
+        self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        self._estimate = make_estimate(self._vae, self._scaling)
+        self._encoded: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+
+    def begin(self, state: RequestState) -> None:
+        """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
+        request, params = state.request, state.request.params
+        state.unread_words = self._unread_words(request.prompt)
+        cond, pooled = self._encode(request.prompt)
+        uncond, uncond_pooled = (
+            self._encode(params.negative_prompt)
+            if self._reads_guidance and params.negative_prompt
+            else (None, None)
+        )
+        height, width = params.height // self._factor, params.width // self._factor
+        from_image = request.operation is Operation.IMAGE_TO_IMAGE
+        steps = params.num_inference_steps
+        schedule = self._sampler.schedule(
+            tuple(np.linspace(1.0, 1 / steps, steps).tolist()),
+            (height // 2) * (width // 2),
+            params.strength if from_image else 1.0,
+        )
+        encoded = self._encode_image(state) if from_image else None
+        for index, seed in enumerate(request.seeds):
+            generator = torch.Generator().manual_seed(seed)
+            start = None if encoded is None else (_sample(encoded, generator) - self._shift) * self._scaling
+            shape = (1, self._transformer.config.in_channels // 4, height, width)
+            latents = torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
+            if start is not None:
+                latents = noised(schedule, start, latents)
+            state.pictures[index] = _Picture(
+                request_id=request.request_id,
+                index=index,
+                generator=generator,
+                schedule=schedule,
+                latents=_pack(latents),
+                cond=cond,
+                uncond=uncond,
+                guidance_scale=params.guidance_scale,
+                pooled=pooled,
+                uncond_pooled=uncond_pooled,
+                height=height,
+                width=width,
+            )
+
+    def denoise(self, pictures: Sequence[PictureState]) -> None:
+        """One forward pass over all rows, those of negative prompts first, then one step of Euler's method."""
+        rows = cast("Sequence[_Picture]", pictures)
+        forwards = [[picture] for picture in rows] if self._exact else [rows]
+        velocity = torch.cat([self._predict(forward) for forward in forwards])
+        sample = torch.cat([picture.latents for picture in rows])
+        stepped, predicted = flow_step(rows, sample, velocity)
+        for row, picture in enumerate(rows):
+            picture.latents = stepped[row : row + 1]
+            picture.predicted = predicted[row : row + 1]
+            picture.step += 1
+
+    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+        """Decode, and quantise as diffusers' VaeImageProcessor does."""
+        if self._exact and len(pictures) > 1:
+            return [result for picture in pictures for result in self.finish([picture])]
+        done = cast("Sequence[_Picture]", pictures)
+        latents = torch.cat([_unpack(picture.latents, picture) for picture in done])
+        decoded = self._vae.decode((latents / self._scaling) + self._shift, return_dict=False)[0]
+        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
+        return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
+
+    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+        """The final pictures as the last step foresaw them, at most 128 px a side."""
+        foreseen = [
+            _unpack(picture.latents if picture.predicted is None else picture.predicted, picture)
+            for picture in cast("Sequence[_Picture]", pictures)
+        ]
+        # The estimate knows the factor between latents and the autoencoder, not the offset.
+        latents = torch.cat(foreseen) + self._shift * self._scaling
+        return thumbnails(self._estimate(latents.to(self._dtype)))
+
+    def _predict(self, pictures: Sequence[_Picture]) -> torch.Tensor:
+        """(pictures, tokens, 4 · channels): the velocity of each picture's latents."""
+        negative = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
+        rows = [*negative, *range(len(pictures))]
+        latents = torch.cat([picture.latents for picture in pictures])
+        times = torch.tensor([picture.schedule.timesteps[picture.step] for picture in pictures])
+        times = times.to(torch.float32).to(self._device).to(self._dtype) / 1000
+        scales = torch.tensor([picture.guidance_scale for picture in pictures], dtype=torch.float32)
+        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
+        unpooled = [picture.uncond_pooled for picture in pictures if picture.uncond_pooled is not None]
+        text = torch.cat([*unconds, *(picture.cond for picture in pictures)])
+        velocity: torch.Tensor = self._transformer(
+            hidden_states=latents[rows] if negative else latents,
+            timestep=times[rows],
+            guidance=scales[rows].to(self._device) if self._reads_guidance else None,
+            pooled_projections=torch.cat([*unpooled, *(picture.pooled for picture in pictures)]),
+            encoder_hidden_states=text,
+            txt_ids=torch.zeros(text.shape[1], 3, device=self._device, dtype=self._dtype),
+            img_ids=self._image_ids(pictures[0].height // 2, pictures[0].width // 2),
+            return_dict=False,
+        )[0]
+        if negative:
+            without, velocity = velocity[: len(negative)], velocity[len(negative) :].clone()
+            velocity[negative] = without + TRUE_CFG_SCALE * (velocity[negative] - without)
+        return velocity
+
+    def _image_ids(self, height: int, width: int) -> torch.Tensor:
+        """(height · width, 3): nothing, row and column of every token."""
+        ids = torch.zeros(height, width, 3, dtype=torch.float32)
+        ids[..., 1] = torch.arange(height, dtype=torch.float32)[:, None]
+        ids[..., 2] = torch.arange(width, dtype=torch.float32)[None, :]
+        return ids.reshape(height * width, 3).to(self._device, self._dtype)
+
+    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """T5's (1, tokens, width) and CLIP's (1, width); what does not fit their windows is cut off."""
+        if text in self._encoded:
+            self._encoded.move_to_end(text)
+            return self._encoded[text]
+        short = self._tokenizer(
+            text,
+            padding="max_length",
+            max_length=self._tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        long = self._tokenizer_2(
+            text, padding="max_length", max_length=self._window, truncation=True, return_tensors="pt"
+        )
+        pooled = self._text_encoder(short.input_ids.to(self._device)).pooler_output
+        sequence = self._text_encoder_2(long.input_ids.to(self._device))[0]
+        self._encoded[text] = sequence.to(self._dtype), pooled.to(self._dtype)
+        if len(self._encoded) > _CACHED_PROMPTS:
+            self._encoded.popitem(last=False)
+        return self._encoded[text]
+
+    def _unread_words(self, prompt: str) -> tuple[str, ...]:
+        """The words that T5's window cuts off, wholly or in part; CLIP reads only the beginning of any long prompt."""
+        words = prompt.split()
+
+        def fits(count: int) -> bool:
+            ids = self._tokenizer_2(" ".join(words[:count]), verbose=False).input_ids
+            return len(ids) <= self._window
+
+        if fits(len(words)):
+            return ()
+        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
+
+    def _encode_image(self, state: RequestState) -> Any:
+        """The autoencoder's answer to the initial picture, made to fit the requested size."""
+        request = state.request
+        assert request.init_image is not None, "validated at the door"
+        with Image.open(request.init_image) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        size = (request.params.width, request.params.height)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.LANCZOS)
+        # The layout is part of exactness: convolutions sum in another order when channels do not come last.
+        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255.0)[None].transpose(0, 3, 1, 2))
+        pixels = 2.0 * pixels - 1.0
+        return self._vae.encode(pixels.to(self._device, self._dtype))
+
+
+def _pack(latents: torch.Tensor) -> torch.Tensor:
+    """(1, c, h, w) → (1, h/2 · w/2, 4c)."""
+    _, channels, height, width = latents.shape
+    blocks = latents.view(1, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return blocks.reshape(1, (height // 2) * (width // 2), channels * 4)
+
+
+def _unpack(tokens: torch.Tensor, picture: _Picture) -> torch.Tensor:
+    """(1, h/2 · w/2, 4c) → (1, c, h, w)."""
+    channels = tokens.shape[2] // 4
+    blocks = tokens.view(1, picture.height // 2, picture.width // 2, channels, 2, 2)
+    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(1, channels, picture.height, picture.width)
+
+
+def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
+    """A sample of AutoencoderKL's distribution, or AutoencoderTiny's one answer."""
+    if hasattr(encoded, "latent_dist"):
+        sample: torch.Tensor = encoded.latent_dist.sample(generator)
+        return sample
+    latents: torch.Tensor = encoded.latents
+    return latents
