@@ -7,6 +7,7 @@ Inputs are opened when their work starts, so ten thousand waiting requests hold 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,14 @@ from engine.errors import RequestRejected
 MAX_SEED = 2**32 - 1
 MAX_PICTURES = 16
 MAX_STEPS = 500
+MAX_ADAPTERS = 8
+MAX_ADAPTER_WEIGHT = 10.0
+
+_READ_BY: Mapping[str, tuple[str, ...]] = {
+    "adapters": ("stable-diffusion",),
+    "clip_skip": ("stable-diffusion",),
+}
+"""The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
 
 
 class Lane(StrEnum):
@@ -54,6 +63,8 @@ class GenerateRequest:
     operation: Operation = Operation.TEXT_TO_IMAGE
     init_image: Path | None = None
     """Image-to-image: a picture on disk, opened and resized to width × height when the work starts."""
+    adapters: tuple[tuple[Path, float], ...] = ()
+    """LoRA files and the weight of each; they add up in this order. Opened when the work starts."""
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0
@@ -130,6 +141,15 @@ def validate(request: Request, model: ModelInfo) -> None:
             f"A clip skip of {params.clip_skip} is below 1. Leave it out to use every layer of the text encoder.",
             got=params.clip_skip,
         )
+    said = {"adapters": bool(request.adapters), "clip_skip": params.clip_skip is not None}
+    for name, families in _READ_BY.items():
+        if said[name] and model.family not in families:
+            _reject(
+                f"{name}_unsupported",
+                f"{model.title} does not read {name}; models of these families do: {', '.join(families)}.",
+                allowed=", ".join(families),
+            )
+    _validate_adapters(request)
     for side, got in (("width", params.width), ("height", params.height)):
         if got % model.size_multiple or not model.min_side <= got <= model.max_side:
             _reject(
@@ -155,6 +175,33 @@ def validate(request: Request, model: ModelInfo) -> None:
             "An initial picture is given exactly when the operation is image-to-image.",
             operation=request.operation,
         )
+
+
+def _validate_adapters(request: Request) -> None:
+    if len(request.adapters) > MAX_ADAPTERS:
+        _reject(
+            "adapters_out_of_range",
+            f"A request takes at most {MAX_ADAPTERS} LoRAs; this one names {len(request.adapters)}.",
+            got=len(request.adapters),
+            maximum=MAX_ADAPTERS,
+        )
+    for path, weight in request.adapters:
+        if path.suffix.lower() != ".safetensors":
+            _reject(
+                "adapter_not_safetensors",
+                f"{path.name} is not a .safetensors file. Pickled LoRAs can run any program when they are opened, so"
+                " they are refused; use the .safetensors version.",
+                adapter=path.name,
+            )
+        if not abs(weight) <= MAX_ADAPTER_WEIGHT:
+            _reject(
+                "adapter_weight_out_of_range",
+                f"The weight {weight} of {path.name} is outside {-MAX_ADAPTER_WEIGHT:g} to {MAX_ADAPTER_WEIGHT:g};"
+                " 0.5 to 1 is usual.",
+                adapter=path.name,
+                got=weight,
+                maximum=MAX_ADAPTER_WEIGHT,
+            )
 
 
 def _reject(code: str, sentence: str, **values: object) -> None:

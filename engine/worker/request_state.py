@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from engine.request import Request
+from engine.worker.lora.bypass import Loras
 
 
 @dataclass(kw_only=True)
@@ -27,8 +28,15 @@ class PictureState:
     uncond: torch.Tensor | None
     """The encoded negative prompt; None without guidance, and then the picture takes one row."""
     guidance_scale: float
+    pooled: torch.Tensor | None = None
+    """(1, width): the prompt in one vector, for UNets that read it beside the tokens."""
+    uncond_pooled: torch.Tensor | None = None
+    time_ids: torch.Tensor | None = None
+    """(1, 6): original size, crop and target size as height and width in pixels, for UNets that are told them."""
     timestep_cond: torch.Tensor | None = None
     """(1, width): the guidance scale as a condition, for consistency-distilled UNets."""
+    loras: Loras = ()
+    """What is added to the denoiser's layers for this picture's rows."""
     solver: Any = None
     """A diffusers scheduler of the picture's own, for samplers that have no vector form."""
 

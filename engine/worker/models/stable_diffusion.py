@@ -19,8 +19,10 @@ from engine.catalog import Operation
 from engine.output import Safety
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
+from engine.worker.lora.bypass import applied
+from engine.worker.lora.store import LoraStore
 from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.prompts.encoder import PromptEncoder
+from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import PictureState, RequestState
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
@@ -53,6 +55,8 @@ class _Denoise:
     def __init__(self, components: Components, *, exact: bool) -> None:
         self._prompts = PromptEncoder(components.tokenizer, components.text_encoder, components.device)
         self._unet = components.unet
+        adaptable = {"unet": components.unet, "text_encoder": components.text_encoder}
+        self._loras = LoraStore(adaptable, components.device, components.dtype)
         self._vae = components.vae
         self._device = components.device
         self._dtype = components.dtype
@@ -71,8 +75,9 @@ class _Denoise:
         state.unread_words = self._prompts.unread_words(request.prompt)
         distilled = self._unet.config.time_cond_proj_dim
         guided = params.guidance_scale > 1 and distilled is None
+        loras = self._loras.load(request.adapters)
         cond, uncond = self._prompts.encode_pair(
-            request.prompt, params.negative_prompt if guided else None, params.clip_skip
+            request.prompt, params.negative_prompt if guided else None, Reading(params.clip_skip, loras)
         )
         from_image = request.operation is Operation.IMAGE_TO_IMAGE
         strength = params.strength if from_image else 1.0
@@ -100,6 +105,7 @@ class _Denoise:
                 timestep_cond=None
                 if distilled is None
                 else self._guidance_embedding(params.guidance_scale, distilled),
+                loras=loras,
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
@@ -159,13 +165,14 @@ class _Denoise:
         rows = [*guided, *range(len(pictures))]
         unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
         conditions = [picture.timestep_cond for picture in pictures if picture.timestep_cond is not None]
-        prediction = self._unet(
-            latents if not guided else latents[rows],
-            times[rows].to(self._device),
-            encoder_hidden_states=torch.cat([*unconds, *(picture.cond for picture in pictures)]),
-            timestep_cond=torch.cat(conditions) if conditions else None,
-            return_dict=False,
-        )[0]
+        with applied(self._unet, "unet", [pictures[row].loras for row in rows]):
+            prediction = self._unet(
+                latents if not guided else latents[rows],
+                times[rows].to(self._device),
+                encoder_hidden_states=torch.cat([*unconds, *(picture.cond for picture in pictures)]),
+                timestep_cond=torch.cat(conditions) if conditions else None,
+                return_dict=False,
+            )[0]
         if guided:
             without, prediction = prediction[: len(guided)], prediction[len(guided) :]
             scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import string
 from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from engine.errors import GenerationFailed
+from engine.worker.lora.bypass import Loras, applied
 from engine.worker.prompts.syntax import Part, parse_prompt
 
 MAX_CHUNKS = 54
@@ -30,45 +33,71 @@ texts that fit, and has never met a second."""
 _CACHE_BYTES = 64 * 2**20
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the text encoder is to read a prompt."""
+
+    clip_skip: int | None = None
+    """How many of its last layers are left out, 1 or more; None: none, the model's own way."""
+    loras: Loras = ()
+
+    def key(self, component: str) -> tuple[Hashable, ...]:
+        """Equal where the text encoder called `component` would give the same answers."""
+        added = tuple((lora.key, weight) for lora, weight in self.loras if component in lora.layers)
+        return (self.clip_skip, added)
+
+
+_PLAIN = Reading()
+
+
 class PromptEncoder:
     """One text encoder with its tokenizer."""
 
     def __init__(
-        self, tokenizer: Any, text_encoder: Any, device: torch.device, *, cache_bytes: int = _CACHE_BYTES
+        self,
+        tokenizer: Any,
+        text_encoder: Any,
+        device: torch.device,
+        *,
+        component: str = "text_encoder",
+        cache_bytes: int = _CACHE_BYTES,
     ) -> None:
+        """`component`: what diffusers' pipelines, and LoRAs, call the text encoder."""
         self._tokenizer = tokenizer
         self._text_encoder = text_encoder
         self._device = device
+        self._component = component
         self._window = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
         self._max_chunks = MAX_CHUNKS if self._window >= _CLIP_WINDOW else 1
-        self._encoded: OrderedDict[tuple[str, int | None], torch.Tensor] = OrderedDict()
+        self._encoded: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
         self._cache_bytes = cache_bytes
 
     def encode_pair(
-        self, prompt: str, negative_prompt: str | None, clip_skip: int | None
+        self, prompt: str, negative_prompt: str | None, reading: Reading
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Both as (1, tokens, width), filled up to the same number of tokens; a negative prompt of None stays None.
 
-        As in diffusers, `clip_skip` leaves the negative prompt alone.
+        As in diffusers, skipping layers leaves the negative prompt alone, and LoRAs do not.
 
         Raises:
             GenerationFailed: weights that add up to nothing, or more layers to skip than there are.
         """
-        cond = self.encode(prompt, clip_skip)
+        cond = self.encode(prompt, reading)
         if negative_prompt is None:
             return cond, None
-        uncond = self.encode(negative_prompt, None)
+        every_layer = replace(reading, clip_skip=None)
+        uncond = self.encode(negative_prompt, every_layer)
         tokens = max(cond.shape[1], uncond.shape[1])
-        return self._filled(cond, tokens, clip_skip), self._filled(uncond, tokens, None)
+        return self._filled(cond, tokens, reading), self._filled(uncond, tokens, every_layer)
 
-    def encode(self, prompt: str, clip_skip: int | None = None) -> torch.Tensor:
+    def encode(self, prompt: str, reading: Reading = _PLAIN) -> torch.Tensor:
         """(1, chunks * window, width). What has been encoded lately is remembered: rerolls and variations ask again."""
-        key = (prompt, clip_skip)
+        key = (prompt, reading.key(self._component))
         if key in self._encoded:
             self._encoded.move_to_end(key)
             return self._encoded[key]
         parts = parse_prompt(prompt)
-        each = [self._encode_part(part, clip_skip) for part in parts]
+        each = [self._encode_part(part, reading) for part in parts]
         encoded = each[0]
         if len(parts) > 1:
             total = sum(part.weight for part in parts)
@@ -80,7 +109,7 @@ class PromptEncoder:
                     got=total,
                 )
             tokens = max(part.shape[1] for part in each)
-            filled = [self._filled(part, tokens, clip_skip) for part in each]
+            filled = [self._filled(part, tokens, reading) for part in each]
             encoded = torch.stack(
                 [part.weight / total * vectors for part, vectors in zip(parts, filled, strict=True)]
             )
@@ -120,7 +149,7 @@ class PromptEncoder:
         tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return tokens
 
-    def _encode_part(self, part: Part, clip_skip: int | None) -> torch.Tensor:
+    def _encode_part(self, part: Part, reading: Reading) -> torch.Tensor:
         """(1, chunks * window, width)"""
         tokens: list[int] = []
         weights: list[float] = []
@@ -140,22 +169,27 @@ class PromptEncoder:
             )
             masks.append([1] * (len(chunk) + 2) + [0] * padding)
             factors.append([1.0, *weights[start : start + room]] + [1.0] * (padding + 1))
-        vectors = self._run(torch.tensor(rows), torch.tensor(masks), clip_skip)
+        vectors = self._run(torch.tensor(rows), torch.tensor(masks), reading)
         if any(weight != 1.0 for weight in weights):
-            empty = self.encode("", clip_skip)
+            empty = self.encode("", reading)
             factor = torch.tensor(factors, dtype=vectors.dtype, device=vectors.device)[..., None]
             vectors = torch.where(factor == 1, vectors, empty + factor * (vectors - empty))
         return vectors.reshape(1, chunks * self._window, -1)
 
-    def _run(self, tokens: torch.Tensor, mask: torch.Tensor, clip_skip: int | None) -> torch.Tensor:
+    def _run(self, tokens: torch.Tensor, mask: torch.Tensor, reading: Reading) -> torch.Tensor:
         """(chunks, window, width)"""
         masked = getattr(self._text_encoder.config, "use_attention_mask", False)
         attention_mask = mask.to(self._device) if masked else None
-        tokens = tokens.to(self._device)
+        clip_skip = reading.clip_skip
+        with applied(self._text_encoder, self._component, [reading.loras] * len(tokens)):
+            answer = self._text_encoder(
+                tokens.to(self._device),
+                attention_mask=attention_mask,
+                output_hidden_states=clip_skip is not None,
+            )
         if clip_skip is None:
-            last: torch.Tensor = self._text_encoder(tokens, attention_mask=attention_mask)[0]
+            last: torch.Tensor = answer[0]
             return last
-        answer = self._text_encoder(tokens, attention_mask=attention_mask, output_hidden_states=True)
         if clip_skip >= len(answer.hidden_states):
             raise GenerationFailed(
                 "clip_skip_out_of_range",
@@ -168,9 +202,9 @@ class PromptEncoder:
         normed: torch.Tensor = text_model.final_layer_norm(answer.hidden_states[-(clip_skip + 1)])
         return normed
 
-    def _filled(self, encoded: torch.Tensor, tokens: int, clip_skip: int | None) -> torch.Tensor:
+    def _filled(self, encoded: torch.Tensor, tokens: int, reading: Reading) -> torch.Tensor:
         """Filled up with empty chunks to `tokens`."""
         missing = (tokens - encoded.shape[1]) // self._window
         if not missing:
             return encoded
-        return torch.cat([encoded, *[self.encode("", clip_skip)] * missing], dim=1)
+        return torch.cat([encoded, *[self.encode("", reading)] * missing], dim=1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.errors import GenerationFailed
-from engine.worker.prompts.encoder import MAX_CHUNKS, PromptEncoder
+from engine.worker.prompts.encoder import MAX_CHUNKS, PromptEncoder, Reading
 from tests.engine.bench import Bench
 from tests.engine.tiny import write_tiny_model
 
@@ -82,13 +82,13 @@ def test_a_long_prompt_takes_several_windows(wide: PromptEncoder) -> None:
 
 
 def test_both_prompts_end_up_equally_long(wide: PromptEncoder) -> None:
-    cond, uncond = wide.encode_pair("the " * 160, "a dog", None)
+    cond, uncond = wide.encode_pair("the " * 160, "a dog", Reading())
     assert uncond is not None
     assert cond.shape == uncond.shape == (1, 3 * 77, 16)
     assert torch.equal(uncond, torch.cat([by_hand(wide, text) for text in ("a dog", "", "")], dim=1))
-    cond, uncond = wide.encode_pair("a cat", "the " * 76, None)
+    cond, uncond = wide.encode_pair("a cat", "the " * 76, Reading())
     assert torch.equal(cond, torch.cat([by_hand(wide, "a cat"), by_hand(wide, "")], dim=1))
-    assert wide.encode_pair("a cat", None, None)[1] is None
+    assert wide.encode_pair("a cat", None, Reading())[1] is None
 
 
 def test_four_thousand_characters_are_read(wide: PromptEncoder) -> None:
@@ -131,11 +131,11 @@ def test_parts_that_weigh_nothing_together_are_refused(wide: PromptEncoder) -> N
 
 
 def test_prompts_that_come_again_are_not_encoded_again(wide: PromptEncoder) -> None:
-    wide.encode_pair("a cat", "", None)
+    wide.encode_pair("a cat", "", Reading())
     assert wide._text_encoder.calls == 2
-    wide.encode_pair("a cat", "", None)
+    wide.encode_pair("a cat", "", Reading())
     assert wide._text_encoder.calls == 2
-    skipping, _ = wide.encode_pair("a cat", "", 1)
+    skipping, _ = wide.encode_pair("a cat", "", Reading(clip_skip=1))
     assert wide._text_encoder.calls == 3, "the negative prompt is the same as before"
     assert not torch.equal(skipping, wide.encode("a cat"))
 
@@ -155,4 +155,4 @@ def test_what_is_remembered_is_bounded_in_bytes(wide: PromptEncoder) -> None:
 
 def test_more_layers_than_there_are_cannot_be_skipped(wide: PromptEncoder) -> None:
     with pytest.raises(GenerationFailed, match="2 layers"):
-        wide.encode("a cat", clip_skip=3)
+        wide.encode("a cat", Reading(clip_skip=3))

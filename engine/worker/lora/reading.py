@@ -1,0 +1,221 @@
+"""LoRA files: which layers of a model they add to, and what."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from engine.errors import GenerationFailed
+
+
+@dataclass(frozen=True, eq=False)
+class LoraLayer:
+    """What is added to one Linear or Conv2d: `alpha / rank * up(down(x))`."""
+
+    down: torch.Tensor
+    """(rank, in) or (rank, in, height, width)"""
+    up: torch.Tensor
+    """(out, rank) or (out, rank, 1, 1)"""
+    alpha: float
+    rank: float
+    """What alpha is divided by: `down`'s rank, or its square root in rank-stabilised LoRAs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lora:
+    """One file, on the device."""
+
+    key: tuple[str, int, int]
+    """Path, time of change and size: the same key, the same numbers."""
+    layers: Mapping[str, Mapping[str, LoraLayer]]
+    """Component → module name → what is added there."""
+    nbytes: int
+
+
+_HALF = re.compile(
+    r"(?P<module>.+?)[._]lora(?:_linear_layer)?[._](?P<half>down|up|A|B)(?:\.[A-Za-z]\w*)?\.weight"
+)
+_ALPHA = re.compile(r"(?P<module>.+)\.alpha")
+_KOHYA = re.compile(r"lora_(?P<component>unet|te|te1|te2)_(?P<module>.+)")
+_KOHYA_COMPONENTS = {"unet": "unet", "te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2"}
+_OTHER_KINDS = {
+    "dora_scale": "a DoRA",
+    "lora_magnitude_vector": "a DoRA",
+    "hada_": "a LoHa",
+    "lokr_": "a LoKr",
+    "lora_mid": "a LoRA with a layer between down and up",
+    "oft_": "an OFT",
+}
+
+
+def file_key(path: Path) -> tuple[str, int, int]:
+    """Raises GenerationFailed where there is no such file."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise GenerationFailed(
+            "adapter_missing",
+            f"The LoRA {path.name} is not there any more. Choose another, or put the file back.",
+            adapter=path.name,
+            reason=str(error),
+        ) from error
+    return str(path), status.st_mtime_ns, status.st_size
+
+
+def read_lora(path: Path, components: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Lora:
+    """Read and check a file against the components (by their names in diffusers' pipelines) it may add to.
+
+    Raises:
+        GenerationFailed: the file is missing, cut short, made for another architecture, or no LoRA.
+    """
+    key = file_key(path)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping.
+        configuration = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+        if not isinstance(configuration, dict):
+            raise ValueError("its configuration is no object")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise GenerationFailed(
+            "adapter_unreadable",
+            f"The LoRA {path.name} cannot be read as safetensors: {error}. Download it again.",
+            adapter=path.name,
+            reason=str(error),
+        ) from error
+    halves, alphas = _sorted_out(path.name, tensors)
+    modules = {name: _adaptable(component) for name, component in components.items()}
+    layers: dict[str, dict[str, LoraLayer]] = {}
+    for given, pair in halves.items():
+        component, name = _resolve(path.name, given, modules)
+        module = modules[component][name.replace(".", "_")][1]
+        down, up = _shaped(path.name, given, module, pair)
+        alpha, rank = _scaling(given, component, name, down.shape[0], alphas, configuration)
+        layers.setdefault(component, {})[name] = LoraLayer(
+            down.to(device, dtype), up.to(device, dtype), alpha, rank
+        )
+    made = [layer for component in layers.values() for layer in component.values()]
+    return Lora(key, layers, sum(layer.down.nbytes + layer.up.nbytes for layer in made))
+
+
+def _sorted_out(
+    adapter: str, tensors: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
+    """Down and up, and alpha, by the module's name as the file spells it."""
+    halves: dict[str, dict[str, torch.Tensor]] = {}
+    alphas: dict[str, float] = {}
+    for name, tensor in tensors.items():
+        if half := _HALF.fullmatch(name):
+            side = "down" if half["half"] in ("down", "A") else "up"
+            halves.setdefault(half["module"], {})[side] = tensor
+        elif (alpha := _ALPHA.fullmatch(name)) and tensor.numel() == 1:
+            alphas[alpha["module"]] = float(tensor)
+        else:
+            kind = next((kind for mark, kind in _OTHER_KINDS.items() if mark in name), None)
+            raise GenerationFailed(
+                "adapter_kind_unsupported",
+                f"{adapter} is {kind or f'no plain LoRA (it holds {name})'}; only plain LoRAs can share a step"
+                " with other pictures, so others are refused. Look for a LoRA version of it.",
+                adapter=adapter,
+                kind=kind or name,
+            )
+    broken = next((name for name, pair in halves.items() if len(pair) != 2), None)
+    if broken is not None or not halves:
+        raise GenerationFailed(
+            "adapter_unreadable",
+            f"The LoRA {adapter} lacks {f'one half of {broken}' if broken else 'any layer'}. Download it again.",
+            adapter=adapter,
+            reason=broken or "no layers",
+        )
+    return halves, alphas
+
+
+def _adaptable(component: Any) -> dict[str, tuple[str, Any]]:
+    """Linear and Conv2d modules by their names with underscores for dots, as kohya's files spell them."""
+    return {
+        name.replace(".", "_"): (name, module)
+        for name, module in component.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+    }
+
+
+def _resolve(adapter: str, given: str, modules: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+    """The component and module that a file's name means."""
+    if kohya := _KOHYA.fullmatch(given):
+        component, flat = _KOHYA_COMPONENTS[kohya["component"]], kohya["module"]
+    else:
+        dotted = given.removeprefix("base_model.model.").replace(".processor.", ".")
+        first, _, rest = dotted.partition(".")
+        component, dotted = (first, rest) if first in (*modules, "text_encoder_2") else ("unet", dotted)
+        flat = dotted.replace(".", "_")
+    # transformers has renamed the text encoder's modules, and diffusers its output projections, since the first LoRAs.
+    for spelling in (flat, flat.removeprefix("text_model_"), f"text_model_{flat}", f"{flat}_0"):
+        if spelling in modules.get(component, {}):
+            return component, modules[component][spelling][0]
+    raise _mismatch(adapter, f"this model has no layer {given}")
+
+
+def _shaped(
+    adapter: str, given: str, module: Any, pair: Mapping[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Down and up in the module's own number of dimensions, once their sizes are known to fit."""
+    down, up = pair["down"], pair["up"]
+    rank = down.shape[0] if down.ndim else 0
+    expected_down: tuple[int, ...] = (rank, *module.weight.shape[1:])
+    expected_up: tuple[int, ...] = (module.weight.shape[0], rank)
+    if module.weight.ndim == 4:
+        expected_up = (*expected_up, 1, 1)
+    # 1×1 convolutions and linear layers have turned into each other over the years; the numbers are the same.
+    fits = rank and all(
+        _squeezed(tensor.shape) == _squeezed(expected)
+        for tensor, expected in ((down, expected_down), (up, expected_up))
+    )
+    if not fits:
+        raise _mismatch(
+            adapter,
+            f"{given} has the shapes {tuple(down.shape)} and {tuple(up.shape)}, this model's layer asks for"
+            f" {expected_down} and {expected_up}",
+        )
+    return down.reshape(expected_down), up.reshape(expected_up)
+
+
+def _squeezed(shape: tuple[int, ...] | torch.Size) -> tuple[int, ...]:
+    return tuple(shape[:2]) if tuple(shape[2:]) == (1, 1) else tuple(shape)
+
+
+def _scaling(
+    given: str,
+    component: str,
+    name: str,
+    rank: int,
+    alphas: Mapping[str, float],
+    configuration: Mapping[str, Any],
+) -> tuple[float, float]:
+    """Alpha and what it is divided by: from the tensor beside the layer, PEFT's configuration, or 1 in all."""
+    if given in alphas:
+        return alphas[given], rank
+    alpha = configuration.get(f"{component}.lora_alpha")
+    if alpha is None:
+        return rank, rank
+    for pattern, value in (configuration.get(f"{component}.alpha_pattern") or {}).items():
+        if name == pattern or name.endswith(f".{pattern}"):
+            alpha = value
+    stabilised = configuration.get(f"{component}.use_rslora")
+    return float(alpha), math.sqrt(rank) if stabilised else rank
+
+
+def _mismatch(adapter: str, reason: str) -> GenerationFailed:
+    return GenerationFailed(
+        "adapter_mismatch",
+        f"The LoRA {adapter} was made for another kind of model: {reason}. Choose one made for this model's base.",
+        adapter=adapter,
+        reason=reason,
+    )

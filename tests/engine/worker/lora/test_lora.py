@@ -1,0 +1,280 @@
+"""LoRAs: alone as diffusers applies them, in company without touching the neighbours, refused with a reason."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine import GenerateRequest, RequestRejected
+from engine.request import validate
+from engine.worker.lora.store import LoraStore
+from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.tiny import write_tiny_model
+from tests.engine.worker.lora.files import fold, pipeline_of, write_lora
+
+NAMINGS = ("peft", "diffusers", "kohya")
+
+
+@pytest.fixture(scope="module")
+def bench(tiny_model: Path) -> Bench:
+    return Bench(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def files(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One in each naming, and one for the denoiser alone."""
+    folder = tmp_path_factory.mktemp("loras")
+    made = {
+        naming: write_lora(folder / f"{naming}.safetensors", tiny_model, naming=naming, seed=seed)
+        for seed, naming in enumerate(NAMINGS)
+    }
+    made["unet"] = write_lora(folder / "unet.safetensors", tiny_model, text=False, rank=1, alpha=1.0, seed=9)
+    return made
+
+
+def run_pipeline(pipeline: Any, request: GenerateRequest) -> Result:
+    params = request.params
+    images = pipeline(
+        request.prompt,
+        negative_prompt=params.negative_prompt,
+        num_inference_steps=params.num_inference_steps,
+        guidance_scale=params.guidance_scale,
+        width=params.width,
+        height=params.height,
+        num_images_per_prompt=len(request.seeds),
+        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
+        output_type="latent",
+    ).images
+    return Result({index: images[index : index + 1] for index in range(len(request.seeds))})
+
+
+def diffusers_with(model: Path, request: GenerateRequest) -> Result:
+    """The request through diffusers' own load_lora_weights and set_adapters."""
+    pytest.importorskip("peft")
+    pipeline = pipeline_of(model)
+    for number, (path, _) in enumerate(request.adapters):
+        pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name=str(number))
+    names = [str(number) for number in range(len(request.adapters))]
+    pipeline.set_adapters(names, adapter_weights=[weight for _, weight in request.adapters])
+    return run_pipeline(pipeline, request)
+
+
+def difference(ours: Result, theirs: Result) -> float:
+    assert ours.failure is None
+    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_alone_it_is_diffusers_bit_for_bit(bench: Bench, tiny_model: Path, files: Any, naming: str) -> None:
+    request = make_request(tiny_model, adapters=((files[naming], 0.7),))
+    ours = bench.run(request)["one"]
+    assert difference(ours, diffusers_with(tiny_model, request)) == 0
+    assert difference(ours, bench.run(make_request(tiny_model))["one"]) > 1e-3
+
+
+def test_several_alone(bench: Bench, tiny_model: Path, files: Any) -> None:
+    request = make_request(
+        tiny_model, adapters=((files["peft"], 0.7), (files["kohya"], -0.4), (files["unet"], 1.0))
+    )
+    assert difference(bench.run(request)["one"], diffusers_with(tiny_model, request)) <= 1e-10
+
+
+def test_it_is_what_folding_it_into_the_weights_gives(bench: Bench, tiny_model: Path, files: Any) -> None:
+    request = make_request(tiny_model, adapters=((files["peft"], 0.7), (files["unet"], 0.5)))
+    pipeline = pipeline_of(tiny_model)
+    fold(pipeline, files["peft"], 0.7, alpha=2.0)
+    fold(pipeline, files["unet"], 0.5, alpha=1.0)
+    assert difference(bench.run(request)["one"], run_pipeline(pipeline, request)) <= 1e-10
+
+
+def company(model: Path, files: dict[str, Path]) -> list[GenerateRequest]:
+    """Different files, weights and none at all; one file twice with different weights; every length and guidance."""
+    return [
+        make_request(model, "plain"),
+        make_request(model, "one", adapters=((files["peft"], 0.7),)),
+        make_request(
+            model, "other", adapters=((files["kohya"], 1.0),), sampler="euler_a", guidance_scale=1.0
+        ),
+        make_request(model, "weaker", adapters=((files["peft"], 0.2),), num_inference_steps=6, seeds=(1,)),
+        make_request(model, "both", adapters=((files["kohya"], 0.5), (files["unet"], -1.0)), sampler="unipc"),
+    ]
+
+
+@pytest.mark.parametrize("row_budget", [64, 6])
+def test_mixed_in_company(tiny_model: Path, files: dict[str, Path], row_budget: int) -> None:
+    bench = Bench(tiny_model, row_budget=row_budget)
+    requests = company(tiny_model, files)
+    together = bench.run(*requests, joins={"one": 1, "both": 2})
+    assert max(bench.rows) >= 6
+    assert difference(together["plain"], diffusers_says(tiny_model, requests[0])) <= 1e-10
+    assert difference(together["one"], diffusers_with(tiny_model, requests[1])) <= 1e-10
+    for request in requests:
+        alone = bench.run(request)[request.request_id]
+        assert difference(together[request.request_id], alone) <= 1e-10
+
+
+def test_exact_mode_is_blind_to_neighbours_with_loras(tiny_model: Path, files: dict[str, Path]) -> None:
+    bench = Bench(tiny_model, dtype="auto", exact=True)
+    requests = company(tiny_model, files)
+    together = bench.run(*requests)
+    for request in requests:
+        alone = bench.run(request)[request.request_id]
+        for index, pixels in alone.pixels.items():
+            assert np.array_equal(pixels, together[request.request_id].pixels[index])
+
+
+def test_nothing_stays_behind(bench: Bench, tiny_model: Path, files: dict[str, Path]) -> None:
+    bench.run(make_request(tiny_model, adapters=((files["peft"], 1.0),)))
+    request = make_request(tiny_model)
+    assert difference(bench.run(request)["one"], diffusers_says(tiny_model, request)) == 0
+
+
+def test_a_weight_of_nothing_changes_nothing(bench: Bench, tiny_model: Path, files: dict[str, Path]) -> None:
+    request = make_request(tiny_model, adapters=((files["peft"], 0.0),))
+    assert difference(bench.run(request)["one"], diffusers_says(tiny_model, make_request(tiny_model))) == 0
+
+
+def changed(path: Path, to: Path, **changes: torch.Tensor) -> Path:
+    """The same file with tensors replaced or added; the first key that ends so, else a new one."""
+    tensors = load_file(path)
+    for ending, tensor in changes.items():
+        key = next((key for key in tensors if key.endswith(ending)), f"unet.x.{ending}")
+        tensors[key] = tensor
+    save_file(tensors, to)
+    return to
+
+
+@pytest.fixture
+def bad_files(files: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    whole = files["peft"].read_bytes()
+    (tmp_path / "adapter_unreadable.safetensors").write_bytes(whole[:-100])
+    (tmp_path / "text.safetensors").write_text("not a LoRA at all")
+    other = write_tiny_model(tmp_path / "other", seed=2)
+    wide = write_lora(tmp_path / "fits.safetensors", other)
+    tensors = load_file(wide)
+    return {
+        "cut short": tmp_path / "adapter_unreadable.safetensors",
+        "no safetensors": tmp_path / "text.safetensors",
+        "missing": tmp_path / "gone.safetensors",
+        "wider": _save(
+            tmp_path / "wide.safetensors", {k: torch.cat([t, t], dim=1) for k, t in tensors.items()}
+        ),
+        "other layers": _save(
+            tmp_path / "deep.safetensors", {k.replace("blocks.0", "blocks.7"): t for k, t in tensors.items()}
+        ),
+        "half": _save(tmp_path / "half.safetensors", dict(list(tensors.items())[1:])),
+        "dora": changed(wide, tmp_path / "dora.safetensors", dora_scale=torch.ones(8)),
+        "loha": changed(wide, tmp_path / "loha.safetensors", hada_w1_a=torch.ones(8, 2)),
+        "empty": _save(tmp_path / "empty.safetensors", {}),
+    }
+
+
+def _save(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        ("cut short", "adapter_unreadable", "Download it again"),
+        ("no safetensors", "adapter_unreadable", "Download it again"),
+        ("missing", "adapter_missing", "not there"),
+        ("wider", "adapter_mismatch", "another kind of model"),
+        ("other layers", "adapter_mismatch", "has no layer"),
+        ("half", "adapter_unreadable", "one half"),
+        ("dora", "adapter_kind_unsupported", "DoRA"),
+        ("loha", "adapter_kind_unsupported", "LoHa"),
+        ("empty", "adapter_unreadable", "any layer"),
+    ],
+)
+def test_a_bad_file_fails_its_request_alone(
+    bench: Bench, tiny_model: Path, bad_files: dict[str, Path], kind: str, code: str, words: str
+) -> None:
+    bad = make_request(
+        tiny_model, "bad", adapters=((bad_files[kind], 1.0),), seeds=(1,), num_inference_steps=1
+    )
+    good = make_request(tiny_model, "good", seeds=(1,), num_inference_steps=1)
+    results = bench.run(bad, good)
+    assert results["bad"].failure is not None
+    assert results["bad"].failure.code == code
+    assert words in str(results["bad"].failure)
+    assert len(results["good"].pixels) == 1
+    assert len(bench.run(good)["good"].pixels) == 1
+
+
+@pytest.mark.parametrize(
+    ("adapters", "code"),
+    [
+        (((Path("style.pt"), 1.0),), "adapter_not_safetensors"),
+        (((Path("style.safetensors"), 11.0),), "adapter_weight_out_of_range"),
+        (((Path("style.safetensors"), float("nan")),), "adapter_weight_out_of_range"),
+        (((Path("style.safetensors"), 0.1),) * 9, "adapters_out_of_range"),
+    ],
+)
+def test_refused_at_the_door(bench: Bench, tiny_model: Path, adapters: Any, code: str) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        validate(make_request(tiny_model, adapters=adapters), bench.info)
+    assert caught.value.code == code
+
+
+def test_other_families_say_that_they_take_none(bench: Bench, tiny_model: Path) -> None:
+    elsewhere = replace(bench.info, family="another")
+    with pytest.raises(RequestRejected, match="does not read adapters") as caught:
+        validate(make_request(tiny_model, adapters=((Path("style.safetensors"), 1.0),)), elsewhere)
+    assert caught.value.code == "adapters_unsupported"
+
+
+def test_files_are_read_once_until_they_change(
+    bench: Bench, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fresh_store(bench)
+    path = tmp_path / "style.safetensors"
+    path.write_bytes(files["peft"].read_bytes())
+    ((first, _),) = store.load([(path, 1.0)])
+    ((again, _),) = store.load([(path, 0.5)])
+    assert again is first
+    os.utime(path, ns=(1, 1))
+    ((changed_one, _),) = store.load([(path, 1.0)])
+    assert changed_one is not first
+
+
+def fresh_store(bench: Bench, **options: Any) -> LoraStore:
+    components = {"unet": bench.stage._unet, "text_encoder": bench.stage._prompts._text_encoder}
+    return LoraStore(components, torch.device("cpu"), torch.float64, **options)
+
+
+def test_what_is_held_is_bounded(bench: Bench, files: dict[str, Path]) -> None:
+    ((one, _),) = fresh_store(bench).load([(files["peft"], 1.0)])
+    store = fresh_store(bench, most_bytes=one.nbytes + 1)
+    store.load([(files["peft"], 1.0)])
+    store.load([(files["kohya"], 1.0)])
+    assert sum(lora.nbytes for lora in store._held.values()) <= one.nbytes + 1
+
+
+def test_prompts_are_encoded_anew_only_for_loras_that_touch_the_encoder(
+    bench: Bench, tiny_model: Path, files: dict[str, Path]
+) -> None:
+    prompts = bench.stage._prompts
+    bench.run(make_request(tiny_model, prompt="seen", seeds=(1,), num_inference_steps=1))
+    known = len(prompts._encoded)
+    bench.run(
+        make_request(
+            tiny_model, prompt="seen", seeds=(1,), num_inference_steps=1, adapters=((files["unet"], 1.0),)
+        )
+    )
+    assert len(prompts._encoded) == known
+    touching = make_request(
+        tiny_model, prompt="seen", seeds=(1,), num_inference_steps=1, adapters=((files["kohya"], 0.25),)
+    )
+    bench.run(touching)
+    assert len(prompts._encoded) == known + 2
+    bench.run(touching)
+    assert len(prompts._encoded) == known + 2
