@@ -11,7 +11,7 @@ from __future__ import annotations
 from engine.catalog.families import FAMILIES, SAMPLER_MAX_STEPS, Family, Guidance, ModelInfo, Operation
 from engine.catalog.files import read_header
 from engine.catalog.location import EMBEDDED_DIR, locate_model
-from engine.catalog.models import list_models, read_model, unknown_words
+from engine.catalog.models import list_models, read_model, single_file_family, unknown_words
 
 __all__ = [
     "EMBEDDED_DIR",
@@ -25,5 +25,6 @@ __all__ = [
     "locate_model",
     "read_header",
     "read_model",
+    "single_file_family",
     "unknown_words",
 ]

@@ -110,6 +110,17 @@ FAMILIES: Mapping[str, Family] = {
         default_guidance_scale=7.5,
         default_sampler="dpmpp_2m_karras",
     ),
+    "stable-diffusion-xl": Family(
+        pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
+        stages=("denoise",),
+        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        samplers=_UNET_SAMPLERS,
+        size_multiple=8,
+        native_side=1024,
+        default_steps=30,
+        default_guidance_scale=5.0,
+        default_sampler="euler",
+    ),
     # What is assumed is [schnell]; [dev] says in its transformer's configuration that it reads the guidance scale.
     "flux": Family(
         pipelines=("FluxPipeline", "FluxImg2ImgPipeline"),
@@ -123,12 +134,28 @@ FAMILIES: Mapping[str, Family] = {
         default_sampler="flow_euler",
         guidance=Guidance.NONE,
     ),
+    # What is assumed is Z-Image-Turbo; the undistilled model cannot be told from it but by its name.
+    "z-image": Family(
+        pipelines=("ZImagePipeline", "ZImageImg2ImgPipeline"),
+        stages=("denoise",),
+        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        samplers=_FLOW_SAMPLERS,
+        size_multiple=16,
+        native_side=1024,
+        default_steps=8,
+        default_guidance_scale=0.0,
+        default_sampler="flow_euler",
+        guidance=Guidance.FROM_ZERO,
+        mixes_sizes=True,
+    ),
 }
 """One row per family; the worker's registry has the same keys, and a test holds them equal."""
 
 KNOWN_MODELS: Mapping[str, tuple[str, str]] = {
     "black-forest-labs/FLUX.1-schnell": ("flux", "Apache-2.0"),
     "black-forest-labs/FLUX.1-dev": ("flux", "FLUX.1 [dev] Non-Commercial License"),
+    "Tongyi-MAI/Z-Image": ("z-image", "Apache-2.0"),
+    "Tongyi-MAI/Z-Image-Turbo": ("z-image", "Apache-2.0"),
 }
 """Hub id → family and licence, known before anything is downloaded."""
 

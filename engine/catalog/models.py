@@ -36,7 +36,9 @@ def read_model(name: str, config: EngineConfig) -> ModelInfo:
     """
     path = locate_model(name, config)
     if path is None:
-        family_name = KNOWN_MODELS[name][0] if name in KNOWN_MODELS else "stable-diffusion"
+        # Nothing but the name is known before the download; afterwards the model is read again.
+        guess = "stable-diffusion-xl" if "xl" in name.lower() else "stable-diffusion"
+        family_name = KNOWN_MODELS[name][0] if name in KNOWN_MODELS else guess
         return _assumed(name, family_name, FAMILIES[family_name], present=False)
     if path.is_file():
         return _read_single_file(name, path, config)
@@ -76,13 +78,18 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
     if family_name is None:
         raise _unsupported(name, f"a {pipeline}")
     assumed = _assumed(name, family_name, FAMILIES[family_name], present=True)
-    if family_name == "flux":
+    if family_name in ("flux", "z-image"):
         return _with_weights(_with_transformer(assumed, folder), folder)
     unet = read_json(folder / "unet" / "config.json")
     if unet.get("in_channels", 4) == 9:
         raise _unsupported(name, "an inpainting model (its UNet takes 9 channels)")
-    if unet.get("addition_embed_type") not in (None, "text"):
-        raise _unsupported(name, f"a UNet with {unet['addition_embed_type']} conditions")
+    expected = ("text_time",) if family_name == "stable-diffusion-xl" else (None, "text")
+    if unet.get("addition_embed_type") not in expected:
+        raise _unsupported(name, f"a {pipeline} whose UNet has {unet.get('addition_embed_type')} conditions")
+    if index.get("requires_aesthetics_score"):
+        raise _unsupported(name, "an SDXL refiner, which goes on with another model's latents")
+    if read_json(folder / "vae" / "config.json").get("latents_mean") is not None:
+        raise _unsupported(name, "a model with an autoencoder and a noise schedule of its own (EDM)")
     return _with_weights(_with_configs(assumed, folder), folder)
 
 
@@ -100,8 +107,7 @@ def _with_weights(info: ModelInfo, folder: Path) -> ModelInfo:
 
 def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
     header = read_header(path)
-    if "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight" in header:
-        raise _unsupported(name, "a Stable Diffusion XL checkpoint")
+    family_name = single_file_family(header)
     first = header.get("model.diffusion_model.input_blocks.0.0.weight")
     cross = next(
         (key for key in header if key.endswith("attn2.to_k.weight") and key.startswith("model.diff")), None
@@ -113,7 +119,7 @@ def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
     if first["shape"][1] != 4:
         raise _unsupported(name, f"a checkpoint whose UNet takes {first['shape'][1]} channels")
     width = header[cross]["shape"][1]
-    info = _assumed(name, "stable-diffusion", FAMILIES["stable-diffusion"], present=True)
+    info = _assumed(name, family_name, FAMILIES[family_name], present=True)
     if config.model_config_dir is not None:
         expected = read_json(config.model_config_dir / "unet" / "config.json").get("cross_attention_dim")
         if expected != width:
@@ -127,11 +133,20 @@ def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
                 expected=expected,
             )
         info = _with_configs(info, config.model_config_dir)
+    elif family_name == "stable-diffusion-xl":
+        if width != 2048:
+            raise _unsupported(name, f"a checkpoint whose UNet reads text vectors of {width} numbers")
     elif width == 1024:
         info = replace(info, native_width=768, native_height=768, max_side=1536)
     elif width != 768:
         raise _unsupported(name, f"a checkpoint whose UNet reads text vectors of {width} numbers")
     return replace(info, title=path.stem, memory_bytes=tensor_bytes(path), hash=weights_hash([path]))
+
+
+def single_file_family(header: Mapping[str, object]) -> str:
+    """The family of a checkpoint with the tensor names of the original code; the first one if nothing speaks for another."""
+    second_encoder = any(tensor.startswith("conditioner.embedders.1.") for tensor in header)
+    return "stable-diffusion-xl" if second_encoder else "stable-diffusion"
 
 
 def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
@@ -147,8 +162,10 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
     native_width, native_height = (native, native) if isinstance(native, int) else native
     multiple = math.lcm(info.size_multiple, factor)
     defaults = card.get("defaults", {})
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
-    sampler = defaults.get("sampler", _SAMPLER_OF_SCHEDULER.get(scheduler, info.default_sampler))
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    own_sampler = _SAMPLER_OF_SCHEDULER.get(scheduler.get("_class_name", ""), info.default_sampler)
+    sampler = defaults.get("sampler", own_sampler)
+    few_steps = sampler in ("lcm", "tcd") or _looks_distilled(scheduler)
     words = card.get("vocabulary")
     if isinstance(words, Mapping):
         words = [word for group in words.values() for word in group]
@@ -163,12 +180,26 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
             "min_side", max(multiple, min(native_width, native_height) // 4 // multiple * multiple)
         ),
         max_side=card.get("max_side", 2 * max(native_width, native_height)),
-        default_steps=defaults.get(
-            "num_inference_steps", 4 if sampler in ("lcm", "tcd") else info.default_steps
+        default_steps=defaults.get("num_inference_steps", 4 if few_steps else info.default_steps),
+        default_guidance_scale=float(
+            defaults.get(
+                "guidance_scale", 1.0 if _looks_distilled(scheduler) else info.default_guidance_scale
+            )
         ),
-        default_guidance_scale=float(defaults.get("guidance_scale", info.default_guidance_scale)),
         default_sampler=sampler,
         vocabulary=None if words is None else frozenset(word.lower() for word in words),
+    )
+
+
+def _looks_distilled(scheduler: Mapping[str, object]) -> bool:
+    """Turbo and Lightning models say of themselves only that their few steps start at the very last timestep.
+
+    Models with zero terminal SNR start there too, but take as many steps and as much guidance as any.
+    """
+    return (
+        scheduler.get("timestep_spacing") == "trailing"
+        and scheduler.get("prediction_type", "epsilon") == "epsilon"
+        and not scheduler.get("rescale_betas_zero_snr", False)
     )
 
 
@@ -176,10 +207,10 @@ def _with_transformer(info: ModelInfo, folder: Path) -> ModelInfo:
     """What a Diffusion Transformer's configurations say of its size and of the guidance that it reads."""
     transformer = read_json(folder / "transformer" / "config.json")
     blocks = read_json(folder / "vae" / "config.json").get("block_out_channels") or [0] * 4
-    if transformer.get("guidance_embeds"):
-        info = replace(
-            info, default_steps=28, default_guidance_scale=3.5, guidance=Guidance.EMBEDDED
-        )  # FLUX.1 [dev]
+    if transformer.get("guidance_embeds"):  # FLUX.1 [dev]
+        info = replace(info, default_steps=28, default_guidance_scale=3.5, guidance=Guidance.EMBEDDED)
+    elif info.family == "z-image" and info.title.lower().endswith(("z-image", "z-image-base")):
+        info = replace(info, default_steps=50, default_guidance_scale=4.0)
     factor = 2 ** (len(blocks) - 1)
     side = info.native_width * factor // 8
     return replace(
@@ -219,7 +250,7 @@ def _unsupported(name: str, what: str) -> ModelUnavailable:
     supported = ", ".join(f"{key} ({' / '.join(family.pipelines)})" for key, family in FAMILIES.items())
     return ModelUnavailable(
         "model_unsupported",
-        f"{name} is {what}, which is not supported. Supported families: {supported}, versions 1.x and 2.x.",
+        f"{name} is {what}, which is not supported. Supported families: {supported}.",
         model=name,
         what=what,
         supported=supported,

@@ -5,11 +5,10 @@ The only place that downloads weights. Only safetensors are opened, and everythi
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import transformers
 from huggingface_hub import hf_hub_download, snapshot_download
 from tqdm.auto import tqdm
 
-from engine.catalog import FAMILIES, locate_model
+from engine.catalog import FAMILIES, locate_model, read_header, single_file_family
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
@@ -32,6 +31,11 @@ _LOADING = threading.Lock()
 
 _WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
 _COMPONENTS = ("tokenizer", "tokenizer_2", "scheduler", "feature_extractor", *_WEIGHTED)
+_PIPELINES = {
+    "stable-diffusion": diffusers.StableDiffusionPipeline,
+    "stable-diffusion-xl": diffusers.StableDiffusionXLPipeline,
+}
+"""Which pipeline of diffusers takes the single files of a family apart."""
 _DOWNLOAD_SHARE = 0.9
 """How much of Loading.fraction the download is; the rest is reading the files."""
 
@@ -52,6 +56,8 @@ class Components:
     scheduler: Any
     safety_checker: Any
     feature_extractor: Any
+    settings: Mapping[str, Any]
+    """What model_index.json says beside the names of the components."""
     device: torch.device
     dtype: torch.dtype
 
@@ -84,14 +90,18 @@ def load_components(
         )
         for component in _WEIGHTED:
             if parts[component] is not None:
-                parts[component].to(device).eval().requires_grad_(False)
+                # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
+                # Whatever runs them does so in inference mode.
+                parts[component].to(device).eval()
     report(Loading(name, 1.0))
     return Components(**parts, device=device, dtype=dtype)
 
 
 def _read_folder(name: str, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     index = diffusers.DiffusionPipeline.load_config(folder)
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {
+        "settings": {key: value for key, value in index.items() if not isinstance(value, list | tuple)}
+    }
     for component in _COMPONENTS:
         _, class_name = index.get(component) or (None, None)
         if class_name is None or (
@@ -115,18 +125,26 @@ def _read_folder(name: str, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
 def _component_class(name: str, component: str, class_name: str) -> Any:
     """The class for a component of model_index.json; only classes that are known to fit are built."""
     match component, class_name:
-        case "tokenizer", "CLIPTokenizer" | "CLIPTokenizerFast":
+        case "tokenizer" | "tokenizer_2", "CLIPTokenizer" | "CLIPTokenizerFast":
             return transformers.CLIPTokenizer
         case "tokenizer_2", "T5Tokenizer" | "T5TokenizerFast":
             return transformers.T5Tokenizer
+        case "tokenizer", "Qwen2Tokenizer" | "Qwen2TokenizerFast":
+            return transformers.Qwen2Tokenizer
+        case "text_encoder", "Qwen3Model" | "Qwen3ForCausalLM":
+            return getattr(transformers, class_name)
         case "text_encoder", "CLIPTextModel":
             return transformers.CLIPTextModel
+        case "text_encoder_2", "CLIPTextModelWithProjection":
+            return transformers.CLIPTextModelWithProjection
         case "text_encoder_2", "T5EncoderModel":
             return transformers.T5EncoderModel
         case "unet", "UNet2DConditionModel":
             return diffusers.UNet2DConditionModel
         case "transformer", "FluxTransformer2DModel":
             return diffusers.FluxTransformer2DModel
+        case "transformer", "ZImageTransformer2DModel":
+            return diffusers.ZImageTransformer2DModel
         case "vae", "AutoencoderKL" | "AutoencoderTiny":
             return getattr(diffusers, class_name)
         case "scheduler", _ if class_name.endswith("Scheduler") and hasattr(diffusers, class_name):
@@ -168,15 +186,17 @@ def _read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.
             " FOURFOLD_MODEL_CONFIG to a diffusers folder of the same base model.",
             model=name,
         )
+    family = single_file_family(read_header(path))
+    # Only Stable Diffusion's pipeline knows a safety checker; none is fetched for a file that has none.
+    extra = {"safety_checker": None, "requires_safety_checker": False} if family == "stable-diffusion" else {}
     try:
-        pipeline = diffusers.StableDiffusionPipeline.from_single_file(
+        pipeline = _PIPELINES[family].from_single_file(
             str(path),
             config=None if config.model_config_dir is None else str(config.model_config_dir),
             torch_dtype=dtype,
             local_files_only=config.offline or config.model_config_dir is not None,
             cache_dir=config.cache_dir,
-            safety_checker=None,
-            requires_safety_checker=False,
+            **extra,
         )
     except OSError as error:
         if config.model_config_dir is not None:
@@ -188,7 +208,8 @@ def _read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.
             model=name,
             reason=str(error),
         ) from error
-    return {component: getattr(pipeline, component, None) for component in _COMPONENTS}
+    parts = {component: getattr(pipeline, component, None) for component in _COMPONENTS}
+    return parts | {"settings": dict(pipeline.config)}
 
 
 def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]) -> Path:
@@ -250,7 +271,7 @@ def _wanted_files(files: list[str]) -> list[str]:
     wanted: list[str] = []
     for component in _COMPONENTS:
         here = [file for file in files if file.startswith(f"{component}/")]
-        wanted += [file for file in here if fnmatch.fnmatch(file, "*.json") or fnmatch.fnmatch(file, "*.txt")]
+        wanted += [file for file in here if file.endswith((".json", ".txt", ".jinja"))]
         weights = [file for file in here if file.endswith(".safetensors") and "non_ema" not in file]
         half = [file for file in weights if ".fp16." in file]
         wanted += half or [file for file in weights if file.rsplit("/", 1)[1].count(".") == 1]

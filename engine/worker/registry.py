@@ -10,6 +10,8 @@ from engine.worker.interface import LoadedFamily
 FAMILY_CLASSES = {
     "flux": ("engine.worker.models.flux", "Flux"),
     "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
+    "z-image": ("engine.worker.models.z_image", "ZImage"),
+    "stable-diffusion-xl": ("engine.worker.models.stable_diffusion_xl", "StableDiffusionXL"),
 }
 
 

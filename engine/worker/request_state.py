@@ -33,6 +33,11 @@ class PictureState:
     uncond_pooled: torch.Tensor | None = None
     time_ids: torch.Tensor | None = None
     """(1, 6): original size, crop and target size as height and width in pixels, for UNets that are told them."""
+    pooled: torch.Tensor | None = None
+    """(1, width): the prompt in one vector, for UNets that read it beside the tokens."""
+    uncond_pooled: torch.Tensor | None = None
+    time_ids: torch.Tensor | None = None
+    """(1, 6): original size, crop and target size as height and width in pixels, for UNets that are told them."""
     timestep_cond: torch.Tensor | None = None
     """(1, width): the guidance scale as a condition, for consistency-distilled UNets."""
     loras: Loras = ()

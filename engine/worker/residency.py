@@ -36,7 +36,9 @@ class Residency:
         """Load a model and say what it is, now that its files are surely here."""
         if name not in self._families:
             try:
-                with torch.inference_mode():
+                # Not inference mode: tensors that are born in it take other matrix products than those of diffusers'
+                # pipelines, which sum in another order.
+                with torch.no_grad():
                     components = load_components(name, self._config, self.device, self.dtype, report)
                     family = read_model(name, self._config).family
                     self._families[name] = make_family(family, components, exact=self._config.exact)

@@ -43,13 +43,15 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
 class Samplers:
     """The samplers of one model, built from the model's own scheduler configuration."""
 
-    def __init__(self, scheduler: Any) -> None:
-        # StableDiffusionPipeline rewrites these two values of old configurations when it is built; without
-        # the same rewriting, schedules are one timestep off or clip latents.
+    def __init__(self, scheduler: Any, *, mend_old_config: bool = True) -> None:
+        """`mend_old_config`: rewrite two values of old configurations, as StableDiffusionPipeline does when it is built.
+
+        Without it, schedules are one timestep off or clip latents. The pipelines of later families leave them alone.
+        """
         config = dict(scheduler.config)
-        if config.get("steps_offset", 1) != 1:
+        if mend_old_config and config.get("steps_offset", 1) != 1:
             config["steps_offset"] = 1
-        if config.get("clip_sample", False) is True:
+        if mend_old_config and config.get("clip_sample", False) is True:
             config["clip_sample"] = False
         scheduler._internal_dict = FrozenDict(config)
         self._scheduler = scheduler

@@ -110,7 +110,8 @@ def diffusers_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = 
     """The same request through diffusers' own pipeline."""
     params = request.params
     from_image = request.init_image is not None
-    kind = "StableDiffusionImg2ImgPipeline" if from_image else "StableDiffusionPipeline"
+    xl = (folder / "text_encoder_2").is_dir()
+    kind = f"StableDiffusion{'XL' if xl else ''}{'Img2Img' if from_image else ''}Pipeline"
     pipeline, config = _pipeline(folder, kind, dtype)
     name, changes = SAMPLERS[params.sampler]
     pipeline.scheduler = getattr(diffusers, name).from_config(config, **changes)
@@ -129,7 +130,8 @@ def diffusers_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = 
         extra["eta"] = 0.3  # The scheduler's own default and the paper's; the pipelines would pass DDIM's 0.
     images = pipeline(
         request.prompt,
-        negative_prompt=params.negative_prompt,
+        # For SDXL no negative prompt is another thing than an empty one, and what the engine's empty one means.
+        negative_prompt=(params.negative_prompt or None) if xl else params.negative_prompt,
         num_inference_steps=params.num_inference_steps,
         guidance_scale=params.guidance_scale,
         num_images_per_prompt=len(request.seeds),

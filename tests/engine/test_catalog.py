@@ -96,6 +96,12 @@ def test_a_single_file(tmp_path: Path, text_width: int, side: int) -> None:
     assert info.memory_bytes == 2 * (4 * 4 * 9 + 4 * text_width)
 
 
+def test_a_single_file_with_two_text_encoders(tmp_path: Path) -> None:
+    second = {"conditioner.embedders.1.model.ln_final.weight": (2,)}
+    info = read_model(str(checkpoint(tmp_path / "dream.safetensors", 2048, **second)), CONFIG)
+    assert (info.family, info.native_width) == ("stable-diffusion-xl", 1024)
+
+
 def test_a_single_file_with_a_configuration(tmp_path: Path, tiny_model: Path) -> None:
     file = checkpoint(tmp_path / "tiny.safetensors", text_width=16)
     info = read_model(str(file), EngineConfig(model_config_dir=tiny_model))
@@ -197,7 +203,7 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     [
         ({"text_width": 100}, "100 numbers"),
         ({"channels": 9}, "9 channels"),
-        ({"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": (2, 2)}, "XL"),
+        ({"text_width": 768, "conditioner.embedders.1.model.ln_final.weight": (2,)}, "768 numbers"),
     ],
 )
 def test_single_files_of_other_families(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
