@@ -33,13 +33,15 @@ class PictureState:
     uncond_pooled: torch.Tensor | None = None
     time_ids: torch.Tensor | None = None
     """(1, 6): original size, crop and target size as height and width in pixels, for UNets that are told them."""
-    pooled: torch.Tensor | None = None
-    """(1, width): the prompt in one vector, for UNets that read it beside the tokens."""
-    uncond_pooled: torch.Tensor | None = None
-    time_ids: torch.Tensor | None = None
-    """(1, 6): original size, crop and target size as height and width in pixels, for UNets that are told them."""
     timestep_cond: torch.Tensor | None = None
     """(1, width): the guidance scale as a condition, for consistency-distilled UNets."""
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """Shares of the schedule: outside of it the picture takes one row."""
+    stop_after: int | None = None
+    """Steps after which the picture is finished early; None: after all of its schedule."""
+    tiling: bool = False
+    """Convolutions go on at the opposite edge."""
     loras: Loras = ()
     """What is added to the denoiser's layers for this picture's rows."""
     solver: Any = None
@@ -57,7 +59,18 @@ class PictureState:
 
     @property
     def done(self) -> bool:
-        return self.step >= len(self.schedule.timesteps)
+        return self.step >= self.steps
+
+    @property
+    def steps(self) -> int:
+        """How many this picture runs."""
+        return len(self.schedule.timesteps) if self.stop_after is None else self.stop_after
+
+    @property
+    def guided(self) -> bool:
+        """Whether the next step takes an unconditional row too."""
+        begin, end = self.guidance_interval
+        return self.uncond is not None and begin <= self.step / len(self.schedule.timesteps) < end
 
 
 @dataclass
