@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from tokenizers.pre_tokenizers import ByteLevel
 
 from tests.engine.tiny import _text_encoder, _tokenizer
 
@@ -83,3 +84,55 @@ def t5_tokenizer() -> Any:
 def _t5_vocabulary() -> list[tuple[str, float]]:
     pieces = ["<pad>", "</s>", "<unk>", "▁", *string.ascii_lowercase, "▁a", "▁red", "▁cat"]
     return [(piece, -float(index)) for index, piece in enumerate(pieces)]
+
+
+def write_tiny_z_image(folder: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    transformer = diffusers.ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[4, 4, 8],
+        axes_lens=[256, 32, 32],
+    )
+    words = qwen_tokenizer()
+    text_encoder = transformers.Qwen3Model(
+        transformers.Qwen3Config(
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            head_dim=8,
+            max_position_embeddings=128,
+        )
+    )
+    diffusers.ZImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=autoencoder(),
+        text_encoder=text_encoder,
+        tokenizer=words,
+        transformer=transformer,
+    ).save_pretrained(folder)
+    return folder
+
+
+def qwen_tokenizer() -> Any:
+    """Bytes without merges, and a chat template of the shape of Qwen's."""
+    pieces = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(ByteLevel.alphabet())]
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return transformers.Qwen2Tokenizer(
+        vocab={piece: index for index, piece in enumerate(pieces)},
+        merges=[],
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+        model_max_length=96,
+        chat_template=template,
+    )

@@ -1,0 +1,237 @@
+"""Z-Image: Qwen3's reading of the prompt, one stream of picture and text tokens through a transformer, autoencoder;
+one stage.
+
+Follows diffusers' ZImagePipeline and ZImageImg2ImgPipeline number for number (Tongyi-MAI 2025). The transformer takes
+lists, so that pictures of any sizes and prompts of any lengths share a step. Its guidance scale counts from 0: it says
+how much of the difference to the unconditional prediction is added to the conditional one.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+
+from engine.catalog import Operation
+from engine.output import Safety
+from engine.worker.flow_match import FlowMatchEuler, flow_step, noised
+from engine.worker.interface import Stage
+from engine.worker.loader import Components
+from engine.worker.previews import make_estimate, thumbnails
+from engine.worker.request_state import PictureState, RequestState
+
+_WINDOW = 512
+"""Tokens of Qwen3, its chat template included, that the transformer was trained on."""
+
+_CACHED_PROMPTS = 64
+"""Rerolls, variations and upscales of a picture encode the same prompts again."""
+
+
+class ZImage:
+    """A loaded model of the family."""
+
+    def __init__(self, components: Components, *, exact: bool) -> None:
+        """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
+        self._vae = components.vae
+        self._saving_memory = False
+        self.stages: tuple[Stage, ...] = (_Denoise(components, exact=exact),)
+
+    def save_memory(self) -> bool:
+        """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
+        if self._saving_memory:
+            return False
+        self._saving_memory = True
+        self._vae.enable_slicing()
+        self._vae.enable_tiling()
+        return True
+
+
+class _Denoise:
+    """Text and time in, velocity out; the whole of the family's work."""
+
+    name = "denoise"
+
+    def __init__(self, components: Components, *, exact: bool) -> None:
+        self._tokenizer = components.tokenizer
+        self._text_encoder = components.text_encoder
+        self._transformer = components.transformer
+        self._vae = components.vae
+        self._device = components.device
+        self._dtype = components.dtype
+        self._exact = exact
+        self._sampler = FlowMatchEuler(components.scheduler)
+        self._window = min(_WINDOW, self._tokenizer.model_max_length)
+        self._scaling = float(self._vae.config.scaling_factor)
+        self._shift = float(self._vae.config.shift_factor or 0.0)
+        self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        self._estimate = make_estimate(self._vae, self._scaling)
+        self._encoded: OrderedDict[str, torch.Tensor] = OrderedDict()
+
+    def begin(self, state: RequestState) -> None:
+        """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
+        request, params = state.request, state.request.params
+        state.unread_words = self._unread_words(request.prompt)
+        cond = self._encode(request.prompt)
+        uncond = self._encode(params.negative_prompt) if params.guidance_scale > 0 else None
+        height, width = params.height // self._factor, params.width // self._factor
+        from_image = request.operation is Operation.IMAGE_TO_IMAGE
+        steps = params.num_inference_steps
+        schedule = self._sampler.schedule(
+            tuple(torch.linspace(1.0, 1 / steps, steps, dtype=torch.float32).tolist()),
+            (height // 2) * (width // 2),
+            params.strength if from_image else 1.0,
+        )
+        encoded = self._encode_image(state) if from_image else None
+        for index, seed in enumerate(request.seeds):
+            generator = torch.Generator().manual_seed(seed)
+            start = None if encoded is None else (_sample(encoded, generator) - self._shift) * self._scaling
+            # From the first step on latents are float32 whatever the dtype of the weights; pure noise is so before it.
+            dtype = torch.float32 if start is None else self._dtype
+            shape = (1, self._transformer.config.in_channels, height, width)
+            latents = torch.randn(shape, generator=generator, dtype=dtype).to(self._device)
+            if start is not None:
+                latents = noised(schedule, start, latents)
+            state.pictures[index] = PictureState(
+                request_id=request.request_id,
+                index=index,
+                generator=generator,
+                schedule=schedule,
+                latents=latents,
+                cond=cond,
+                uncond=uncond,
+                guidance_scale=params.guidance_scale,
+            )
+
+    def denoise(self, pictures: Sequence[PictureState]) -> None:
+        """One forward pass over all rows, then one step of Euler's method for the pictures of each size."""
+        forwards = [[picture] for picture in pictures] if self._exact else [pictures]
+        velocities = [velocity for forward in forwards for velocity in self._predict(forward)]
+        sizes: dict[torch.Size, list[int]] = {}
+        for row, picture in enumerate(pictures):
+            sizes.setdefault(picture.latents.shape, []).append(row)
+        results: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        for rows in sizes.values():
+            alike = [pictures[row] for row in rows]
+            sample = torch.cat([picture.latents for picture in alike])
+            stepped, predicted = flow_step(alike, sample, torch.stack([velocities[row] for row in rows]))
+            for position, row in enumerate(rows):
+                here = slice(position, position + 1)
+                results[row] = stepped[here], predicted[here]
+        for row, picture in enumerate(pictures):
+            picture.latents, picture.predicted = results[row]
+            picture.step += 1
+
+    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+        """Decode, and quantise as diffusers' VaeImageProcessor does."""
+        if self._exact and len(pictures) > 1:
+            return [result for picture in pictures for result in self.finish([picture])]
+        latents = torch.cat([picture.latents for picture in pictures]).to(self._dtype)
+        decoded = self._vae.decode((latents / self._scaling) + self._shift, return_dict=False)[0]
+        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
+        return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
+
+    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+        """The final pictures as the last step foresaw them, at most 128 px a side."""
+        foreseen = [
+            picture.latents if picture.predicted is None else picture.predicted for picture in pictures
+        ]
+        # The estimate knows the factor between latents and the autoencoder, not the offset.
+        latents = torch.cat(foreseen) + self._shift * self._scaling
+        return thumbnails(self._estimate(latents.to(self._dtype)))
+
+    def _predict(self, pictures: Sequence[PictureState]) -> list[torch.Tensor]:
+        """The guided velocity of each picture, float32 (c, h, w)."""
+        guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
+        rows = [*range(len(pictures)), *guided]
+        latents = [picture.latents.to(self._dtype)[0].unsqueeze(1) for picture in pictures]
+        times = torch.tensor(
+            [picture.schedule.timesteps[picture.step] for picture in pictures], dtype=torch.float32
+        )
+        times = (1000 - times) / 1000
+        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
+        outputs = self._transformer(
+            [latents[row] for row in rows],
+            times[rows].to(self._device),
+            [*(picture.cond for picture in pictures), *unconds],
+            return_dict=False,
+        )[0]
+        velocities = [output.float() for output in outputs[: len(pictures)]]
+        for row, without in zip(guided, outputs[len(pictures) :], strict=True):
+            with_text = velocities[row]
+            velocities[row] = with_text + pictures[row].guidance_scale * (with_text - without.float())
+        return [-velocity.squeeze(1) for velocity in velocities]
+
+    def _encode(self, text: str) -> torch.Tensor:
+        """(tokens, width): Qwen3's last layer but one; what does not fit the window is cut off."""
+        if text in self._encoded:
+            self._encoded.move_to_end(text)
+            return self._encoded[text]
+        tokens = self._tokenizer(
+            [self._as_chat(text)],
+            padding="max_length",
+            max_length=self._window,
+            truncation=True,
+            return_tensors="pt",
+        )
+        mask = tokens.attention_mask.to(self._device).bool()
+        layers = self._text_encoder(
+            input_ids=tokens.input_ids.to(self._device), attention_mask=mask, output_hidden_states=True
+        ).hidden_states
+        self._encoded[text] = layers[-2][0][mask[0]].to(self._dtype)
+        if len(self._encoded) > _CACHED_PROMPTS:
+            self._encoded.popitem(last=False)
+        return self._encoded[text]
+
+    def _as_chat(self, text: str) -> str:
+        chat: str = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=True,
+        )
+        return chat
+
+    def _unread_words(self, prompt: str) -> tuple[str, ...]:
+        """The words that the window cuts off, wholly or in part."""
+        words = prompt.split()
+
+        def fits(count: int) -> bool:
+            ids = self._tokenizer(self._as_chat(" ".join(words[:count])), verbose=False).input_ids
+            return len(ids) <= self._window
+
+        if fits(len(words)):
+            return ()
+        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
+
+    def _encode_image(self, state: RequestState) -> Any:
+        """The autoencoder's answer to the initial picture, made to fit the requested size."""
+        request = state.request
+        assert request.init_image is not None, "validated at the door"
+        with Image.open(request.init_image) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        size = (request.params.width, request.params.height)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.LANCZOS)
+        # The layout is part of exactness: convolutions sum in another order when channels do not come last.
+        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255.0)[None].transpose(0, 3, 1, 2))
+        pixels = 2.0 * pixels - 1.0
+        return self._vae.encode(pixels.to(self._device, self._dtype))
+
+
+def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
+    """A sample of AutoencoderKL's distribution, or AutoencoderTiny's one answer."""
+    if hasattr(encoded, "latent_dist"):
+        sample: torch.Tensor = encoded.latent_dist.sample(generator)
+        return sample
+    latents: torch.Tensor = encoded.latents
+    return latents
