@@ -13,9 +13,14 @@ from dataclasses import dataclass, field
 
 from engine.catalog import FAMILIES, Guidance, ModelInfo
 from engine.request import GenerateRequest, Lane, Request
+from engine.shares import Pile, Share, ShareId
 
-MAX_WAIT = 120.0
-"""Seconds after which a request that has not started goes before everything younger, whatever its lane."""
+MAX_WAIT = 300.0
+"""Seconds after which the eldest request of a share is over age and goes before everybody younger."""
+QUANTUM = 400.0
+"""Row-steps ÷ weight by which shares are compared: two guided grids of 25 steps."""
+HOLD = 20.0
+"""Seconds for which a model that has work keeps others waiting."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +65,6 @@ class PictureProgress:
     next_key: BatchKey | None
 
 
-@dataclass
-class _Waiting:
-    """A request until its last picture is finished. `pictures` holds the unfinished ones."""
-
-    request: Request
-    arrival: int
-    start_tag: float
-    rows: int
-    """Of each picture."""
-    pictures: dict[int, BatchKey]
-    steps_left: dict[int, int]
-    started: bool = False
-
-
 def rows_per_picture(request: Request, model: ModelInfo) -> int:
     """2 where guidance adds an unconditional row to every picture, else 1."""
     match model.guidance:
@@ -88,28 +79,78 @@ def rows_per_picture(request: Request, model: ModelInfo) -> int:
     return 2 if guided else 1
 
 
+PileId = str | tuple[BatchKey, int]
+"""All requests of a model, or those with pictures of one key and so many rows each."""
+
+
+@dataclass
+class _Waiting:
+    """A request until its last picture is finished. `pictures` holds the unfinished ones."""
+
+    request: Request
+    arrival: int
+    share: Share
+    rows: int
+    """Of each picture."""
+    pictures: dict[int, BatchKey]
+    steps_left: dict[int, int]
+    steps_done: dict[int, int]
+    piles: set[PileId] = field(default_factory=set)
+    started: bool = False
+    stepped_over_age: bool = False
+    shown: tuple[int, float, int, float] | None = None
+    """Place, row-steps ahead, and how many arrivals of others and row-steps of all there had been by then."""
+
+    @property
+    def work(self) -> float:
+        """Row-steps that are left."""
+        return float(self.rows * sum(self.steps_left[index] for index in self.pictures))
+
+    @property
+    def submitted_at(self) -> float:
+        return self.request.submitted_at or 0.0
+
+
 @dataclass
 class Scheduler:
-    """All waiting and running requests, and the order they step in.
+    """All waiting and running requests, and the one order they step in.
 
-    Fair share is start-time fair queueing: each request gets a start tag on arrival, which grows with the
-    work its share_key has already asked for, divided by its weight. Tags never change, so places in the queue
-    only move forward.
+    1. Over-age requests, the longest over age first, whatever lane and model. Of each share in each lane the eldest
+       request ages; the next one's age counts from the end of the turn that the last one had.
+       **Bound:** a request over age whose model is ready is next served within as many steps as the over-age requests
+       before it have picture-steps left, at most one of each other share and lane; nobody who comes later goes before
+       it.
+    2. The fast lane before the relaxed one.
+    3. The share with the least weighted service (rows × steps done ÷ weight), compared in quanta: with finer ones
+       equal users would take turns step by step, and everybody would finish late. A share that comes or comes back
+       starts at the level being served, so that idling earns no credit.
+    4. The least work left, so that single pictures pass grids; then first come, first served.
+
+    While the current model has work and has not been held for `hold` seconds, other models wait, except for over-age
+    requests. Something steps whenever a request of a ready model waits. A step costs O(rows · log n).
     """
 
     row_budget: int
-    """Most rows of one step; at least 2, so that one guided picture always fits."""
+    """Most rows of one step where nothing was measured; at least 2, so that one guided picture always fits."""
     clock: Callable[[], float] = time.time
     ready: set[str] = field(default_factory=set)
     """Models that are loaded; pictures of other models wait. Set by the core."""
+    row_budgets: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    """Most rows of one step by (model, width, height). Set by the core from what the worker measured."""
+    quantum: float = QUANTUM
+    max_wait: float = MAX_WAIT
+    hold: float = HOLD
 
     def __post_init__(self) -> None:
         self._requests: dict[str, _Waiting] = {}
+        self._shares: dict[ShareId, Share] = {}
+        self._piles: dict[PileId, Pile] = {}
+        self._floors = {False: 0, True: 0}
+        self._model: str | None = None
+        self._held_since = 0.0
         self._arrivals = 0
-        self._virtual_time = 0.0
-        self._finish_tags: dict[str, float] = {}
-        self._ordered: list[_Waiting] | None = None
-        self._ordered_at = 0.0
+        self._work_added = 0.0
+        self._started = 0
         self.changes = 0
         """Grows whenever places in the queue may have changed."""
 
@@ -122,114 +163,273 @@ class Scheduler:
     def add(self, request: Request, model: ModelInfo) -> None:
         """Queue every picture of a request whose id is not queued yet and whose `submitted_at` is filled in."""
         assert request.request_id not in self._requests, "the front door refuses ids that are in use"
-        key = first_key(request, model)
-        share = self._finish_tags.get(request.share_key, 0.0)
+        share = self._open_share((request.lane is Lane.RELAXED, request.share_key))
+        share.arrivals += 1
+        indices = range(len(request.seeds))
         waiting = _Waiting(
             request=request,
             arrival=self._arrivals,
-            start_tag=max(self._virtual_time, share),
+            share=share,
             rows=rows_per_picture(request, model),
-            pictures=dict.fromkeys(range(len(request.seeds)), key),
-            steps_left=dict.fromkeys(range(len(request.seeds)), request.params.num_inference_steps),
+            pictures=dict.fromkeys(indices, first_key(request, model)),
+            steps_left=dict.fromkeys(indices, request.params.num_inference_steps),
+            steps_done=dict.fromkeys(indices, 0),
         )
         self._arrivals += 1
-        self._finish_tags[request.share_key] = waiting.start_tag + _work(waiting) / request.share_weight
+        self._work_added += waiting.work
         self._requests[request.request_id] = waiting
-        self._changed()
+        share.by_age.put(request.request_id, (waiting.submitted_at, waiting.arrival))
+        self._enter(waiting)
+        self._age(share)
+        self.changes += 1
 
     def abort(self, request_id: str) -> bool:
         """Forget a request; the next batch does not hold it. False when it is not here."""
-        waiting = self._requests.pop(request_id, None)
+        waiting = self._requests.get(request_id)
         if waiting is None:
             return False
-        # Work that is not done does not count on the share.
-        self._finish_tags[waiting.request.share_key] -= _work(waiting) / waiting.request.share_weight
-        self._changed()
+        self._end(waiting)
         return True
 
     def schedule(self) -> ScheduledBatch | None:
         """The pictures of the next step, or None when nothing can run."""
-        key: BatchKey | None = None
+        now = self.clock()
+        over_age_before = now - self.max_wait
+        first = self._first(now)
+        if first is None:
+            return None
+        order, key = first
+        if order[0]:
+            relaxed = bool(order[1])
+            self._floors[relaxed] = max(self._floors[relaxed], int(order[2]))
+        if key.model != self._model:
+            self._model, self._held_since = key.model, now
+        budget = self.budget(key)
         rows = 0
         pictures: list[ScheduledPicture] = []
-        for waiting in self._in_order():
-            for index, picture_key in waiting.pictures.items():
-                if picture_key.model not in self.ready:
-                    continue
-                if key is None:
-                    key = picture_key
-                    self._virtual_time = max(self._virtual_time, waiting.start_tag)
-                if picture_key == key and rows + waiting.rows <= self.row_budget:
-                    pictures.append(ScheduledPicture(waiting.request, index, waiting.rows))
-                    rows += waiting.rows
-                    if not waiting.started:
-                        waiting.started = True
-                        self._changed()
-            if rows == self.row_budget:
+        taken: list[_Waiting] = []
+        while True:
+            fitting = [
+                pile
+                for width in (1, 2)
+                if rows + width <= budget and (pile := self._piles.get((key, width))) is not None
+            ]
+            heads = [head for pile in fitting if (head := pile.first(over_age_before)) is not None]
+            if not heads:
                 break
-        return None if key is None else ScheduledBatch(key, tuple(pictures), rows)
+            order, request_id = min(heads)
+            waiting = self._requests[request_id]
+            waiting.stepped_over_age |= not order[0]
+            indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
+            # One picture after the other where not all fit, so that the first can be seen early.
+            for index in sorted(indices, key=waiting.steps_left.__getitem__)[
+                : (budget - rows) // waiting.rows
+            ]:
+                pictures.append(ScheduledPicture(waiting.request, index, waiting.rows))
+                rows += waiting.rows
+            self._piles[key, waiting.rows].drop(
+                request_id, waiting.share.id, waiting.share.level(self.quantum)
+            )
+            taken.append(waiting)
+        for waiting in taken:
+            self._enter(waiting)
+            if not waiting.started:
+                waiting.started = True
+                self._started += 1
+                self.changes += 1
+        return ScheduledBatch(key, tuple(pictures), rows)
 
     def update(self, progress: Iterable[PictureProgress]) -> list[str]:
         """Take note of what a step did; returns the ids of requests whose last picture is now finished."""
         finished = []
+        touched: dict[str, _Waiting] = {}
         for report in progress:
             waiting = self._requests.get(report.request_id)
             if waiting is None:
                 continue  # It was aborted while the step ran.
-            waiting.steps_left[report.index] = report.steps - report.step
-            if report.next_key is not None:
+            touched[report.request_id] = waiting
+            done = max(0, report.step - waiting.steps_done[report.index])
+            left = report.steps - report.step
+            # Some samplers take more evaluations than steps; nobody knows before the work starts.
+            self._work_added += waiting.rows * max(0, left + done - waiting.steps_left[report.index])
+            self._serve(waiting.share, waiting.rows * done / waiting.request.share_weight)
+            waiting.steps_done[report.index] = report.step
+            waiting.steps_left[report.index] = left
+            if report.next_key is None:
+                del waiting.pictures[report.index]
+            else:
                 waiting.pictures[report.index] = report.next_key
-                continue
-            del waiting.pictures[report.index]
-            if not waiting.pictures:
-                del self._requests[report.request_id]
-                finished.append(report.request_id)
-        if finished:
-            self._changed()
+        for request_id, waiting in touched.items():
+            if waiting.pictures:
+                self._enter(waiting)
+            else:
+                self._end(waiting)
+                finished.append(request_id)
         return finished
 
     def places(self, seconds_per_row_step: float | None) -> Mapping[str, tuple[int, float | None]]:
-        """Position (1 is next) and seconds until the pictures are ready, of every request not yet started."""
+        """Position (1 is next) and seconds until the pictures are ready, of every request not yet started.
+
+        They foretell the order of service: a share's next request counts as if the ones before it were done. What
+        is promised: a place moves back by no more than the requests that other shares and lanes have added since it
+        was last asked for, and never because of later ones of its own share; the row-steps behind the seconds grow by
+        no more than the work that was added. To keep that, two requests may be shown the same place.
+        """
         ahead = 0.0
+        place = 0
         places: dict[str, tuple[int, float | None]] = {}
-        for waiting in self._in_order():
-            ahead += _work(waiting)
-            if not waiting.started:
-                eta = None if seconds_per_row_step is None else ahead * seconds_per_row_step
-                places[waiting.request.request_id] = (len(places) + 1, eta)
+        for waiting, work in self._foretold():
+            ahead += work
+            if waiting.started:
+                continue
+            place += 1
+            others = self._arrivals - waiting.share.arrivals
+            shown, shown_ahead = place, ahead
+            if waiting.shown is not None:
+                before, ahead_before, others_before, added_before = waiting.shown
+                shown = min(shown, before + others - others_before)
+                shown_ahead = min(shown_ahead, ahead_before + self._work_added - added_before)
+            waiting.shown = (shown, shown_ahead, others, self._work_added)
+            eta = None if seconds_per_row_step is None else shown_ahead * seconds_per_row_step
+            places[waiting.request.request_id] = (shown, eta)
         return places
+
+    def budget(self, key: BatchKey) -> int:
+        """Most rows of a step of this key."""
+        return max(2, self.row_budgets.get((key.model, key.width, key.height), self.row_budget))
 
     @property
     def waiting(self) -> int:
         """Requests of which no picture has been stepped yet."""
-        return sum(not waiting.started for waiting in self._requests.values())
+        return len(self._requests) - self._started
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `schedule` would find anything."""
+        return any(model in self._piles for model in self.ready)
 
     def waits_for(self, model: str) -> list[str]:
-        """Ids of the requests that need a model, in order."""
-        return [item.request.request_id for item in self._in_order() if item.request.model == model]
+        """Ids of the requests that need a model, in the order of their arrival."""
+        return [item.request.request_id for item in self._requests.values() if item.request.model == model]
 
-    def _changed(self) -> None:
-        self.changes += 1
-        self._ordered = None
-        if not self._requests:
-            self._finish_tags.clear()
-            self._virtual_time = 0.0
+    def _first(self, now: float) -> tuple[tuple[float, ...], BatchKey] | None:
+        """Who goes first of all, and its key."""
+        piles = {model: pile for model in self.ready if (pile := self._piles.get(model)) is not None}
+        held = self._model in piles and now - self._held_since < self.hold
+        heads = [
+            head
+            for model, pile in piles.items()
+            if (head := pile.first(now - self.max_wait, over_age_only=held and model != self._model))
+            is not None
+        ]
+        if not heads:
+            return None
+        order, request_id = min(heads)
+        return order, next(iter(self._requests[request_id].pictures.values()))
 
-    def _in_order(self) -> list[_Waiting]:
-        """Everybody by `_order`; sorted anew when something changed, and once a second for those who grew old."""
+    def _foretold(self) -> list[tuple[_Waiting, float]]:
+        """Everybody in the order in which they will probably be served, with the work that is left of them."""
+        by_share: dict[ShareId, list[_Waiting]] = {}
+        for waiting in self._requests.values():
+            by_share.setdefault(waiting.share.id, []).append(waiting)
         now = self.clock()
-        if self._ordered is None or now - self._ordered_at >= 1.0:
-            self._ordered = sorted(self._requests.values(), key=lambda waiting: self._order(waiting, now))
-            self._ordered_at = now
-        return self._ordered
+        order: list[tuple[tuple[float, ...], _Waiting, float]] = []
+        for id_, members in by_share.items():
+            share = self._shares[id_]
+            service = share.service
+            ranked: list[tuple[tuple[float, ...], _Waiting, float]] = []
+            for waiting in members:
+                work = waiting.work
+                since = share.since(waiting.submitted_at)
+                if waiting.request.request_id == share.eldest and now - since > self.max_wait:
+                    ranked.append(((0, since, waiting.arrival), waiting, work))
+                else:
+                    ranked.append(((1, work, waiting.arrival), waiting, work))
+            ranked.sort(key=lambda entry: entry[0])
+            for key, waiting, work in ranked:
+                # The work of an over-age request is done out of turn, but it counts on its share all the same.
+                place = key if not key[0] else (1, id_[0], service // self.quantum, *key[1:])
+                order.append((place, waiting, work))
+                service += work / waiting.request.share_weight
+        order.sort(key=lambda entry: entry[0])
+        return [(waiting, work) for _, waiting, work in order]
 
-    def _order(self, waiting: _Waiting, now: float) -> tuple[float, ...]:
-        """The one sort key: over-age requests, oldest first; then lane, fair share, what is started, age."""
-        submitted_at = waiting.request.submitted_at or 0.0
-        if now - submitted_at > MAX_WAIT:
-            return (0, submitted_at, waiting.arrival)
-        relaxed = waiting.request.lane is Lane.RELAXED
-        return (1, relaxed, waiting.start_tag, not waiting.started, submitted_at, waiting.arrival)
+    def _open_share(self, id_: ShareId) -> Share:
+        """The account of a share that is about to have one request more."""
+        floor = self._floors[id_[0]] * self.quantum
+        share = self._shares.get(id_)
+        if share is None:
+            if len(self._shares) % 1024 == 1023:
+                # Who has nothing waiting and no more than the floor would start anew at the floor.
+                idle = [i for i, s in self._shares.items() if not len(s.by_age) and s.service <= floor]
+                for id_idle in idle:
+                    del self._shares[id_idle]
+            share = self._shares[id_] = Share(id_, floor)
+        elif not len(share.by_age):
+            share.service = max(share.service, floor)
+        return share
+
+    def _serve(self, share: Share, service: float) -> None:
+        """Charge what was done for a share."""
+        before = share.level(self.quantum)
+        share.service += service
+        if share.level(self.quantum) != before:
+            for pile in share.piles:
+                pile.move(share.id, share.level(self.quantum))
+
+    def _enter(self, waiting: _Waiting) -> None:
+        """Put a request into the piles of its unfinished pictures, and take it out of the others."""
+        request_id, share = waiting.request.request_id, waiting.share
+        keys = set(waiting.pictures.values())
+        piles: set[PileId] = (
+            {waiting.request.model, *((key, waiting.rows) for key in keys)} if keys else set()
+        )
+        for id_ in waiting.piles - piles:
+            pile = self._piles[id_]
+            if not pile.drop(request_id, share.id, share.level(self.quantum)):
+                share.piles.discard(pile)
+            if not len(pile):
+                del self._piles[id_]
+        for id_ in piles:
+            if id_ not in self._piles:
+                self._piles[id_] = Pile()
+            pile = self._piles[id_]
+            pile.put(request_id, share.id, share.level(self.quantum), waiting.work, waiting.arrival)
+            share.piles.add(pile)
+        waiting.piles = piles
+        if share.eldest == request_id:
+            self._age(share)
+
+    def _age(self, share: Share) -> None:
+        """Let the age of its eldest request count in the piles that it is in, and no other's."""
+        first = share.by_age.first()
+        eldest = None if first is None else first[1]
+        if share.eldest != eldest:
+            before = None if share.eldest is None else self._requests.get(share.eldest)
+            if before is not None:
+                for id_ in before.piles:
+                    self._piles[id_].drop_eldest(before.request.request_id)
+            share.eldest = eldest
+        if eldest is not None:
+            waiting = self._requests[eldest]
+            for id_ in waiting.piles:
+                self._piles[id_].put_eldest(eldest, share.since(waiting.submitted_at), waiting.arrival)
+
+    def _end(self, waiting: _Waiting) -> None:
+        """Take a request out, finished or not."""
+        request_id, share = waiting.request.request_id, waiting.share
+        waiting.pictures.clear()
+        self._enter(waiting)
+        del self._requests[request_id]
+        self._started -= waiting.started
+        share.by_age.drop(request_id)
+        if waiting.stepped_over_age:
+            share.turn_ended = self.clock()
+        self._age(share)
+        self.changes += 1
+        if not self._requests:
+            self._shares.clear()
+            self._floors = {False: 0, True: 0}
 
 
 def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
@@ -238,9 +438,3 @@ def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
     width, height = (0, 0) if family.mixes_sizes else (request.params.width, request.params.height)
     alone = request.request_id if family.alone else ""
     return BatchKey(request.model, family.stages[0], width, height, conditioning=alone)
-
-
-def _work(waiting: _Waiting) -> float:
-    """Row-steps that are left."""
-    left = sum(waiting.steps_left[index] for index in waiting.pictures)
-    return float(left * waiting.rows)

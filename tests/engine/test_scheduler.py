@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ MODEL = "owner/model"
 OTHER = "owner/other"
 
 
+@cache
 def model(name: str = MODEL) -> ModelInfo:
     """What the catalogue assumes of a hub model that is not in an empty cache."""
     return read_model(name, EngineConfig(cache_dir=Path("nowhere")))
@@ -36,9 +38,10 @@ def request(request_id: str, **changes: Any) -> GenerateRequest:
 class Harness:
     """A scheduler, a clock, and a device that does one step of whatever it is given."""
 
-    def __init__(self, row_budget: int = 8, ready: tuple[str, ...] = (MODEL,)) -> None:
+    def __init__(self, row_budget: int = 8, ready: tuple[str, ...] = (MODEL,), **options: float) -> None:
         self.now = 0.0
-        self.scheduler = Scheduler(row_budget, lambda: self.now, set(ready))
+        self.scheduler = Scheduler(row_budget, lambda: self.now, set(ready), **options)  # type: ignore[arg-type]
+        self.service: Counter[str] = Counter()
         self.steps: Counter[tuple[str, int]] = Counter()
         self.finished: list[str] = []
 
@@ -55,6 +58,7 @@ class Harness:
         for picture in batch.pictures:
             key = (picture.request.request_id, picture.index)
             self.steps[key] += 1
+            self.service[picture.request.share_key] += picture.rows
             steps = picture.request.params.num_inference_steps
             done = self.steps[key] == steps
             progress.append(PictureProgress(*key, self.steps[key], steps, None if done else batch.key))
@@ -111,18 +115,79 @@ def test_fast_goes_before_relaxed_until_relaxed_is_over_age() -> None:
 
 def test_shares_take_turns_by_weight() -> None:
     """Three requests each of two users: the second user does not wait behind all of the first one's."""
-    harness = Harness(row_budget=4)
+    harness = Harness(row_budget=4, quantum=12)
     harness.add(*(request(f"a{i}", share_key="a") for i in range(3)))
     harness.add(*(request(f"b{i}", share_key="b") for i in range(3)))
     while len(harness.scheduler):
         harness.tick()
     assert harness.finished == ["a0", "b0", "a1", "b1", "a2", "b2"]
-    heavy = Harness(row_budget=4)
+    heavy = Harness(row_budget=4, quantum=12)
     heavy.add(*(request(f"a{i}", share_key="a", share_weight=2.0) for i in range(3)))
     heavy.add(*(request(f"b{i}", share_key="b") for i in range(3)))
     while len(heavy.scheduler):
         heavy.tick()
-    assert heavy.finished == ["a0", "b0", "a1", "a2", "b1", "b2"]
+    assert heavy.finished == ["a0", "a1", "b0", "a2", "b1", "b2"]
+
+
+def test_a_single_picture_passes_a_grid_that_runs() -> None:
+    harness = Harness(row_budget=2)
+    harness.add(request("grid", seeds=(0, 1, 2, 3), share_key="a"))
+    harness.tick()
+    harness.add(request("single", seeds=(0,), share_key="b"))
+    assert harness.ids(harness.tick()) == ["single"]
+
+
+def test_idling_earns_no_credit() -> None:
+    """Who comes back after the others worked for long gains two quanta on them at most, however long he was away."""
+    harness = Harness(row_budget=2, quantum=6)
+    harness.add(request("early", share_key="b", num_inference_steps=1, seeds=(0,)))
+    harness.add(*(request(f"a{i}", share_key="a") for i in range(30)))
+    for _ in range(60):
+        harness.tick()
+    harness.service.clear()
+    harness.add(*(request(f"b{i}", share_key="b") for i in range(30)))
+    for _ in range(60):
+        harness.tick()
+        assert harness.service["b"] - harness.service["a"] <= 2 * 6 + 2
+
+
+def test_a_flood_is_over_age_one_request_at_a_time() -> None:
+    """Who asked for much long ago does not have all of it served before everybody else."""
+    harness = Harness(row_budget=4)
+    harness.add(*(request(f"a{i}", share_key="a") for i in range(3)))
+    harness.now = MAX_WAIT + 1
+    harness.add(request("b", share_key="b", submitted_at=harness.now, num_inference_steps=2))
+    while len(harness.scheduler):
+        harness.tick()
+    assert harness.finished == ["a0", "b", "a1", "a2"]
+
+
+def test_models_are_grouped_until_the_hold_has_passed_except_for_over_age_requests() -> None:
+    harness = Harness(row_budget=4, ready=(MODEL, OTHER), hold=5.0, max_wait=50.0)
+    harness.add(*(request(f"a{i}", num_inference_steps=20, share_key="a") for i in range(9)))
+    harness.add(request("b", model=OTHER, share_key="b", num_inference_steps=2, lane=Lane.RELAXED))
+    harness.add(request("c", model=OTHER, share_key="c", num_inference_steps=1))
+    assert harness.ids(harness.tick()) == [
+        "c"
+    ]  # The least work; its model keeps its hold, but has relaxed work.
+    assert [harness.ids(harness.tick()) for _ in range(3)] == [["b"], ["b"], ["a0"]]
+    harness.add(request("d", model=OTHER, share_key="d", num_inference_steps=1))
+    held = [harness.ids(harness.tick()) for _ in range(5)]
+    assert held == [["a0"]] * 4 + [["d"]]
+    assert harness.ids(harness.tick()) == ["a0"], "the other model has no work left"
+    old = request("e", model=OTHER, share_key="e", submitted_at=harness.now - 51)
+    harness.add(old)
+    assert harness.ids(harness.tick()) == ["e"], "over age, it does not wait for the hold to pass"
+
+
+def test_the_row_budget_is_that_of_the_model_and_size() -> None:
+    harness = Harness(row_budget=8)
+    harness.scheduler.row_budgets[MODEL, 512, 512] = 4
+    harness.add(request("large", seeds=(0, 1, 2, 3)))
+    assert harness.tick().rows == 4  # type: ignore[union-attr]
+    harness.scheduler.abort("large")
+    harness.add(request("small", seeds=(0, 1, 2, 3), width=256))
+    assert harness.tick().rows == 8  # type: ignore[union-attr]
 
 
 def test_places_count_the_work_ahead() -> None:
@@ -186,14 +251,42 @@ def test_rows_of_a_picture(guidance: Guidance, changes: dict[str, Any], rows: in
     assert [picture.rows for picture in batch.pictures] == [rows, rows]
 
 
+@given(
+    st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0]), min_size=2, max_size=5),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=6),
+)
+@settings(max_examples=40, deadline=None)
+def test_backlogged_shares_are_served_by_weight(weights: list[float], sizes: list[tuple[int, int]]) -> None:
+    """At every moment their services ÷ weight differ by no more than a quantum and one step."""
+    harness = Harness(row_budget=4, quantum=20.0, max_wait=1e9)
+    for share, weight in enumerate(weights):
+        for index in range(60):
+            pictures, steps = sizes[(share + index) % len(sizes)]
+            changes = {"seeds": tuple(range(pictures)), "num_inference_steps": steps}
+            harness.add(request(f"{share}-{index}", share_key=str(share), share_weight=weight, **changes))
+    for _ in range(60):
+        harness.tick()
+        services = [harness.service[str(share)] / weight for share, weight in enumerate(weights)]
+        if any(f"{share}-59" in harness.finished for share in range(len(weights))):
+            break
+        assert max(services) - min(services) <= 20.0 + 4 / min(weights) + 1e-9
+
+
 class SchedulerMachine(RuleBasedStateMachine):
-    """Requests come, are aborted, and step, in any order."""
+    """Requests come, are aborted, and step, in any order; models come and go."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.harness = Harness(row_budget=5, ready=(MODEL, OTHER))
+        self.harness = Harness(row_budget=5, ready=(MODEL,), quantum=10.0, max_wait=15.0, hold=4.0)
         self.live: dict[str, GenerateRequest] = {}
         self.count = 0
+        self.turn_ended: dict[tuple[Lane, str], float] = defaultdict(lambda: float("-inf"))
+        self.in_turn: set[str] = set()
+        self.within: dict[str, int] = {}
+        """Over-age request → steps within which it has to be served."""
+        self.shown: dict[str, tuple[int, float]] = {}
+        self.added: Counter[tuple[Lane, str]] = Counter()
+        self.work_added = 0.0
 
     @rule(changes=REQUESTS)
     def add(self, changes: dict[str, Any]) -> None:
@@ -201,6 +294,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         new = request(str(self.count), submitted_at=self.harness.now, **changes)
         self.harness.add(new)
         self.live[new.request_id] = new
+        self.added[new.lane, new.share_key] += 1
+        rows = 2 if new.params.guidance_scale > 1 else 1
+        self.work_added += rows * len(new.seeds) * new.params.num_inference_steps
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
@@ -208,45 +304,124 @@ class SchedulerMachine(RuleBasedStateMachine):
         victim = data.draw(st.sampled_from(sorted(self.live)))
         assert self.harness.scheduler.abort(victim)
         assert not self.harness.scheduler.abort(victim)
-        del self.live[victim]
+        self.forget(victim)
 
     @rule()
-    def step(self) -> None:
-        before = len(self.harness.finished)
-        places = self.harness.scheduler.places(1.0)
-        batch = self.harness.tick()
-        assert (batch is None) == (not self.live), "work is conserved"
+    def other_model(self) -> None:
+        """The second model is loaded or leaves."""
+        self.harness.scheduler.ready ^= {OTHER}
+        self.within.clear()
+
+    @rule(seconds=st.floats(0.1, 10.0))
+    def wait(self, seconds: float) -> None:
+        self.harness.now += seconds
+
+    @rule(ticks=st.integers(1, 4))
+    def step(self, ticks: int) -> None:
+        for _ in range(ticks):
+            self.step_once()
+
+    def step_once(self) -> None:
+        harness = self.harness
+        runnable = {id_ for id_, new in self.live.items() if new.model in harness.scheduler.ready}
+        eldest = self.over_age()
+        for id_ in eldest & runnable:
+            mine = self.share(id_)
+            others = {self.share(other) for other in self.live} - {mine}
+            self.within.setdefault(id_, 1 + sum(max(map(self.left, self.of(share))) for share in others))
+        before = len(harness.finished)
+        batch = harness.tick()
+        assert (batch is None) == (not runnable), "work is conserved"
         if batch is None:
             return
         assert batch.rows <= 5
         assert batch.rows == sum(picture.rows for picture in batch.pictures)
-        assert len(set(batch.pictures)) == len(batch.pictures)
-        assert {picture.request.request_id for picture in batch.pictures} <= self.live.keys()
+        assert len({(p.request.request_id, p.index) for p in batch.pictures}) == len(batch.pictures)
+        stepped = {picture.request.request_id for picture in batch.pictures}
+        assert stepped <= runnable, "an aborted request is in no later step"
         assert {(p.request.model, p.request.params.width) for p in batch.pictures} == {
             (batch.key.model, batch.key.width)
         }
-        assert [place for place, _ in places.values()] == list(range(1, len(places) + 1))
-        for request_id in self.harness.finished[before:]:
-            del self.live[request_id]
+        self.in_turn |= stepped & eldest
+        self.within = {id_: steps - 1 for id_, steps in self.within.items() if id_ not in stepped}
+        assert all(steps > 0 for steps in self.within.values()), "over age, it is served within the bound"
+        left_out = runnable - stepped
+        if batch.rows < 5:
+            spare = 5 - batch.rows
+            assert not [
+                id_
+                for id_ in left_out
+                if self.live[id_].model == batch.key.model
+                and self.live[id_].params.width == batch.key.width
+                and (2 if self.live[id_].params.guidance_scale > 1 else 1) <= spare
+            ], "rows stay free only where nothing fits"
+        for request_id in harness.finished[before:]:
+            done = [steps for (id_, _), steps in harness.steps.items() if id_ == request_id]
+            ended = self.live[request_id]
+            assert done == [ended.params.num_inference_steps] * len(ended.seeds), "steps sum up"
+            # The scheduler hears of the end after the step, when the clock has moved on.
+            self.forget(request_id)
 
-    @precondition(lambda self: self.live)
     @rule()
-    def nobody_starves(self) -> None:
-        """Whatever else is queued, the oldest request is stepped as soon as it is over age."""
-        self.harness.now += MAX_WAIT + 1
-        oldest = min(self.live.values(), key=lambda r: (r.submitted_at, int(r.request_id)))
-        batch = self.harness.scheduler.schedule()
-        assert batch is not None
-        assert batch.pictures[0].request.request_id == oldest.request_id
+    def places(self) -> None:
+        """What was shown grows by no more than what others added, and what was added at all."""
+        places = self.harness.scheduler.places(1.0)
+        assert set(places) <= self.live.keys()
+        assert len(places) == self.harness.scheduler.waiting
+        others = {id_: sum(self.added.values()) - self.added[self.share(id_)] for id_ in places}
+        for id_, (place, eta) in places.items():
+            assert eta is not None
+            assert 1 <= place <= len(places)
+            if id_ in self.shown:
+                before, eta_before = self.shown[id_]
+                assert place - others[id_] <= before
+                assert eta - self.work_added <= eta_before + 1e-6
+        self.shown = {
+            id_: (place - others[id_], (eta or 0.0) - self.work_added) for id_, (place, eta) in places.items()
+        }
+
+    def share(self, request_id: str) -> tuple[Lane, str]:
+        return self.live[request_id].lane, self.live[request_id].share_key
+
+    def of(self, share: tuple[Lane, str]) -> list[str]:
+        return [id_ for id_ in self.live if self.share(id_) == share]
+
+    def left(self, request_id: str) -> int:
+        """Picture-steps."""
+        new = self.live[request_id]
+        return sum(
+            new.params.num_inference_steps - self.harness.steps[request_id, index]
+            for index in range(len(new.seeds))
+        )
+
+    def over_age(self) -> set[str]:
+        eldest = set()
+        for share in {self.share(id_) for id_ in self.live}:
+            first = min(self.of(share), key=lambda id_: (self.live[id_].submitted_at, int(id_)))
+            since = max(self.live[first].submitted_at or 0.0, self.turn_ended[share])
+            if self.harness.now - since > 15.0:
+                eldest.add(first)
+        return eldest
+
+    def forget(self, request_id: str) -> None:
+        if request_id in self.in_turn:
+            self.turn_ended[self.share(request_id)] = self.harness.now
+        del self.live[request_id]
+        self.within.pop(request_id, None)
+        self.shown.pop(request_id, None)
+        if not self.live:
+            self.turn_ended.clear()
 
     @invariant()
     def knows_what_lives(self) -> None:
-        assert len(self.harness.scheduler) == len(self.live)
-        assert all(request_id in self.harness.scheduler for request_id in self.live)
+        scheduler = self.harness.scheduler
+        assert len(scheduler) == len(self.live)
+        assert all(request_id in scheduler for request_id in self.live)
+        assert scheduler.has_work == any(new.model in scheduler.ready for new in self.live.values())
 
 
 TestScheduler = SchedulerMachine.TestCase
-TestScheduler.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestScheduler.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 def test_importing_the_front_door_loads_no_torch() -> None:
