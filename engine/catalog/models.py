@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.catalog.families import FAMILIES, KNOWN_MODELS, Family, Guidance, ModelInfo
 from engine.catalog.files import read_header, read_json, tensor_bytes, weight_files, weights_hash
@@ -78,6 +79,8 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
     if family_name is None:
         raise _unsupported(name, f"a {pipeline}")
     assumed = _assumed(name, family_name, FAMILIES[family_name], present=True)
+    if family_name == "auto-pipeline":
+        return _with_weights(_with_own_pipeline(assumed, folder), folder)
     if family_name in ("flux", "z-image"):
         return _with_weights(_with_transformer(assumed, folder), folder)
     unet = read_json(folder / "unet" / "config.json")
@@ -200,6 +203,29 @@ def _looks_distilled(scheduler: Mapping[str, object]) -> bool:
         scheduler.get("timestep_spacing") == "trailing"
         and scheduler.get("prediction_type", "epsilon") == "epsilon"
         and not scheduler.get("rescale_betas_zero_snr", False)
+    )
+
+
+def _with_own_pipeline(info: ModelInfo, folder: Path) -> ModelInfo:
+    """The size of a model that runs as diffusers' own pipeline, where its configurations say it."""
+
+    def config(*parts: str) -> dict[str, Any]:
+        paths = [folder / part / "config.json" for part in parts]
+        return next((read_json(path) for path in paths if path.is_file()), {})
+
+    vae = config("vae", "movq")
+    blocks = vae.get("block_out_channels") or vae.get("encoder_block_out_channels") or [0] * 4
+    factor = 2 ** (len(blocks) - 1)
+    sample = config("transformer", "unet").get("sample_size")
+    side = sample * factor if isinstance(sample, int) else info.native_width
+    multiple = math.lcm(info.size_multiple, factor)
+    return replace(
+        info,
+        native_width=side,
+        native_height=side,
+        size_multiple=multiple,
+        min_side=max(multiple, side // 4 // multiple * multiple),
+        max_side=2 * side,
     )
 
 

@@ -32,8 +32,8 @@ class Stage(Protocol):
         """Turn pictures of one request that are done into uint8 RGB (H, W, 3)."""
         ...
 
-    def preview(self, pictures: Sequence[PictureState]) -> list[Pixels]:
-        """Thumbnails of pictures that have been stepped, at most 128 px a side."""
+    def preview(self, pictures: Sequence[PictureState]) -> Sequence[Pixels | None]:
+        """Thumbnails of pictures that have been stepped, at most 128 px a side; None where there is nothing to see."""
         ...
 
 

@@ -31,6 +31,8 @@ _LOADING = threading.Lock()
 
 _WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
 _COMPONENTS = ("tokenizer", "tokenizer_2", "scheduler", "feature_extractor", *_WEIGHTED)
+_FURTHER = ("tokenizer_3", "text_encoder_3")
+"""What pipelines without a family have beside these; downloaded where it is there."""
 _PIPELINES = {
     "stable-diffusion": diffusers.StableDiffusionPipeline,
     "stable-diffusion-xl": diffusers.StableDiffusionXLPipeline,
@@ -58,6 +60,8 @@ class Components:
     feature_extractor: Any
     settings: Mapping[str, Any]
     """What model_index.json says beside the names of the components."""
+    pipeline: Any = None
+    """diffusers' own pipeline, for models without a family; the parts above are then None."""
     device: torch.device
     dtype: torch.dtype
 
@@ -85,6 +89,11 @@ def load_components(
         path = _download(name, config, report)
     report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))
     with _LOADING:
+        if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
+            pipeline = _read_pipeline(path, dtype).to(device)
+            report(Loading(name, 1.0))
+            nothing = dict.fromkeys(_COMPONENTS)
+            return Components(**nothing, settings={}, pipeline=pipeline, device=device, dtype=dtype)
         parts = (
             _read_folder(name, path, dtype) if path.is_dir() else _read_single_file(name, path, config, dtype)
         )
@@ -95,6 +104,19 @@ def load_components(
                 parts[component].to(device).eval()
     report(Loading(name, 1.0))
     return Components(**parts, device=device, dtype=dtype)
+
+
+def _class_name(folder: Path) -> str:
+    return str(diffusers.DiffusionPipeline.load_config(folder).get("_class_name"))
+
+
+def _read_pipeline(folder: Path, dtype: torch.dtype) -> Any:
+    """A whole pipeline of diffusers; it builds only classes of diffusers and transformers, never code of the folder's."""
+    denoisers = (folder / part for part in ("transformer", "unet"))
+    variant = next((_variant(part) for part in denoisers if part.is_dir()), None)
+    return diffusers.DiffusionPipeline.from_pretrained(
+        folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant
+    )
 
 
 def _read_folder(name: str, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
@@ -269,9 +291,9 @@ def _wanted_files(files: list[str]) -> list[str]:
     The index comes last: where it lies in the cache, the rest does, and a download that broke off is gone on with.
     """
     wanted: list[str] = []
-    for component in _COMPONENTS:
+    for component in (*_COMPONENTS, *_FURTHER):
         here = [file for file in files if file.startswith(f"{component}/")]
-        wanted += [file for file in here if file.endswith((".json", ".txt", ".jinja"))]
+        wanted += [file for file in here if file.endswith((".json", ".txt", ".jinja", ".model"))]
         weights = [file for file in here if file.endswith(".safetensors") and "non_ema" not in file]
         half = [file for file in weights if ".fp16." in file]
         wanted += half or [file for file in weights if file.rsplit("/", 1)[1].count(".") == 1]

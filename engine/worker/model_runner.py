@@ -165,7 +165,8 @@ class ModelRunner:
                 continue
             try:
                 for picture, thumb in zip(running, stage.preview(running), strict=True):
-                    thumbs[request_id, picture.index] = thumb
+                    if thumb is not None:
+                        thumbs[request_id, picture.index] = thumb
             except Exception:  # A preview is a courtesy; the picture itself goes on.
                 log.warning("a preview failed", exc_info=True)
         return thumbs

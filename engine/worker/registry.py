@@ -8,6 +8,7 @@ from typing import Any
 from engine.worker.interface import LoadedFamily
 
 FAMILY_CLASSES = {
+    "auto-pipeline": ("engine.worker.models.auto_pipeline", "AutoPipeline"),
     "flux": ("engine.worker.models.flux", "Flux"),
     "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
     "z-image": ("engine.worker.models.z_image", "ZImage"),

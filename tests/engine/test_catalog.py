@@ -227,7 +227,7 @@ def test_headers_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
 def test_families_registry_and_samplers_agree() -> None:
     assert FAMILIES.keys() == FAMILY_CLASSES.keys()
     for family in FAMILIES.values():
-        assert set(family.samplers) <= SAMPLERS.keys() | {"flow_euler"}
+        assert set(family.samplers) <= SAMPLERS.keys() | {"flow_euler", "own"}
         assert family.default_sampler in family.samplers
 
 

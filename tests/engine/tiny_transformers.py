@@ -136,3 +136,72 @@ def qwen_tokenizer() -> Any:
         model_max_length=96,
         chat_template=template,
     )
+
+
+def write_tiny_pixart(folder: Path, seed: int = 0) -> Path:
+    """A tiny PixArtSigmaPipeline: T5 alone, a DDPM-trained transformer that also predicts a variance."""
+    torch.manual_seed(seed)
+    transformer = diffusers.PixArtTransformer2DModel(
+        sample_size=16,
+        num_layers=1,
+        patch_size=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        in_channels=4,
+        cross_attention_dim=16,
+        out_channels=8,
+        caption_channels=32,
+        norm_type="ada_norm_single",
+        norm_elementwise_affine=False,
+        norm_eps=1e-6,
+        use_additional_conditions=False,
+    )
+    diffusers.PixArtSigmaPipeline(
+        tokenizer=t5_tokenizer(),
+        text_encoder=t5_encoder(),
+        vae=autoencoder(),
+        transformer=transformer,
+        scheduler=diffusers.DPMSolverMultistepScheduler(),
+    ).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_stable_diffusion_3(folder: Path, seed: int = 0) -> Path:
+    """A tiny StableDiffusion3Pipeline: two CLIPs with projections, T5, flow matching."""
+    torch.manual_seed(seed)
+    transformer = diffusers.SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        caption_projection_dim=32,
+        pooled_projection_dim=64,
+        out_channels=4,
+    )
+    clip = transformers.CLIPTextConfig(
+        bos_token_id=0,
+        eos_token_id=1,
+        hidden_size=16,
+        intermediate_size=32,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        vocab_size=64,
+        max_position_embeddings=16,
+        projection_dim=32,
+    )
+    words = _tokenizer(folder, 16)
+    diffusers.StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=autoencoder(),
+        text_encoder=transformers.CLIPTextModelWithProjection(clip),
+        tokenizer=words,
+        text_encoder_2=transformers.CLIPTextModelWithProjection(clip),
+        tokenizer_2=words,
+        text_encoder_3=t5_encoder(),
+        tokenizer_3=t5_tokenizer(),
+    ).save_pretrained(folder)
+    return folder
