@@ -62,7 +62,9 @@ class GenerateRequest:
     seeds: tuple[int, ...]
     operation: Operation = Operation.TEXT_TO_IMAGE
     init_image: Path | None = None
-    """Image-to-image: a picture on disk, opened and resized to width × height when the work starts."""
+    """Image-to-image and inpaint: a picture on disk, opened and resized to width × height when the work starts."""
+    mask: Path | None = None
+    """Inpaint: a picture on disk, white where the initial picture is drawn anew; resized to width × height likewise."""
     adapters: tuple[tuple[Path, float], ...] = ()
     """LoRA files and the weight of each; they add up in this order. Opened when the work starts."""
     share_key: str = ""
@@ -169,10 +171,18 @@ def validate(request: Request, model: ModelInfo) -> None:
             f"A share weight of {request.share_weight} is not a number above 0.",
             got=request.share_weight,
         )
-    if (request.operation is Operation.IMAGE_TO_IMAGE) != (request.init_image is not None):
+    if (request.operation is not Operation.TEXT_TO_IMAGE) != (request.init_image is not None):
         _reject(
             "init_image_mismatch",
-            "An initial picture is given exactly when the operation is image-to-image.",
+            "An initial picture is given exactly when the operation is image-to-image or inpaint; this one is"
+            f" {request.operation} {'without' if request.init_image is None else 'with'} one.",
+            operation=request.operation,
+        )
+    if (request.operation is Operation.INPAINT) != (request.mask is not None):
+        _reject(
+            "mask_mismatch",
+            f"A mask is given exactly when the operation is inpaint; this one is {request.operation}"
+            f" {'without' if request.mask is None else 'with'} one. White in the mask is drawn anew, black is kept.",
             operation=request.operation,
         )
 

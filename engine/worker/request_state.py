@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,8 @@ class PictureState:
     """Steps after which the picture is finished early; None: after all of its schedule."""
     tiling: bool = False
     """Convolutions go on at the opposite edge."""
+    region: Region | None = None
+    """What of the initial picture is drawn anew; None: everything."""
     loras: Loras = ()
     """What is added to the denoiser's layers for this picture's rows."""
     solver: Any = None
@@ -73,6 +76,20 @@ class PictureState:
         return self.uncond is not None and begin <= self.step / len(self.schedule.timesteps) < end
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One picture's mask. Either `original` and `noise` are set or `channels`, as the UNet has four channels or nine."""
+
+    mask: torch.Tensor
+    """(1, 1, h, w): 1 where the picture is drawn anew, 0 where it is kept."""
+    original: torch.Tensor | None = None
+    """(1, c, h, w): the latents of the initial picture."""
+    noise: torch.Tensor | None = None
+    """(1, c, h, w): what is added to them, always the same."""
+    channels: torch.Tensor | None = None
+    """(1, 1 + c, h, w): the mask, and the latents of the initial picture with the region blackened out."""
+
+
 @dataclass
 class RequestState:
     """One request. `unread_words` and `pictures` are set by the stage's begin."""
@@ -91,10 +108,19 @@ class Schedule:
     init_noise_sigma: Any
     """float or 0-dim tensor: what the initial noise is multiplied by."""
     prototype: Any
-    """A diffusers scheduler with these steps set; to be copied, or asked for `add_noise`."""
+    """A diffusers scheduler with these steps set; to be copied."""
     input_scale: torch.Tensor
     """(steps,) float32: what the latents are divided by before the UNet reads them."""
     table: torch.Tensor | None
     """(steps, scalars) float32 for the vector form; None where each picture has a solver of its own."""
     draws: tuple[bool, ...]
     """Whether the step adds noise."""
+
+    def add_noise(self, original: torch.Tensor, noise: torch.Tensor, step: int = 0) -> torch.Tensor:
+        """(1, c, h, w): clean latents, as noisy as the latents are when `step` begins."""
+        index = len(self.prototype.timesteps) - len(self.timesteps) + step
+        scheduler = copy.copy(self.prototype)
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(index)
+        noisy: torch.Tensor = scheduler.add_noise(original, noise, scheduler.timesteps[index : index + 1])
+        return noisy

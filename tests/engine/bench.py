@@ -36,7 +36,7 @@ def make_request(model: Path | str, request_id: str = "one", **changes: Any) -> 
     params |= {name: changes.pop(name) for name in list(changes) if name in params}
     values: dict[str, Any] = {"prompt": PROMPT, "seeds": (3, 4), "submitted_at": 0.0} | changes
     if values.get("init_image") is not None:
-        values["operation"] = Operation.IMAGE_TO_IMAGE
+        values.setdefault("operation", Operation.INPAINT if values.get("mask") else Operation.IMAGE_TO_IMAGE)
     return GenerateRequest(request_id=request_id, model=str(model), params=SamplingParams(**params), **values)
 
 
@@ -111,7 +111,8 @@ def diffusers_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = 
     params = request.params
     from_image = request.init_image is not None
     xl = (folder / "text_encoder_2").is_dir()
-    kind = f"StableDiffusion{'XL' if xl else ''}{'Img2Img' if from_image else ''}Pipeline"
+    task = "Inpaint" if request.mask else "Img2Img" if from_image else ""
+    kind = f"StableDiffusion{'XL' if xl else ''}{task}Pipeline"
     pipeline, config = _pipeline(folder, kind, dtype)
     name, changes = SAMPLERS[params.sampler]
     pipeline.scheduler = getattr(diffusers, name).from_config(config, **changes)
@@ -125,7 +126,8 @@ def diffusers_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = 
 
     extra: dict[str, Any] = {"height": params.height, "width": params.width}
     if from_image:
-        extra = {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
+        image = {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
+        extra = image | extra | {"mask_image": Image.open(request.mask)} if request.mask else image
     if params.sampler == "tcd":
         extra["eta"] = 0.3  # The scheduler's own default and the paper's; the pipelines would pass DDIM's 0.
     images = pipeline(

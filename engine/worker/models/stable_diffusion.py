@@ -1,8 +1,7 @@
 """Stable Diffusion 1.x and 2.x: CLIP text encoder, UNet, autoencoder; one stage. Any UNet2DConditionModel
 whose only conditions are text and time, with AutoencoderKL or AutoencoderTiny.
 
-Follows diffusers' StableDiffusionPipeline and StableDiffusionImg2ImgPipeline number for number (Rombach et
-al. 2022).
+Follows diffusers' StableDiffusionPipeline, its Img2Img and its Inpaint pipeline number for number (Rombach et al. 2022).
 """
 
 from __future__ import annotations
@@ -13,19 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
 
 from engine.catalog import Operation
 from engine.output import Safety
+from engine.request import Request
+from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import make_estimate, thumbnails
 from engine.worker.prompts.encoder import PromptEncoder, Reading
-from engine.worker.request_state import PictureState, RequestState
+from engine.worker.request_state import PictureState, Region, RequestState, Schedule
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
+
+_MASK_CHANNELS = 9
+"""A UNet made for inpainting reads four channels of latents, the mask, and four more of what is kept."""
 
 
 class StableDiffusion:
@@ -79,18 +82,19 @@ class _Denoise:
         cond, uncond = self._prompts.encode_pair(
             request.prompt, params.negative_prompt if guided else None, Reading(params.clip_skip, loras)
         )
-        from_image = request.operation is Operation.IMAGE_TO_IMAGE
+        from_image = request.operation is not Operation.TEXT_TO_IMAGE
         strength = params.strength if from_image else 1.0
         schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, strength)
-        encoded = self._encode_image(state) if from_image else None
+        source = _Source(self, request) if from_image else None
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
-            if encoded is None:
+            region = None
+            if source is None:
                 latents = self._noise(state, generator) * schedule.init_noise_sigma
+            elif source.mask is None:
+                latents = schedule.add_noise(source.latents(generator), self._noise(state, generator))
             else:
-                start = self._scaling * _sample(encoded, generator)
-                timestep = schedule.prototype.timesteps[-len(schedule.timesteps) :][:1]
-                latents = schedule.prototype.add_noise(start, self._noise(state, generator), timestep)
+                latents, region = self._region(state, source, generator, schedule)
             state.pictures[index] = PictureState(
                 request_id=request.request_id,
                 index=index,
@@ -102,6 +106,7 @@ class _Denoise:
                 cond=cond,
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
+                region=region,
                 timestep_cond=None
                 if distilled is None
                 else self._guidance_embedding(params.guidance_scale, distilled),
@@ -120,9 +125,12 @@ class _Denoise:
         order = [row for rows in passes.values() for row in rows]
         prediction = predicted if len(passes) == 1 else predicted[torch.argsort(torch.tensor(order))]
         results = self._samplers.step(pictures, prediction)
-        for picture, (stepped, predicted, remembered) in zip(pictures, results, strict=True):
-            picture.latents = stepped
-            picture.predicted = predicted
+        whole = [
+            keep_outside(picture, stepped, foreseen)
+            for picture, (stepped, foreseen, _) in zip(pictures, results, strict=True)
+        ]
+        for picture, kept, (_, _, remembered) in zip(pictures, whole, results, strict=True):
+            picture.latents, picture.predicted = kept
             if picture.schedule.table is None:
                 picture.solver = remembered
             else:
@@ -159,6 +167,10 @@ class _Denoise:
         scales = torch.stack([picture.schedule.input_scale[picture.step] for picture in pictures])
         latents = torch.cat([picture.latents for picture in pictures])
         latents = (latents / scales.to(self._device).view(-1, 1, 1, 1)).to(self._dtype)
+        regions = [picture.region.channels for picture in pictures if picture.region is not None]
+        channels = [extra for extra in regions if extra is not None]
+        if channels:
+            latents = torch.cat([latents, torch.cat(channels)], dim=1)
         steps = [picture.schedule.timesteps[picture.step] for picture in pictures]
         times = torch.tensor(steps, dtype=torch.float32)
         guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
@@ -188,24 +200,34 @@ class _Denoise:
         params = state.request.params
         shape = (
             1,
-            self._unet.config.in_channels,
+            self._vae.config.latent_channels,
             params.height // self._factor,
             params.width // self._factor,
         )
         return torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
 
-    def _encode_image(self, state: RequestState) -> Any:
-        """The autoencoder's answer to the initial picture, made to fit the requested size."""
-        request = state.request
-        assert request.init_image is not None, "validated at the door"
-        with Image.open(request.init_image) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-        size = (request.params.width, request.params.height)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.LANCZOS)
-        # The layout is part of exactness: convolutions sum in another order when channels do not come last.
-        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255.0)[None].transpose(0, 3, 1, 2))
-        pixels = 2.0 * pixels - 1.0
+    def _region(
+        self, state: RequestState, source: _Source, generator: torch.Generator, schedule: Schedule
+    ) -> tuple[torch.Tensor, Region]:
+        """The first latents of one picture, and the region to be drawn in it; draws in the order of diffusers' pipelines."""
+        assert source.mask is not None, "asked only for pictures with a mask"
+        reads_mask = self._unet.config.in_channels == _MASK_CHANNELS
+        strength = state.request.params.strength
+        # Unlike without a mask, diffusers' pipelines lay these latents out channel by channel.
+        original = source.latents(generator).contiguous() if strength < 1 or not reads_mask else None
+        noise = self._noise(state, generator)
+        if strength < 1 and original is not None:
+            latents = schedule.add_noise(original, noise)
+        else:
+            latents = noise * schedule.init_noise_sigma
+        # Drawn for every model, though only one of nine channels reads it: later noise depends on what was drawn before.
+        outside = source.outside_latents(generator)
+        if reads_mask:
+            return latents, Region(source.mask, channels=torch.cat([source.mask, outside], dim=1))
+        return latents, Region(source.mask, original, noise)
+
+    def encode_pixels(self, pixels: torch.Tensor) -> Any:
+        """The autoencoder's answer to (1, 3, height, width) in −1…1."""
         return self._vae.encode(pixels.to(self._device, self._dtype))
 
     def _guidance_embedding(self, guidance_scale: float, width: int) -> torch.Tensor:
@@ -218,6 +240,31 @@ class _Denoise:
         embedding = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
         embedding = torch.nn.functional.pad(embedding, (0, width % 2))
         return embedding.to(self._device, self._dtype)
+
+
+class _Source:
+    """A request's initial picture and its mask, encoded once for all its pictures."""
+
+    def __init__(self, stage: _Denoise, request: Request) -> None:
+        assert request.init_image is not None, "validated at the door"
+        self._scaling, self._dtype = stage._scaling, stage._dtype
+        width, height = request.params.width, request.params.height
+        pixels = read_picture(request.init_image, width, height)
+        self._encoded = stage.encode_pixels(pixels)
+        self.mask: torch.Tensor | None = None
+        if request.mask is not None:
+            mask = read_mask(request.mask, width, height)
+            self._outside = stage.encode_pixels(pixels * (mask < 0.5))
+            small = torch.nn.functional.interpolate(mask, (height // stage._factor, width // stage._factor))
+            self.mask = small.to(stage._device, stage._dtype)
+
+    def latents(self, generator: torch.Generator) -> torch.Tensor:
+        """(1, c, h, w): a sample of the initial picture's latents."""
+        return self._scaling * _sample(self._encoded, generator)
+
+    def outside_latents(self, generator: torch.Generator) -> torch.Tensor:
+        """(1, c, h, w): the same with the region blackened out."""
+        return self._scaling * _sample(self._outside, generator)
 
 
 def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
