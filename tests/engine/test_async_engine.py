@@ -125,7 +125,7 @@ async def test_refusals_queue_nothing(engine: AsyncEngine, tiny_model: Path) -> 
     for request, code in [
         (make_request("elsewhere", "new"), "model_unknown"),
         (make_request(tiny_model, "taken"), "request_id_in_use"),
-        (make_request(tiny_model, "new", sampler="heun"), "sampler_unknown"),
+        (make_request(tiny_model, "new", sampler="unheard"), "sampler_unknown"),
         (make_request(tiny_model, "new", sampler="lcm", num_inference_steps=51), "steps_out_of_range"),
         (make_request(tiny_model, "new", width=33), "size_unsupported"),
         (make_request(tiny_model, "new", seeds=()), "pictures_out_of_range"),
