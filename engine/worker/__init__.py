@@ -5,6 +5,7 @@ residency       which models are loaded         loader         how they get here
 interface       what a family offers            registry       which file holds which family
 request_state   what a request is while it runs
 samplers        schedules and noise solvers     vector_samplers  the common ones, over rows
+flow_match      the same for flow matching
 previews        thumbnails of what is not done  safety_checker   the checkpoint's own filter
 models/         families, one self-contained file each
 """
