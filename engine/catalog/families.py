@@ -12,6 +12,7 @@ class Operation(StrEnum):
 
     TEXT_TO_IMAGE = "text-to-image"
     IMAGE_TO_IMAGE = "image-to-image"
+    INPAINT = "inpaint"
 
 
 class Guidance(StrEnum):
@@ -132,10 +133,11 @@ FAMILIES: Mapping[str, Family] = {
         pipelines=(
             "StableDiffusionPipeline",
             "StableDiffusionImg2ImgPipeline",
+            "StableDiffusionInpaintPipeline",
             "LatentConsistencyModelPipeline",
         ),
         stages=("denoise",),
-        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        operations=tuple(Operation),
         samplers=_UNET_SAMPLERS,
         size_multiple=8,
         native_side=512,
@@ -144,9 +146,13 @@ FAMILIES: Mapping[str, Family] = {
         default_sampler="dpmpp_2m_karras",
     ),
     "stable-diffusion-xl": Family(
-        pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
+        pipelines=(
+            "StableDiffusionXLPipeline",
+            "StableDiffusionXLImg2ImgPipeline",
+            "StableDiffusionXLInpaintPipeline",
+        ),
         stages=("denoise",),
-        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        operations=tuple(Operation),
         samplers=_UNET_SAMPLERS,
         size_multiple=8,
         native_side=1024,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.catalog.families import FAMILIES, KNOWN_MODELS, Family, Guidance, ModelInfo
+from engine.catalog.families import FAMILIES, KNOWN_MODELS, Family, Guidance, ModelInfo, Operation
 from engine.catalog.files import read_header, read_json, tensor_bytes, weight_files, weights_hash
 from engine.catalog.location import embedded_names, hub_names, locate_model
 from engine.config import EngineConfig
@@ -84,8 +84,9 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
     if family_name in ("flux", "z-image"):
         return _with_weights(_with_transformer(assumed, folder), folder)
     unet = read_json(folder / "unet" / "config.json")
-    if unet.get("in_channels", 4) == 9:
-        raise _unsupported(name, "an inpainting model (its UNet takes 9 channels)")
+    if unet.get("in_channels") == 9:
+        # Made for inpainting: it was never trained to draw without a mask and what is kept beside it.
+        assumed = replace(assumed, operations=(Operation.INPAINT,))
     expected = ("text_time",) if family_name == "stable-diffusion-xl" else (None, "text")
     if unet.get("addition_embed_type") not in expected:
         raise _unsupported(name, f"a {pipeline} whose UNet has {unet.get('addition_embed_type')} conditions")

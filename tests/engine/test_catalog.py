@@ -52,7 +52,7 @@ def test_a_diffusers_folder(tiny_model: Path) -> None:
     assert info.family == "stable-diffusion"
     assert (info.native_width, info.native_height) == (SIDE, SIDE)
     assert (info.size_multiple, info.min_side, info.max_side) == (8, 8, 2 * SIDE)
-    assert info.operations == (Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE)
+    assert info.operations == tuple(Operation)
     assert info.default_sampler == "ddim", "the sampler of the model's own scheduler"
     assert info.present
     assert info.vocabulary is None
@@ -148,7 +148,7 @@ def change_pipeline(folder: Path) -> None:
 
 def change_unet(folder: Path) -> None:
     config = json.loads((folder / "unet" / "config.json").read_text())
-    (folder / "unet" / "config.json").write_text(json.dumps(config | {"in_channels": 9}))
+    (folder / "unet" / "config.json").write_text(json.dumps(config | {"addition_embed_type": "image"}))
 
 
 def drop_weights(folder: Path) -> None:
@@ -166,7 +166,7 @@ def cut_weights(folder: Path) -> None:
     [
         (break_index, "model_unreadable", "model_index.json"),
         (change_pipeline, "model_unsupported", "StableVideoDiffusionPipeline.*StableDiffusionPipeline"),
-        (change_unet, "model_unsupported", "inpainting"),
+        (change_unet, "model_unsupported", "image conditions"),
         (drop_weights, "model_without_safetensors", "pickled"),
         (cut_weights, "model_unreadable", "cut short"),
     ],
