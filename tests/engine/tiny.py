@@ -24,10 +24,14 @@ def write_tiny_model(
     time_cond_proj_dim: int | None = None,
     scheduler: dict[str, Any] | None = None,
     safety_checker: bool = False,
+    version_2: bool = False,
     window: int = 16,
     seed: int = 0,
 ) -> Path:
-    """Write a tiny StableDiffusionPipeline; `scheduler` changes its DDIM configuration, `window` is in tokens."""
+    """Write a tiny StableDiffusionPipeline; `scheduler` changes its DDIM configuration, `window` is in tokens.
+
+    `version_2`: as Stable Diffusion 2.x differs, with OpenCLIP's activation, linear projections and heads per block.
+    """
     torch.manual_seed(seed)
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16),
@@ -38,7 +42,8 @@ def write_tiny_model(
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=16,
-        attention_head_dim=4,
+        attention_head_dim=(2, 4) if version_2 else 4,
+        use_linear_projection=version_2,
         norm_num_groups=4,
         addition_embed_type=addition_embed_type,
         addition_embed_type_num_heads=4,
@@ -57,7 +62,7 @@ def write_tiny_model(
     checker, processor = _safety_checker() if safety_checker else (None, None)
     diffusers.StableDiffusionPipeline(
         vae=_tiny_vae() if tiny_vae else _vae(),
-        text_encoder=_text_encoder(window),
+        text_encoder=_text_encoder(window, hidden_act="gelu" if version_2 else "quick_gelu"),
         tokenizer=_tokenizer(folder, window),
         unet=unet,
         scheduler=diffusers.DDIMScheduler(**scheduler_config),
@@ -95,12 +100,13 @@ def _tiny_vae() -> Any:
     )
 
 
-def _text_encoder(window: int) -> Any:
+def _text_encoder(window: int, hidden_act: str = "quick_gelu") -> Any:
     return transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
             bos_token_id=0,
             eos_token_id=1,
             hidden_size=16,
+            hidden_act=hidden_act,
             intermediate_size=32,
             num_attention_heads=2,
             num_hidden_layers=2,
