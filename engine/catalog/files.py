@@ -58,7 +58,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def weight_files(folder: Path) -> Iterable[Path]:
     """The safetensors files that loading would open; where a component has two variants, the plain one."""
     components = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
-    for component in (*components, "text_encoder_3", "movq"):
+    prior = ("prior_prior", "prior_image_encoder", "prior_text_encoder")
+    for component in (*components, "text_encoder_3", "movq", *prior):
         files = sorted((folder / component).glob("*.safetensors"), key=lambda file: file.name.count("."))
         yield from (file for file in files if file.name.count(".") == files[0].name.count("."))
 

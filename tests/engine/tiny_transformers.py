@@ -11,7 +11,7 @@ import torch
 import transformers
 from tokenizers.pre_tokenizers import ByteLevel
 
-from tests.engine.tiny import _text_encoder, _tokenizer
+from tests.engine.tiny import _safety_checker, _text_encoder, _tokenizer
 
 SIDE = 32
 """Pixels: 16 latents times the autoencoder's factor of 2, 8 × 8 tokens."""
@@ -203,5 +203,77 @@ def write_tiny_stable_diffusion_3(folder: Path, seed: int = 0) -> Path:
         tokenizer_2=words,
         text_encoder_3=t5_encoder(),
         tokenizer_3=t5_tokenizer(),
+    ).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_kandinsky(folder: Path, seed: int = 0) -> Path:
+    """A tiny KandinskyV22CombinedPipeline: a prior with a solver of its own before the decoder, and a VQ autoencoder."""
+    torch.manual_seed(seed)
+    clip = transformers.CLIPTextConfig(
+        bos_token_id=0,
+        eos_token_id=1,
+        hidden_size=16,
+        projection_dim=16,
+        intermediate_size=32,
+        num_attention_heads=2,
+        num_hidden_layers=1,
+        vocab_size=64,
+        max_position_embeddings=77,
+    )
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=16,
+        image_size=16,
+        projection_dim=16,
+        intermediate_size=32,
+        num_attention_heads=2,
+        num_hidden_layers=1,
+        patch_size=8,
+    )
+    diffusers.KandinskyV22CombinedPipeline(
+        unet=diffusers.UNet2DConditionModel(
+            in_channels=4,
+            out_channels=8,
+            sample_size=16,
+            addition_embed_type="image",
+            down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+            up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+            mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            encoder_hid_dim=16,
+            encoder_hid_dim_type="image_proj",
+            cross_attention_dim=16,
+            attention_head_dim=4,
+            norm_num_groups=4,
+            resnet_time_scale_shift="scale_shift",
+        ),
+        scheduler=diffusers.DDIMScheduler(clip_sample=False, steps_offset=1),
+        movq=diffusers.VQModel(
+            block_out_channels=(32, 32),
+            down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+            up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
+            in_channels=3,
+            out_channels=3,
+            latent_channels=4,
+            layers_per_block=1,
+            norm_num_groups=8,
+            norm_type="spatial",
+            num_vq_embeddings=12,
+            vq_embed_dim=4,
+        ),
+        prior_prior=diffusers.PriorTransformer(
+            num_attention_heads=2, attention_head_dim=8, embedding_dim=16, num_layers=1
+        ),
+        prior_image_encoder=transformers.CLIPVisionModelWithProjection(vision),
+        prior_text_encoder=transformers.CLIPTextModelWithProjection(clip),
+        prior_tokenizer=_tokenizer(folder, 77),
+        prior_scheduler=diffusers.UnCLIPScheduler(
+            variance_type="fixed_small_log",
+            prediction_type="sample",
+            num_train_timesteps=1000,
+            clip_sample=True,
+        ),
+        prior_image_processor=_safety_checker()[1],
     ).save_pretrained(folder)
     return folder

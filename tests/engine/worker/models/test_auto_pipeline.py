@@ -16,7 +16,12 @@ from engine import EngineConfig, GenerateRequest
 from engine.catalog import FAMILIES, read_model
 from engine.scheduler import Scheduler
 from tests.engine.bench import Bench, Result, make_request
-from tests.engine.tiny_transformers import SIDE, write_tiny_pixart, write_tiny_stable_diffusion_3
+from tests.engine.tiny_transformers import (
+    SIDE,
+    write_tiny_kandinsky,
+    write_tiny_pixart,
+    write_tiny_stable_diffusion_3,
+)
 
 WRITERS = {"pixart": write_tiny_pixart, "sd3": write_tiny_stable_diffusion_3}
 
@@ -35,8 +40,8 @@ def auto_request(model: Path, request_id: str = "one", **changes: Any) -> Genera
     return make_request(model, request_id, **{"sampler": "own"} | changes)
 
 
-def pipeline_says(model: Path, request: GenerateRequest) -> Result:
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
+def pipeline_says(model: Path, request: GenerateRequest, dtype: torch.dtype = torch.float64) -> Result:
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(model, torch_dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     params = request.params
     extra = {"use_resolution_binning": False} if "pixart" in model.name else {}
@@ -72,6 +77,22 @@ def test_it_is_what_diffusers_makes_step_by_step(bench: Bench, model: Path) -> N
     assert_equal(bench.run(request)["one"], pipeline_says(model, request))
     assert len(bench.rows) == 5, "one tick per step of the solver"
     assert not running()
+
+
+def test_a_prior_has_steps_of_its_own(tmp_path: Path) -> None:
+    """Its latents are no picture, and neither are those of an autoencoder of another kind: no preview is made up."""
+    model = write_tiny_kandinsky(tmp_path / "model")
+    bench = Bench(model, dtype="float32")
+    request = auto_request(model, num_inference_steps=3, seeds=(3,))
+    scheduler = Scheduler(8, lambda: 0.0, {bench.info.name})
+    scheduler.add(request, bench.info)
+    batch = scheduler.schedule()
+    assert batch is not None
+    output = bench.worker.execute(batch, frozenset({"one"}))
+    assert [(report.step, report.steps) for report in output.progress] == [(1, 25 + 3)]
+    assert not output.previews
+    bench.worker.forget("one")
+    assert_equal(bench.run(request)["one"], pipeline_says(model, request, torch.float32))
 
 
 def test_requests_share_no_step_and_do_not_disturb_each_other(bench: Bench, model: Path) -> None:
