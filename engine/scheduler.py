@@ -234,7 +234,12 @@ class Scheduler:
             )
             taken.append(waiting)
         for waiting in taken:
-            self._enter(waiting)
+            share = waiting.share
+            pile = self._piles[key, waiting.rows]
+            level = share.level(self.quantum)
+            pile.put(waiting.request.request_id, share.id, level, waiting.work, waiting.arrival)
+            if share.eldest == waiting.request.request_id:
+                self._age(share)
             if not waiting.started:
                 waiting.started = True
                 self._started += 1
