@@ -21,10 +21,10 @@ MAX_STEPS = 500
 MAX_ADAPTERS = 8
 MAX_ADAPTER_WEIGHT = 10.0
 
-_READ_BY: Mapping[str, tuple[str, ...]] = {
-    "adapters": ("stable-diffusion",),
-    "clip_skip": ("stable-diffusion",),
-}
+_READ_BY: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("adapters", "clip_skip", "guidance_rescale", "guidance_interval", "stop", "tiling"),
+    ("stable-diffusion",),
+)
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
 
 
@@ -49,6 +49,14 @@ class SamplingParams:
     """Image-to-image only: the share of the schedule that is run on the noised initial picture, (0, 1]."""
     clip_skip: int | None = None
     """How many of the text encoder's last layers the prompt leaves out, 1 or more; None: the model's own way."""
+    guidance_rescale: float = 0.0
+    """0 to 1: how far guided predictions are brought back to the unguided spread, against overexposure (Lin et al. 2023)."""
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """The share of the steps that are guided, from and to; the others take one row (Kynkäänniemi et al. 2024)."""
+    stop: float = 1.0
+    """The share of the steps that are run, (0, 1]; the picture is then what the last of them foresaw."""
+    tiling: bool = False
+    """The picture's opposite edges fit together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +151,24 @@ def validate(request: Request, model: ModelInfo) -> None:
             f"A clip skip of {params.clip_skip} is below 1. Leave it out to use every layer of the text encoder.",
             got=params.clip_skip,
         )
-    said = {"adapters": bool(request.adapters), "clip_skip": params.clip_skip is not None}
+    begin, end = params.guidance_interval
+    for name, got, fits, allowed in (
+        ("guidance_rescale", params.guidance_rescale, 0.0 <= params.guidance_rescale <= 1.0, "0 to 1"),
+        (
+            "guidance_interval",
+            f"{begin:g} to {end:g}",
+            0.0 <= begin <= end <= 1.0,
+            "0 to 1, from small to large",
+        ),
+        ("stop", params.stop, 0.0 < params.stop <= 1.0, "(0, 1]"),
+    ):
+        if not fits:
+            _reject(
+                f"{name}_out_of_range", f"A {name.replace('_', ' ')} of {got} is outside {allowed}.", got=got
+            )
     for name, families in _READ_BY.items():
-        if said[name] and model.family not in families:
+        asked = request if name == "adapters" else params
+        if getattr(asked, name) != getattr(type(asked), name) and model.family not in families:
             _reject(
                 f"{name}_unsupported",
                 f"{model.title} does not read {name}; models of these families do: {', '.join(families)}.",

@@ -51,9 +51,7 @@ class ModelRunner:
         finished = self._finish(family, stage, batch.pictures)
         thumbs = self._previews(family, stage, batch.pictures, finished, previews)
         progress = tuple(
-            PictureProgress(
-                p.request_id, p.index, p.step, len(p.schedule.timesteps), None if p.done else batch.key
-            )
+            PictureProgress(p.request_id, p.index, p.step, p.steps, None if p.done else batch.key)
             for p in (
                 self._states[s.request.request_id].pictures[s.index] for s in self._alive(batch.pictures)
             )

@@ -6,6 +6,7 @@ Follows diffusers' StableDiffusionPipeline, its Img2Img and its Inpaint pipeline
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import PictureState, Region, RequestState, Schedule
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
+from engine.worker.seamless import edges_joined
 
 _MASK_CHANNELS = 9
 """A UNet made for inpainting reads four channels of latents, the mask, and four more of what is kept."""
@@ -110,17 +112,23 @@ class _Denoise:
                 timestep_cond=None
                 if distilled is None
                 else self._guidance_embedding(params.guidance_scale, distilled),
+                guidance_rescale=params.guidance_rescale,
+                guidance_interval=params.guidance_interval,
+                stop_after=None if params.stop == 1 else math.ceil(params.stop * len(schedule.timesteps)),
+                tiling=params.tiling,
                 loras=loras,
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
         """One forward pass over all rows, unconditional rows first, then one sampler step per picture.
 
-        Prompts of another length cannot share a pass: filling one up would change its picture.
+        Prompts of another length cannot share a pass: filling one up would change its picture. Nor can those whose
+        edges meet and those whose edges do not.
         """
-        passes: dict[int, list[int]] = {}
+        passes: dict[tuple[int, bool], list[int]] = {}
         for row, picture in enumerate(pictures):
-            passes.setdefault(row if self._exact else picture.cond.shape[1], []).append(row)
+            length = row if self._exact else picture.cond.shape[1]
+            passes.setdefault((length, picture.tiling), []).append(row)
         predicted = torch.cat([self._predict([pictures[row] for row in rows]) for rows in passes.values()])
         order = [row for rows in passes.values() for row in rows]
         prediction = predicted if len(passes) == 1 else predicted[torch.argsort(torch.tensor(order))]
@@ -142,8 +150,13 @@ class _Denoise:
         """Decode, quantise as diffusers' VaeImageProcessor does, and run the checkpoint's safety checker."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
-        latents = torch.cat([picture.latents for picture in pictures])
-        decoded = self._vae.decode(latents / self._scaling, return_dict=False)[0]
+        results = [
+            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
+            for picture in pictures
+        ]
+        latents = torch.cat(results).to(self._dtype)
+        with edges_joined(self._vae, joined=pictures[0].tiling):
+            decoded = self._vae.decode(latents / self._scaling, return_dict=False)[0]
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         pixels = list((scaled * 255).round().astype("uint8"))
         if self._safety_checker is None:
@@ -173,11 +186,14 @@ class _Denoise:
             latents = torch.cat([latents, torch.cat(channels)], dim=1)
         steps = [picture.schedule.timesteps[picture.step] for picture in pictures]
         times = torch.tensor(steps, dtype=torch.float32)
-        guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
+        guided = [row for row, picture in enumerate(pictures) if picture.guided]
         rows = [*guided, *range(len(pictures))]
-        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
+        unconds = [picture.uncond for picture in pictures if picture.guided and picture.uncond is not None]
         conditions = [picture.timestep_cond for picture in pictures if picture.timestep_cond is not None]
-        with applied(self._unet, "unet", [pictures[row].loras for row in rows]):
+        with (
+            applied(self._unet, "unet", [pictures[row].loras for row in rows]),
+            edges_joined(self._unet, joined=pictures[0].tiling),
+        ):
             prediction = self._unet(
                 latents if not guided else latents[rows],
                 times[rows].to(self._device),
@@ -189,11 +205,16 @@ class _Denoise:
             without, prediction = prediction[: len(guided)], prediction[len(guided) :]
             scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)
             scale = scale.to(_at_least_float32(self._dtype)).to(self._device).view(-1, 1, 1, 1)
+            with_text = prediction if len(guided) == len(pictures) else prediction[guided]
+            mixed = (without + scale * (with_text - without)).to(self._dtype)
+            rescales = [pictures[row].guidance_rescale for row in guided]
+            if any(rescales):
+                mixed = _rescaled(mixed, with_text, rescales)
             if len(guided) == len(pictures):
-                prediction = (without + scale * (prediction - without)).to(self._dtype)
+                prediction = mixed
             else:
                 prediction = prediction.clone()
-                prediction[guided] = (without + scale * (prediction[guided] - without)).to(self._dtype)
+                prediction[guided] = mixed
         return prediction
 
     def _noise(self, state: RequestState, generator: torch.Generator) -> torch.Tensor:
@@ -274,6 +295,15 @@ def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
         return sample
     latents: torch.Tensor = encoded.latents
     return latents
+
+
+def _rescaled(mixed: torch.Tensor, with_text: torch.Tensor, rescales: Sequence[float]) -> torch.Tensor:
+    """Guided predictions, each brought towards the spread of its conditional one by a share of its own."""
+    dims = list(range(1, mixed.ndim))
+    spread, wanted = mixed.std(dim=dims, keepdim=True), with_text.std(dim=dims, keepdim=True)
+    share = torch.tensor(rescales, dtype=torch.float64).to(mixed.device, mixed.dtype).view(-1, 1, 1, 1)
+    rescaled = share * (mixed * (wanted / spread)) + (1 - share) * mixed
+    return torch.where(share == 0, mixed, rescaled)
 
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:

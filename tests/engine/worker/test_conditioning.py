@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine import GenerateRequest
+from engine import GenerateRequest, RequestRejected
+from engine.request import validate
 from tests.engine.bench import Bench, Result, diffusers_says, make_request
 from tests.engine.tiny import write_tiny_model
 
@@ -136,3 +137,146 @@ def test_parts_without_weight_fail_their_request_alone(bench: Bench, model: Path
     assert results["bad"].failure is not None
     assert results["bad"].failure.code == "prompt_weights_not_positive"
     assert len(results["good"].pixels) == 2
+
+
+@pytest.mark.parametrize("guidance_rescale", [0.3, 1.0])
+def test_guidance_rescale_alone(bench: Bench, model: Path, guidance_rescale: float) -> None:
+    request = with_params(make_request(model), guidance_rescale=guidance_rescale)
+    theirs = diffusers_with(model, request, guidance_rescale=guidance_rescale)
+    assert_equal(bench.run(request)["one"], theirs)
+
+
+def test_outside_its_interval_guidance_costs_no_row(bench: Bench, model: Path) -> None:
+    """As one who turns guidance off and on in diffusers' callback."""
+    import diffusers
+
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
+    pipeline.set_progress_bar_config(disable=True)
+    request = with_params(
+        make_request(model, num_inference_steps=8, seeds=(3,)), guidance_interval=(0.25, 0.75)
+    )
+    unet, rows = pipeline.unet.forward, []
+
+    def forward(sample: torch.Tensor, *args: Any, encoder_hidden_states: torch.Tensor, **options: Any) -> Any:
+        step = len(rows)
+        rows.append(len(sample))
+        if 2 <= step < 6:
+            return unet(sample, *args, encoder_hidden_states=encoder_hidden_states, **options)
+        (only,) = unet(sample[1:], *args, encoder_hidden_states=encoder_hidden_states[1:], **options)
+        return (torch.cat([only, only]),)
+
+    pipeline.unet.forward = forward
+    latents = pipeline(
+        request.prompt,
+        negative_prompt=request.params.negative_prompt,
+        num_inference_steps=8,
+        guidance_scale=request.params.guidance_scale,
+        width=request.params.width,
+        height=request.params.height,
+        generator=torch.Generator().manual_seed(3),
+        output_type="latent",
+    ).images
+    counted: list[int] = []
+    handle = bench.stage._unet.register_forward_pre_hook(
+        lambda module, inputs: counted.append(len(inputs[0]))
+    )
+    result = bench.run(request)["one"]
+    handle.remove()
+    assert (result.latents[0] - latents).abs().max() <= 1e-10
+    assert counted == [1, 1, 2, 2, 2, 2, 1, 1]
+
+
+def test_a_picture_that_stops_early_is_what_its_last_step_foresaw(bench: Bench, model: Path) -> None:
+    import diffusers
+
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
+    pipeline.set_progress_bar_config(disable=True)
+    request = with_params(make_request(model, num_inference_steps=7, seeds=(3,)), stop=0.4)
+    step, foreseen = pipeline.scheduler.step, []
+
+    def recording(*args: Any, **options: Any) -> Any:
+        answer = step(*args, **(options | {"return_dict": True}))
+        foreseen.append(answer.pred_original_sample)
+        return (answer.prev_sample,)
+
+    pipeline.scheduler.step = recording
+    pipeline(
+        request.prompt,
+        negative_prompt=request.params.negative_prompt,
+        num_inference_steps=7,
+        guidance_scale=request.params.guidance_scale,
+        width=request.params.width,
+        height=request.params.height,
+        generator=torch.Generator().manual_seed(3),
+    )
+    with torch.inference_mode():
+        decoded = pipeline.vae.decode(foreseen[2] / pipeline.vae.config.scaling_factor).sample
+    expected = (decoded * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().numpy()
+    bench.rows.clear()
+    result = bench.run(request)["one"]
+    assert len(bench.rows) == 3, "40 % of 7 steps are 3"
+    assert np.abs(result.pixels[0].astype(float) - (expected * 255).round()).max() <= 1
+
+
+def test_tiling_joins_the_edges(bench: Bench, model: Path) -> None:
+    """Nothing tells one place from another any more: noise that is shifted makes the same picture, shifted."""
+    stage = bench.stage
+    request = with_params(make_request(model, seeds=(3,), num_inference_steps=2), tiling=True)
+    draw = stage._noise
+    plain = bench.run(request)["one"]
+    stage._noise = lambda *args: draw(*args).roll((4, 6), dims=(2, 3))
+    try:
+        shifted = bench.run(request)["one"]
+        untiled = bench.run(with_params(request, tiling=False))["one"]
+    finally:
+        del stage._noise
+    rolled = plain.latents[0].roll((4, 6), dims=(2, 3))
+    assert (shifted.latents[0] - rolled).abs().max() <= 1e-10
+    pixels = np.roll(plain.pixels[0], (8, 12), axis=(0, 1)).astype(int)
+    assert np.abs(shifted.pixels[0].astype(int) - pixels).max() <= 1
+    assert (untiled.latents[0] - rolled).abs().max() > 1e-6
+
+
+def test_every_way_of_guiding_in_company(bench: Bench, model: Path) -> None:
+    requests = [
+        make_request(model, "plain"),
+        with_params(make_request(model, "interval", num_inference_steps=6), guidance_interval=(0.3, 0.8)),
+        with_params(make_request(model, "rescaled", sampler="euler_a"), guidance_rescale=0.7),
+        with_params(make_request(model, "tiled", sampler="dpmpp_2m_karras"), tiling=True),
+        with_params(make_request(model, "stopped", num_inference_steps=9), stop=0.5),
+        make_request(model, "unguided", guidance_scale=1.0),
+    ]
+    together = bench.run(*requests, joins={"plain": 1})
+    for request in requests:
+        alone = bench.run(request)[request.request_id]
+        for index, latents in alone.latents.items():
+            assert (together[request.request_id].latents[index] - latents).abs().max() <= 1e-10
+    plain = diffusers_says(model, requests[0])
+    assert (together["plain"].latents[0] - plain.latents[0]).abs().max() <= 1e-10
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"clip_skip": 0}, "clip_skip_out_of_range"),
+        ({"guidance_rescale": 1.1}, "guidance_rescale_out_of_range"),
+        ({"guidance_interval": (0.8, 0.2)}, "guidance_interval_out_of_range"),
+        ({"guidance_interval": (float("nan"), 1.0)}, "guidance_interval_out_of_range"),
+        ({"stop": 0.0}, "stop_out_of_range"),
+    ],
+)
+def test_refused_at_the_door(bench: Bench, model: Path, change: dict[str, Any], code: str) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        validate(with_params(make_request(model), **change), bench.info)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "change", [{"clip_skip": 1}, {"stop": 0.5}, {"tiling": True}, {"guidance_rescale": 0.5}]
+)
+def test_other_families_refuse_what_they_do_not_read(
+    bench: Bench, model: Path, change: dict[str, Any]
+) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        validate(with_params(make_request(model), **change), replace(bench.info, family="another"))
+    assert caught.value.code == f"{next(iter(change))}_unsupported"
