@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 
 UNET_NAMES = [
@@ -36,6 +38,17 @@ VAE_NAMES = [
     (r"attn_1\.to_out\.0", "attn_1.proj_out"),
     (r"conv_norm_out", "norm_out"),
     (r"conv_shortcut", "nin_shortcut"),
+]
+OPEN_CLIP_NAMES = [
+    ("encoder.layers.", "transformer.resblocks."),
+    ("self_attn.out_proj", "attn.out_proj"),
+    ("layer_norm1", "ln_1"),
+    ("layer_norm2", "ln_2"),
+    ("mlp.fc1", "mlp.c_fc"),
+    ("mlp.fc2", "mlp.c_proj"),
+    ("embeddings.token_embedding.weight", "token_embedding.weight"),
+    ("embeddings.position_embedding.weight", "positional_embedding"),
+    ("final_layer_norm", "ln_final"),
 ]
 
 
@@ -89,3 +102,47 @@ def vae_name(name: str, blocks: int) -> str:
     for pattern, replacement in VAE_NAMES:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def write_single_xl_file(folder: Path, file: Path) -> Path:
+    """The same for SDXL, whose second text encoder has OpenCLIP's names, with query, key and value in one tensor."""
+    tensors = {}
+    for name, tensor in load_file(folder / "unet" / "diffusion_pytorch_model.safetensors").items():
+        renamed = re.sub(r"^add_embedding\.linear_(\d)", lambda m: f"label_emb.0.{2 * int(m[1]) - 2}", name)
+        renamed = renamed if renamed != name else unet_name(name, 1)
+        tensors["model.diffusion_model." + renamed] = tensor
+    for name, tensor in load_file(folder / "vae" / "diffusion_pytorch_model.safetensors").items():
+        renamed = vae_name(name, 2)
+        is_projection = re.search(r"attn_1\.(q|k|v|proj_out)\.weight", renamed)
+        tensors["first_stage_model." + renamed] = (
+            tensor[:, :, None, None].contiguous() if is_projection else tensor
+        )
+    for name, tensor in load_file(folder / "text_encoder" / "model.safetensors").items():
+        name = name.removeprefix("text_model.")
+        tensors["conditioner.embedders.0.transformer.text_model." + name] = tensor
+    second = load_file(folder / "text_encoder_2" / "model.safetensors")
+    for name, tensor in open_clip(second).items():
+        tensors["conditioner.embedders.1.model." + name] = tensor.contiguous()
+    save_file(tensors, file, metadata={"format": "pt"})
+    return file
+
+
+def open_clip(tensors: dict[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        name = name.removeprefix("text_model.")
+        if match := re.match(r"encoder\.layers\.(\d+)\.self_attn\.q_proj\.(weight|bias)", name):
+            parts = [
+                tensors[f"text_model.{name.replace('q_proj', part)}"]
+                for part in ("q_proj", "k_proj", "v_proj")
+            ]
+            named[f"transformer.resblocks.{match[1]}.attn.in_proj_{match[2]}"] = torch.cat(parts)
+        elif "k_proj" in name or "v_proj" in name:
+            continue
+        elif name == "text_projection.weight":
+            named["text_projection"] = tensor.T
+        else:
+            for ours, theirs in OPEN_CLIP_NAMES:
+                name = name.replace(ours, theirs)
+            named[name] = tensor
+    return named

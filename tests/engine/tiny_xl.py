@@ -39,7 +39,7 @@ def write_tiny_xl(
         addition_time_embed_dim=8,
         transformer_layers_per_block=(1, 2),
         projection_class_embeddings_input_dim=6 * 8 + 16,
-        cross_attention_dim=16 + 16,
+        cross_attention_dim=16 + 24,
         norm_num_groups=4,
         time_cond_proj_dim=time_cond_proj_dim,
     )
@@ -57,7 +57,8 @@ def write_tiny_xl(
         transformers.CLIPTextConfig(
             bos_token_id=0,
             eos_token_id=1,
-            hidden_size=16,
+            # Another width than the first encoder's, by which diffusers tells the two apart in a single file.
+            hidden_size=24,
             hidden_act="gelu",
             intermediate_size=32,
             num_attention_heads=2,

@@ -18,8 +18,9 @@ from engine.worker import loader
 from engine.worker.device import resolve_device, resolve_dtype
 from engine.worker.loader import load_components
 from tests.engine.bench import Bench, make_request
-from tests.engine.ldm import write_single_file
+from tests.engine.ldm import write_single_file, write_single_xl_file
 from tests.engine.tiny import write_tiny_model
+from tests.engine.tiny_xl import write_tiny_xl
 
 CPU = torch.device("cpu")
 
@@ -32,6 +33,12 @@ def pictures(folder: Path, **config: Any) -> list[np.ndarray]:
 def test_a_single_file_makes_the_pictures_of_its_folder(tiny_model: Path, tmp_path: Path) -> None:
     file = write_single_file(tiny_model, tmp_path / "tiny.safetensors")
     assert np.array_equal(pictures(file, model_config_dir=tiny_model), pictures(tiny_model))
+
+
+def test_a_single_xl_file_makes_the_pictures_of_its_folder(tmp_path: Path) -> None:
+    folder = write_tiny_xl(tmp_path / "model")
+    file = write_single_xl_file(folder, tmp_path / "tiny.safetensors")
+    assert np.array_equal(pictures(file, model_config_dir=folder), pictures(folder))
 
 
 def test_a_single_file_offline_needs_a_configuration(tiny_model: Path, tmp_path: Path) -> None:
