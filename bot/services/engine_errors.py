@@ -21,6 +21,7 @@ _TOLD = frozenset(
         "error.download_failed",
         "error.model_too_large",
         "error.model_load_failed",
+        "error.prompt_weights_not_positive",
     }
 )
 """The engine's codes that have a sentence of their own: each names what somebody can do."""

@@ -7,6 +7,8 @@ request_state   what a request is while it runs
 samplers        schedules and noise solvers     vector_samplers  the common ones, over rows
 flow_match      the same for flow matching
 previews        thumbnails of what is not done  safety_checker   the checkpoint's own filter
+prompts/        from text to vectors            lora/          what LoRAs add, per row
+seamless        edges that fit together
 inpainting      masks and what they keep
 models/         families, one self-contained file each
 """
