@@ -20,6 +20,7 @@ class Limits:
 
     max_running_per_user: int = 3
     max_waiting_per_user: int = 10
+    """Jobs of one user that have not begun, whether they are held here or queue in the engine."""
     max_waiting: int = 200
     """Of all users together."""
 
@@ -63,11 +64,13 @@ class WaitingLine:
         Raises:
             UserError: `queue_full_yours` or `queue_full`, with what there is, what is allowed, and when to come back.
         """
-        most = self._limits.max_running_per_user + self._limits.max_waiting_per_user
+        most = self._limits.max_waiting_per_user
         own = [place for place in self._places.values() if place.job.owner_id == job.owner_id]
-        if len(own) >= most:
+        waiting = sum(place.fraction is None for place in own)
+        # Whoever has a place among the running ones free does not wait, even where nobody may.
+        if waiting >= most and len(own) >= self._limits.max_running_per_user:
             eta = self._next_end(own, seconds_per_row_step)
-            raise UserError("queue_full_yours", got=len(own), maximum=most, eta=eta)
+            raise UserError("queue_full_yours", got=waiting, maximum=most, eta=eta)
         if len(self._places) >= self._limits.max_waiting:
             eta = self._next_end(list(self._places.values()), seconds_per_row_step)
             raise UserError("queue_full", got=len(self._places), maximum=self._limits.max_waiting, eta=eta)

@@ -86,7 +86,11 @@ class JobStates(RuleBasedStateMachine):
         order_ = Order(action=action, source=self.bench.source(), **order)
         job, refusal = self.ask(self.bench.jobs.create(asker, order_))
         assert refusal == (
-            "queue_full_yours" if len(own) >= 3 else "queue_full" if len(everybody) >= 5 else None
+            "queue_full_yours"
+            if len(own) >= 2 and any(one.state is JobState.WAITING for one in own)
+            else "queue_full"
+            if len(everybody) >= 5
+            else None
         )
         if job is None:
             return multiple()

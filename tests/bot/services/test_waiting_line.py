@@ -21,7 +21,7 @@ def job(number: int, owner_id: int = 1) -> Job:
 
 
 def line_of(*jobs: Job, limits: Limits | None = None) -> WaitingLine:
-    line = WaitingLine(limits or Limits(max_running_per_user=1, max_waiting_per_user=2, max_waiting=5))
+    line = WaitingLine(limits or Limits(max_running_per_user=1, max_waiting_per_user=3, max_waiting=5))
     for one in jobs:
         line.admit(one, None)
         line.ready(one)
@@ -91,7 +91,9 @@ def test_a_full_line_refuses_with_numbers_and_a_time() -> None:
         "queue_full_yours",
         {"got": 3, "maximum": 3, "eta": pytest.approx(16.0)},
     )
-    line.admit(job(5, owner_id=2), None)
+    # The first one begins: it runs and does not wait any more.
+    line.progress(UUID(int=1), 0.0)
+    line.admit(job(4), 0.1)
     line.admit(job(6, owner_id=2), None)
     with pytest.raises(UserError) as everybodys:
         line.admit(job(7, owner_id=3), None)
@@ -104,3 +106,11 @@ def test_what_was_accepted_before_a_restart_is_let_in() -> None:
     line.enter(job(2))
     line.ready(job(1))
     assert list(line.send(1)) == [job(1)]
+
+
+def test_where_nobody_may_wait_one_may_still_run() -> None:
+    line = line_of(limits=Limits(max_running_per_user=1, max_waiting_per_user=0, max_waiting=5))
+    line.admit(job(1), None)
+    with pytest.raises(UserError) as refused:
+        line.admit(job(2), None)
+    assert refused.value.values["maximum"] == 0
