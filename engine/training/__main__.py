@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -69,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("stage", choices=tuple(STAGES))
     parser.add_argument("--profile", choices=sorted(PROFILES), default=CPU.name)
-    home = platformdirs.user_data_path("fourfold") / "training"
+    # As the bot's own settings have it, which a package below the bot cannot ask.
+    home = Path(
+        os.environ.get("FOURFOLD_HOME") or platformdirs.user_data_dir("fourfold", appauthor=False)
+    ).expanduser()
+    home = home / "training"
     parser.add_argument(
         "--home", type=Path, default=home, help=f"pictures, checkpoints, reports (default {home})"
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from engine.training.__main__ import _parser
 from engine.training.autoencoder import build_autoencoder
 from engine.training.charts import draw_curves
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
@@ -89,3 +91,8 @@ def test_curves_are_drawn(tmp_path):
     table.write_text("step,loss\n1,3\n2,2\n3,1\n", encoding="utf-8")
     draw_curves(table, tmp_path / "loss.png")
     assert (tmp_path / "loss.png").stat().st_size > 0
+
+
+def test_runs_live_in_the_bots_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOURFOLD_HOME", str(tmp_path))
+    assert _parser().parse_args(["probe"]).home == tmp_path / "training"
