@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -36,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.rest = rest
     if rest and words.index(rest[0]) < words.index(arguments.prompt):
         parser.error('the prompt comes first: fourfold imagine "PROMPT" --seed 3')
-    command = importlib.import_module(f"bot.cli.{arguments.command}")
     try:
+        # Inside, because the imports of some commands take seconds, and Ctrl-C may come meanwhile.
+        command = importlib.import_module(f"bot.cli.{arguments.command}")
         return int(command.main(arguments, Settings()))
     except StartupError as error:
         print(f"fourfold: {error}", file=sys.stderr)
@@ -52,7 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         return 1
     except KeyboardInterrupt:
-        return 130
+        # Everything of ours is closed by now. A thread that loads a model may be deep in native code, which aborts the
+        # process when the interpreter is taken down around it.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:

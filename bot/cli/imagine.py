@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import secrets
 import sys
 import tempfile
@@ -56,8 +55,7 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         raise StartupError(
             f"The folder {target.parent} does not exist. Make it first, or write elsewhere with -o."
         )
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise StartupError(f"{target} cannot be written. Choose another file with -o.")
+    _check_writable(target)
     try:
         prompt = parse(_whole_prompt(arguments.prompt, arguments.rest))
     except UserError as error:
@@ -67,6 +65,19 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
     except EngineError as error:
         raise StartupError(str(error)) from error
     return 0
+
+
+def _check_writable(target: Path) -> None:
+    """Ask the file system itself, before anything is drawn; a file that was not there is not there afterwards."""
+    existed = target.exists()
+    try:
+        target.open("ab").close()
+        if not existed:
+            target.unlink()
+    except OSError as error:
+        raise StartupError(
+            f"{target} cannot be written: {error.strerror or error}. Choose another file with -o."
+        ) from error
 
 
 def _whole_prompt(prompt: str, rest: Sequence[str]) -> str:

@@ -20,6 +20,12 @@ def main(_arguments: argparse.Namespace, settings: Settings) -> int:
             "DISCORD_TOKEN is not set. Put the bot's token into the environment or into .env (README, Run it on Discord),"
             " or try `fourfold play`, which needs none."
         )
+    token = settings.discord_token.get_secret_value()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise StartupError(
+            "DISCORD_TOKEN holds a space, a line break or a character that no token has. Copy it again from Discord's"
+            " developer portal (page Bot, Reset Token)."
+        )
     configure_logging(settings)
     with own_folder(settings.home):
         asyncio.run(until_stopped(serve(settings, engine_config(settings))))

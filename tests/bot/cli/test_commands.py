@@ -142,6 +142,15 @@ def test_a_model_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("token", ["abc def\nx", "a b", "знак"])
+def test_a_token_that_cannot_be_one_is_refused_without_showing_it(tmp_path: Path, token: str) -> None:
+    result = fourfold("run", home=tmp_path, DISCORD_TOKEN=token)
+    assert result.returncode == 1
+    assert "DISCORD_TOKEN" in result.stderr
+    assert token not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("FOURFOLD_MAX_RUNNING_PER_USER", "0"), ("FOURFOLD_DTYPE", "foo"), ("FOURFOLD_DEVICE", "the big one")],
