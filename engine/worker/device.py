@@ -22,12 +22,20 @@ def resolve_device(wanted: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ModelUnavailable(
             "device_unavailable",
-            f"The device {wanted} is not available: {error}. Use auto, cpu, or a device that `fourfold"
-            f" doctor` lists.",
+            f"The device {wanted} is not available: {str(error).rstrip('.')}. Use auto, or one that is here:"
+            f" {', '.join(_devices())}.",
             device=wanted,
             reason=str(error),
         ) from error
     return device
+
+
+def _devices() -> list[str]:
+    """The devices of this machine with the names of its GPUs."""
+    gpus = (
+        f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())
+    )
+    return ["cpu", *(["mps"] if torch.backends.mps.is_available() else []), *gpus]
 
 
 def resolve_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
