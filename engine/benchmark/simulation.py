@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -109,7 +110,7 @@ def compare(jobs: int, devices: Sequence[Device] = DEVICES) -> list[Figures]:
         contenders: dict[str, Callable[[], Policy]] = {
             FIFO: lambda: Continuous(rows=0),
             NAIVE: Continuous,
-            OURS: lambda knee=device.knee: Ours(knee),  # type: ignore[misc]
+            OURS: partial(Ours, device.knee),
         }
         alone = {kind: _alone(kind, device) for kind in Kind}
         capacity = 1 / sum(share * alone[kind] for kind, share in SHARES.items())

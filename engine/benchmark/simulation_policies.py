@@ -81,11 +81,11 @@ class Continuous:
 class Ours:
     """The engine's Scheduler, on the simulation's clock, with the knee as its row budget."""
 
-    def __init__(self, knee: int, **options: float) -> None:
+    def __init__(self, knee: int) -> None:
         self._now = 0.0
         # What the catalogue assumes of a model that is not downloaded: only its family matters here.
         self._model = read_model("simulated/model", EngineConfig(cache_dir=Path("nowhere")))
-        self._scheduler = Scheduler(knee, lambda: self._now, {self._model.name}, **options)  # type: ignore[arg-type]
+        self._scheduler = Scheduler(knee, lambda: self._now, {self._model.name})
         self._done: dict[tuple[str, int], int] = {}
 
     def add(self, job: BenchJob) -> None:
