@@ -28,7 +28,9 @@ from bot.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 (it failed, with a sentence on stderr), 2 (usage) or 130 (Ctrl-C)."""
+    """Run one command; the exit status is 0, 1 (it failed, with a sentence on stderr), 2 (usage), 130 (Ctrl-C)
+    or 141 (nobody reads what it prints).
+    """
     _speak_utf8()
     parser = _parser()
     words = list(sys.argv[1:] if argv is None else argv)
@@ -41,7 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Inside, because the imports of some commands take seconds, and Ctrl-C may come meanwhile.
         command = importlib.import_module(f"bot.cli.{arguments.command}")
-        return int(command.main(arguments, Settings()))
+        status = int(command.main(arguments, Settings()))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # `fourfold models | head -1` has read enough; whatever is left is flushed once more at exit. A pipe or socket of
+        # the command's own is another matter.
+        if not _reader_is_gone():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except StartupError as error:
         print(f"fourfold: {error}", file=sys.stderr)
         return 1
@@ -119,6 +130,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--alone", action="store_true", help="run no bot beside the engine")
     return parser
+
+
+def _reader_is_gone() -> bool:
+    """A flush alone does not tell: of unbuffered output nothing is left to flush."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def _speak_utf8() -> None:
