@@ -32,8 +32,11 @@ def main(_arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _show(model: ModelInfo, note: str) -> None:
-    size = f"{model.memory_bytes / 1e6:,.0f} MB" if model.present else "not downloaded yet"
     print(f"{model.name}  ({note})")
+    if not model.present:
+        print("  not downloaded yet; its family, size, licence and samplers are known after the download")
+        return
+    size = f"{model.memory_bytes / 1e6:,.0f} MB"
     print(f"  {model.title} · {model.family} · {model.native_width}×{model.native_height} px · {size}")
     print(f"  licence {model.licence or 'not stated'} · hash {model.hash or '–'}")
     print(f"  {', '.join(model.operations)} · samplers {', '.join(model.samplers)}")
