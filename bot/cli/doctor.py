@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from bot.cli.engine_config import engine_config
 from bot.errors import StartupError
 from bot.settings import Settings
-from engine import EngineError
+from engine import EngineConfig, EngineError
+from engine.launch import DeviceReport, describe_device
 
 TOKEN_SHAPE = re.compile(r"[\w-]{18,}\.[\w-]{6,}\.[\w-]{27,}")
 LOW_DISK_BYTES = 2 * 10**9
@@ -29,12 +30,22 @@ class Finding:
 def main(_arguments: argparse.Namespace, settings: Settings) -> int:
     """Run every check; 0 when nothing is broken, 1 otherwise."""
     broken = False
-    for check in (check_token, check_folders, check_database, check_torch, check_models):
-        for finding in check(settings):
-            mark = {True: "ok  ", False: "FAIL", None: "note"}[finding.good]
-            print(f"{mark}  {finding.sentence}")
-            broken |= finding.good is False
+    for finding in _findings(settings):
+        mark = {True: "ok  ", False: "FAIL", None: "note"}[finding.good]
+        print(f"{mark}  {finding.sentence}")
+        broken |= finding.good is False
     return int(broken)
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    yield from check_token(settings)
+    yield from check_origin(settings)
+    yield from check_folders(settings)
+    yield from check_databases(settings)
+    # Not through `engine_config`: a wrong model name has a line of its own, below.
+    device = describe_device(EngineConfig(device=settings.device, dtype=settings.dtype, exact=settings.exact))
+    yield from check_device(device)
+    yield from check_models(settings, device)
 
 
 def check_token(settings: Settings) -> Iterator[Finding]:
@@ -51,6 +62,22 @@ def check_token(settings: Settings) -> Iterator[Finding]:
             False,
             "Token: DISCORD_TOKEN does not look like a bot token (three parts with dots). Copy it again from the Bot page"
             " of the developer portal, with Reset Token; not the client secret, not the public key.",
+        )
+
+
+def check_origin(settings: Settings) -> Iterator[Finding]:
+    """`fourfold run` would speak to the origin that FOURFOLD_DISCORD_API names; nothing is sent to it here."""
+    if settings.discord_api is None:
+        return
+    from bot.client import use_origin
+
+    try:
+        use_origin(settings.discord_api, allow_remote=settings.discord_api_allow_remote)
+    except StartupError as error:
+        yield Finding(False, f"Discord: {error}")
+    else:
+        yield Finding(
+            None, f"Discord: `fourfold run` speaks to {settings.discord_api} (FOURFOLD_DISCORD_API)."
         )
 
 
@@ -78,41 +105,40 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, f"Folder: {home} can be written; {free / 1e9:,.0f} GB free.")
 
 
-def check_database(settings: Settings) -> Iterator[Finding]:
-    """The database opens and is of a version that this Fourfold knows; it is neither made nor migrated here."""
+def check_databases(settings: Settings) -> Iterator[Finding]:
+    """The databases open and are of a version that this Fourfold knows; they are neither made nor migrated here."""
     from bot.database import inspect_database
 
-    path = settings.database_path
-    if not path.exists():
-        yield Finding(True, f"Database: {path} will be made at the first start.")
-        return
-    try:
-        revision = inspect_database(path)
-    except StartupError as error:
-        yield Finding(False, f"Database: {error}")
-    else:
-        yield Finding(True, f"Database: {path} opens (revision {revision}).")
+    play = settings.model_copy(update={"home": settings.home / "play"})
+    for path in (settings.database_path, play.database_path):
+        if not path.exists():
+            if path == settings.database_path:
+                yield Finding(True, f"Database: {path} will be made at the first start.")
+            continue
+        try:
+            revision = inspect_database(path)
+        except StartupError as error:
+            yield Finding(False, f"Database: {error}")
+        else:
+            yield Finding(True, f"Database: {path} opens (revision {revision}).")
 
 
-def check_torch(settings: Settings) -> Iterator[Finding]:
-    """torch loads, sees the configured device, and no mismatched torchvision stands beside it."""
-    from engine.launch import describe_device
-
-    device = describe_device(engine_config(settings))
+def check_device(device: DeviceReport) -> Iterator[Finding]:
+    """torch loads, sees the configured device, and no torchvision stands beside it that breaks diffusers."""
     if device.error:
         yield Finding(False, f"Device: {device.error}")
     else:
-        memory = f", {device.memory_bytes / 1e9:,.0f} GB memory" if device.memory_bytes else ""
         yield Finding(
             True,
-            f"Device: {device.device} ({device.name}{memory}), torch {device.torch_version}, {device.dtype}.",
+            f"Device: {device.device} ({device.name}, {device.memory_bytes / 1e9:,.0f} GB memory),"
+            f" torch {device.torch_version}, {device.dtype}.",
         )
     if device.torchvision_error:
         yield Finding(False, f"torchvision: {device.torchvision_error}")
 
 
-def check_models(settings: Settings) -> Iterator[Finding]:
-    """Every configured model can be read, or will be downloaded."""
+def check_models(settings: Settings, device: DeviceReport) -> Iterator[Finding]:
+    """Every configured model can be read and fits into the device's memory, or will be downloaded."""
     from engine.catalog import read_model
 
     try:
@@ -120,13 +146,33 @@ def check_models(settings: Settings) -> Iterator[Finding]:
     except StartupError as error:
         yield Finding(False, f"Model: {error}")
         return
+    together = 0
     for name in config.models:
         try:
             model = read_model(name, config)
         except EngineError as error:
             yield Finding(False, f"Model: {error}")
             continue
-        if model.present:
+        together += model.memory_bytes
+        if model.present and device.memory_bytes and model.memory_bytes > device.memory_bytes:
+            yield Finding(
+                False,
+                f"Model: {model.title} needs {model.memory_bytes / 1e9:,.1f} GB for its weights alone, and {device.device} has"
+                f" {device.memory_bytes / 1e9:,.1f} GB of memory. Name a smaller model in FOURFOLD_MODEL.",
+            )
+        elif model.present:
             yield Finding(True, f"Model: {model.title} ({model.memory_bytes / 1e6:,.0f} MB, {model.family}).")
+        elif settings.offline:
+            yield Finding(
+                False,
+                f"Model: {name} is not on disk, and FOURFOLD_OFFLINE forbids to download it. Start once without"
+                " FOURFOLD_OFFLINE, or name a folder or another model in FOURFOLD_MODEL.",
+            )
         else:
             yield Finding(None, f"Model: {name} is not on disk; the first start downloads it from the hub.")
+    if len(config.models) > 1 and 0 < device.memory_bytes < together:
+        yield Finding(
+            None,
+            f"Models: together they need {together / 1e9:,.1f} GB, and {device.device} has"
+            f" {device.memory_bytes / 1e9:,.1f} GB of memory; each stays there once it was asked for.",
+        )
