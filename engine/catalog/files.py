@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,35 @@ def read_json(path: Path) -> dict[str, Any]:
             reason=str(error),
         ) from error
     return value
+
+
+def check_components(folder: Path, index: Mapping[str, Any]) -> None:
+    """What model_index.json names is there. Without this the libraries go on with an empty vocabulary or default sizes.
+
+    Raises:
+        ModelUnavailable: a component's folder lacks its configuration or its vocabulary, or the former says nothing.
+    """
+    for component, kind in index.items():
+        if not isinstance(kind, list) or None in kind:
+            continue
+        here = folder / component
+        if component.startswith("tokenizer"):
+            vocabularies = (["vocab.json", "merges.txt"], ["tokenizer.json"], ["spiece.model"])
+            if not any(all((here / file).is_file() for file in files) for files in vocabularies):
+                raise ModelUnavailable(
+                    "model_incomplete",
+                    f"{here} holds no vocabulary ({' or '.join(' and '.join(files) for files in vocabularies)}). Download the"
+                    " model again.",
+                    path=str(here),
+                )
+        elif component in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2") and not read_json(
+            here / "config.json"
+        ):
+            raise ModelUnavailable(
+                "model_incomplete",
+                f"{here / 'config.json'} is empty. Download the model again.",
+                path=str(here),
+            )
 
 
 def weight_files(folder: Path) -> Iterable[Path]:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.catalog.families import FAMILIES, KNOWN_MODELS, Family, Guidance, ModelInfo, Operation
-from engine.catalog.files import read_header, read_json, tensor_bytes, weight_files, weights_hash
+from engine.catalog.files import (
+    check_components,
+    read_header,
+    read_json,
+    tensor_bytes,
+    weight_files,
+    weights_hash,
+)
 from engine.catalog.location import embedded_names, hub_names, locate_model
 from engine.config import EngineConfig
 from engine.errors import ModelUnavailable
@@ -81,6 +88,7 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
     assumed = _assumed(name, family_name, FAMILIES[family_name], present=True)
     if family_name == "auto-pipeline":
         return _with_weights(_with_own_pipeline(assumed, folder), folder)
+    check_components(folder, index)
     if family_name in ("flux", "z-image"):
         return _with_weights(_with_transformer(assumed, folder), folder)
     unet = read_json(folder / "unet" / "config.json")

@@ -161,6 +161,15 @@ def cut_weights(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
 
+def drop_vocabulary(folder: Path) -> None:
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    (folder / "tokenizer" / "merges.txt").unlink()
+
+
+def empty_config(folder: Path) -> None:
+    (folder / "text_encoder" / "config.json").write_text("{}")
+
+
 @pytest.mark.parametrize(
     ("damage", "code", "says"),
     [
@@ -169,6 +178,8 @@ def cut_weights(folder: Path) -> None:
         (change_unet, "model_unsupported", "image conditions"),
         (drop_weights, "model_without_safetensors", "pickled"),
         (cut_weights, "model_unreadable", "cut short"),
+        (drop_vocabulary, "model_incomplete", "tokenizer holds no vocabulary"),
+        (empty_config, "model_incomplete", "text_encoder.config.json is empty"),
     ],
 )
 def test_folders_that_cannot_be_used(
