@@ -17,6 +17,7 @@ import diffusers
 import torch
 import transformers
 from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import DryRunError, RepositoryNotFoundError
 from tqdm.auto import tqdm
 
 from engine.catalog import FAMILIES, locate_model, read_header, single_file_family
@@ -277,12 +278,27 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
     ) as error:  # The hub's client has errors of its own beside OSErrors; all mean the same here.
         raise GenerationFailed(
             "download_failed",
-            f"{name} could not be downloaded: {error}. Check the name, the network and, for gated models,"
-            f" HF_TOKEN.",
+            f"{name} could not be downloaded: {_hub_reason(error)}. Check the name, the network and, for gated"
+            " models, HF_TOKEN.",
             model=name,
-            reason=str(error),
+            reason=_hub_reason(error),
         ) from error
     return Path(local).parent
+
+
+def _hub_reason(error: Exception) -> str:
+    """What happened, without the advice that the hub's client has for those who call its functions."""
+    if isinstance(error, DryRunError):
+        # The client says so whatever keeps it from listing the files; that is the cause.
+        error = (
+            error.__cause__
+            if isinstance(error.__cause__, Exception)
+            else OSError("the hub cannot be reached")
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no such model, or does not show it to everybody"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". ")
 
 
 def _wanted_files(files: list[str]) -> list[str]:

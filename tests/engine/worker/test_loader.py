@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import DryRunError
 from safetensors.torch import load_file, save_file
 
 from engine import EngineConfig, GenerationFailed, Loading, ModelUnavailable
@@ -160,6 +161,26 @@ def test_a_download_that_breaks_off_may_be_tried_again(
             "owner/name", EngineConfig(cache_dir=tmp_path / "cache"), CPU, torch.float32, lambda _: None
         )
     assert caught.value.code == "download_failed"
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (ConnectionResetError("The network is down.\nCall the function again."), "The network is down"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (None, "the hub cannot be reached"),
+    ],
+)
+def test_a_failed_download_gives_its_reason_in_one_plain_sentence(
+    hub: Hub, tmp_path: Path, cause: Exception | None, reason: str
+) -> None:
+    hub.error = DryRunError("Dry run cannot be performed.")
+    hub.error.__cause__ = cause
+    with pytest.raises(GenerationFailed) as caught:
+        load_components(
+            "owner/name", EngineConfig(cache_dir=tmp_path / "cache"), CPU, torch.float32, lambda _: None
+        )
+    assert f"could not be downloaded: {reason}. Check the name" in str(caught.value)
 
 
 def test_a_half_downloaded_model_is_not_taken_for_a_whole_one(hub: Hub, tmp_path: Path) -> None:
