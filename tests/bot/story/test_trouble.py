@@ -42,11 +42,11 @@ async def test_bad_prompts_get_a_sentence_and_no_gpu_time(client, engine, mia, p
 
 
 async def test_limits_say_why_and_when(playground, engine, tmp_path, mia):
-    limits = Limits(max_running_per_user=1, max_waiting_per_user=1)
+    limits = Limits(max_running_per_user=1, max_waiting_per_user=2)
     async with bot_at(playground, tmp_path, engine, clock=IMPATIENT, limits=limits):
         for prompt in ("one", "two", "three"):
             await mia.slash("imagine", prompt=prompt)
-        await private_answer(mia, "2 jobs under way")
+        await private_answer(mia, "2 jobs waiting")
 
 
 async def test_a_channel_without_permission_is_refused_before_any_work(client, playground, engine, mia):
