@@ -12,3 +12,10 @@ seamless        edges that fit together
 inpainting      masks and what they keep
 models/         families, one self-contained file each
 """
+
+from __future__ import annotations
+
+from transformers.utils import logging as transformers_logging
+
+# Before anything else of theirs is imported: that torchvision is missing, as it should be, is no news to a host.
+transformers_logging.set_verbosity_error()
