@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine import EngineConfig, GenerateRequest, Lane, ModelInfo, SamplingParams
 from engine.catalog import Guidance, read_model
@@ -270,158 +269,6 @@ def test_backlogged_shares_are_served_by_weight(weights: list[float], sizes: lis
         if any(f"{share}-59" in harness.finished for share in range(len(weights))):
             break
         assert max(services) - min(services) <= 20.0 + 4 / min(weights) + 1e-9
-
-
-class SchedulerMachine(RuleBasedStateMachine):
-    """Requests come, are aborted, and step, in any order; models come and go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.harness = Harness(row_budget=5, ready=(MODEL,), quantum=10.0, max_wait=15.0, hold=4.0)
-        self.live: dict[str, GenerateRequest] = {}
-        self.count = 0
-        self.turn_ended: dict[tuple[Lane, str], float] = defaultdict(lambda: float("-inf"))
-        self.in_turn: set[str] = set()
-        self.within: dict[str, int] = {}
-        """Over-age request → steps within which it has to be served."""
-        self.shown: dict[str, tuple[int, float]] = {}
-        self.added: Counter[tuple[Lane, str]] = Counter()
-        self.work_added = 0.0
-
-    @rule(changes=REQUESTS)
-    def add(self, changes: dict[str, Any]) -> None:
-        self.count += 1
-        new = request(str(self.count), submitted_at=self.harness.now, **changes)
-        self.harness.add(new)
-        self.live[new.request_id] = new
-        self.added[new.lane, new.share_key] += 1
-        rows = 2 if new.params.guidance_scale > 1 else 1
-        self.work_added += rows * len(new.seeds) * new.params.num_inference_steps
-
-    @precondition(lambda self: self.live)
-    @rule(data=st.data())
-    def abort(self, data: st.DataObject) -> None:
-        victim = data.draw(st.sampled_from(sorted(self.live)))
-        assert self.harness.scheduler.abort(victim)
-        assert not self.harness.scheduler.abort(victim)
-        self.forget(victim)
-
-    @rule()
-    def other_model(self) -> None:
-        """The second model is loaded or leaves."""
-        self.harness.scheduler.ready ^= {OTHER}
-        self.within.clear()
-
-    @rule(seconds=st.floats(0.1, 10.0))
-    def wait(self, seconds: float) -> None:
-        self.harness.now += seconds
-
-    @rule(ticks=st.integers(1, 4))
-    def step(self, ticks: int) -> None:
-        for _ in range(ticks):
-            self.step_once()
-
-    def step_once(self) -> None:
-        harness = self.harness
-        runnable = {id_ for id_, new in self.live.items() if new.model in harness.scheduler.ready}
-        eldest = self.over_age()
-        for id_ in eldest & runnable:
-            mine = self.share(id_)
-            others = {self.share(other) for other in self.live} - {mine}
-            self.within.setdefault(id_, 1 + sum(max(map(self.left, self.of(share))) for share in others))
-        before = len(harness.finished)
-        batch = harness.tick()
-        assert (batch is None) == (not runnable), "work is conserved"
-        if batch is None:
-            return
-        assert batch.rows <= 5
-        assert batch.rows == sum(picture.rows for picture in batch.pictures)
-        assert len({(p.request.request_id, p.index) for p in batch.pictures}) == len(batch.pictures)
-        stepped = {picture.request.request_id for picture in batch.pictures}
-        assert stepped <= runnable, "an aborted request is in no later step"
-        assert {(p.request.model, p.request.params.width) for p in batch.pictures} == {
-            (batch.key.model, batch.key.width)
-        }
-        self.in_turn |= stepped & eldest
-        self.within = {id_: steps - 1 for id_, steps in self.within.items() if id_ not in stepped}
-        assert all(steps > 0 for steps in self.within.values()), "over age, it is served within the bound"
-        left_out = runnable - stepped
-        if batch.rows < 5:
-            spare = 5 - batch.rows
-            assert not [
-                id_
-                for id_ in left_out
-                if self.live[id_].model == batch.key.model
-                and self.live[id_].params.width == batch.key.width
-                and (2 if self.live[id_].params.guidance_scale > 1 else 1) <= spare
-            ], "rows stay free only where nothing fits"
-        for request_id in harness.finished[before:]:
-            done = [steps for (id_, _), steps in harness.steps.items() if id_ == request_id]
-            ended = self.live[request_id]
-            assert done == [ended.params.num_inference_steps] * len(ended.seeds), "steps sum up"
-            # The scheduler hears of the end after the step, when the clock has moved on.
-            self.forget(request_id)
-
-    @rule()
-    def places(self) -> None:
-        """What was shown grows by no more than what others added, and what was added at all."""
-        places = self.harness.scheduler.places(1.0)
-        assert set(places) <= self.live.keys()
-        assert len(places) == self.harness.scheduler.waiting
-        others = {id_: sum(self.added.values()) - self.added[self.share(id_)] for id_ in places}
-        for id_, (place, eta) in places.items():
-            assert eta is not None
-            assert 1 <= place <= len(places)
-            if id_ in self.shown:
-                before, eta_before = self.shown[id_]
-                assert place - others[id_] <= before
-                assert eta - self.work_added <= eta_before + 1e-6
-        self.shown = {
-            id_: (place - others[id_], (eta or 0.0) - self.work_added) for id_, (place, eta) in places.items()
-        }
-
-    def share(self, request_id: str) -> tuple[Lane, str]:
-        return self.live[request_id].lane, self.live[request_id].share_key
-
-    def of(self, share: tuple[Lane, str]) -> list[str]:
-        return [id_ for id_ in self.live if self.share(id_) == share]
-
-    def left(self, request_id: str) -> int:
-        """Picture-steps."""
-        new = self.live[request_id]
-        return sum(
-            new.params.num_inference_steps - self.harness.steps[request_id, index]
-            for index in range(len(new.seeds))
-        )
-
-    def over_age(self) -> set[str]:
-        eldest = set()
-        for share in {self.share(id_) for id_ in self.live}:
-            first = min(self.of(share), key=lambda id_: (self.live[id_].submitted_at, int(id_)))
-            since = max(self.live[first].submitted_at or 0.0, self.turn_ended[share])
-            if self.harness.now - since > 15.0:
-                eldest.add(first)
-        return eldest
-
-    def forget(self, request_id: str) -> None:
-        if request_id in self.in_turn:
-            self.turn_ended[self.share(request_id)] = self.harness.now
-        del self.live[request_id]
-        self.within.pop(request_id, None)
-        self.shown.pop(request_id, None)
-        if not self.live:
-            self.turn_ended.clear()
-
-    @invariant()
-    def knows_what_lives(self) -> None:
-        scheduler = self.harness.scheduler
-        assert len(scheduler) == len(self.live)
-        assert all(request_id in scheduler for request_id in self.live)
-        assert scheduler.has_work == any(new.model in scheduler.ready for new in self.live.values())
-
-
-TestScheduler = SchedulerMachine.TestCase
-TestScheduler.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 def test_importing_the_front_door_loads_no_torch() -> None:
