@@ -23,7 +23,7 @@ MAX_ADAPTER_WEIGHT = 10.0
 
 _READ_BY: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("adapters", "clip_skip", "guidance_rescale", "guidance_interval", "stop", "tiling"),
-    ("stable-diffusion",),
+    ("stable-diffusion", "stable-diffusion-xl"),
 )
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
 

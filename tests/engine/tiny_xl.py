@@ -21,9 +21,10 @@ def write_tiny_xl(
     scheduler: Any = None,
     force_zeros_for_empty_prompt: bool = True,
     in_channels: int = 4,
+    window: int = WINDOW,
     seed: int = 2,
 ) -> Path:
-    """Write a tiny StableDiffusionXLPipeline; its scheduler is Euler with SDXL's own configuration."""
+    """Write a tiny StableDiffusionXLPipeline; its scheduler is Euler with SDXL's own configuration, `window` in tokens."""
     torch.manual_seed(seed)
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16),
@@ -65,19 +66,19 @@ def write_tiny_xl(
             num_hidden_layers=3,
             projection_dim=16,
             vocab_size=len(_vocabulary()),
-            max_position_embeddings=WINDOW,
+            max_position_embeddings=window,
         )
     )
-    tokenizer = _tokenizer(folder, WINDOW)
+    tokenizer = _tokenizer(folder, window)
     tokenizer_2 = transformers.CLIPTokenizer(
         str(folder / "tokenizer" / "vocab.json"),
         str(folder / "tokenizer" / "merges.txt"),
-        model_max_length=WINDOW,
+        model_max_length=window,
         pad_token="a",  # SDXL's second tokenizer fills up with another token than its first.
     )
     diffusers.StableDiffusionXLPipeline(
         vae=vae,
-        text_encoder=_text_encoder(WINDOW),
+        text_encoder=_text_encoder(window),
         text_encoder_2=second,
         tokenizer=tokenizer,
         tokenizer_2=tokenizer_2,

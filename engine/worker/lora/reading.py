@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import GenerationFailed
+from engine.worker.lora.names import made_for, original_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,10 @@ _OTHER_KINDS = {
 }
 
 
+class _MisfitError(Exception):
+    """What of a file has no place in the model."""
+
+
 def file_key(path: Path) -> tuple[str, int, int]:
     """Raises GenerationFailed where there is no such file."""
     try:
@@ -95,9 +101,20 @@ def read_lora(path: Path, components: Mapping[str, Any], device: torch.device, d
     modules = {name: _adaptable(component) for name, component in components.items()}
     layers: dict[str, dict[str, LoraLayer]] = {}
     for given, pair in halves.items():
-        component, name = _resolve(path.name, given, modules)
-        module = modules[component][name.replace(".", "_")][1]
-        down, up = _shaped(path.name, given, module, pair)
+        try:
+            component, name = _resolve(given, modules)
+            module = modules[component][name.replace(".", "_")][1]
+            down, up = _shaped(given, module, pair)
+        except _MisfitError as misfit:
+            base = made_for({name: tuple(pair["down"].shape) for name, pair in halves.items()})
+            raise GenerationFailed(
+                "adapter_mismatch",
+                f"The LoRA {path.name} was made for {base or 'another kind of model'}: {misfit}. Choose one made for"
+                " this model's base.",
+                adapter=path.name,
+                base=base or "another kind of model",
+                reason=str(misfit),
+            ) from None
         alpha, rank = _scaling(given, component, name, down.shape[0], alphas, configuration)
         layers.setdefault(component, {})[name] = LoraLayer(
             down.to(device, dtype), up.to(device, dtype), alpha, rank
@@ -139,15 +156,23 @@ def _sorted_out(
 
 
 def _adaptable(component: Any) -> dict[str, tuple[str, Any]]:
-    """Linear and Conv2d modules by their names with underscores for dots, as kohya's files spell them."""
-    return {
-        name.replace(".", "_"): (name, module)
+    """Linear and Conv2d modules by their names with underscores for dots, as kohya's files spell them; a UNet's also by
+    the names that they had in the first code of Stable Diffusion, which kohya's files for SDXL keep to.
+    """
+    modules = {
+        name: module
         for name, module in component.named_modules()
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
     }
+    found = {name.replace(".", "_"): (name, module) for name, module in modules.items()}
+    if isinstance(component, diffusers.UNet2DConditionModel):
+        for name, module in modules.items():
+            if (original := original_name(component.config, name)) is not None:
+                found.setdefault(original.replace(".", "_"), (name, module))
+    return found
 
 
-def _resolve(adapter: str, given: str, modules: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+def _resolve(given: str, modules: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     """The component and module that a file's name means."""
     if kohya := _KOHYA.fullmatch(given):
         component, flat = _KOHYA_COMPONENTS[kohya["component"]], kohya["module"]
@@ -160,12 +185,10 @@ def _resolve(adapter: str, given: str, modules: Mapping[str, Mapping[str, Any]])
     for spelling in (flat, flat.removeprefix("text_model_"), f"text_model_{flat}", f"{flat}_0"):
         if spelling in modules.get(component, {}):
             return component, modules[component][spelling][0]
-    raise _mismatch(adapter, f"this model has no layer {given}")
+    raise _MisfitError(f"this model has no layer {given}")
 
 
-def _shaped(
-    adapter: str, given: str, module: Any, pair: Mapping[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _shaped(given: str, module: Any, pair: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Down and up in the module's own number of dimensions, once their sizes are known to fit."""
     down, up = pair["down"], pair["up"]
     rank = down.shape[0] if down.ndim else 0
@@ -179,8 +202,7 @@ def _shaped(
         for tensor, expected in ((down, expected_down), (up, expected_up))
     )
     if not fits:
-        raise _mismatch(
-            adapter,
+        raise _MisfitError(
             f"{given} has the shapes {tuple(down.shape)} and {tuple(up.shape)}, this model's layer asks for"
             f" {expected_down} and {expected_up}",
         )
@@ -210,12 +232,3 @@ def _scaling(
             alpha = value
     stabilised = configuration.get(f"{component}.use_rslora")
     return float(alpha), math.sqrt(rank) if stabilised else rank
-
-
-def _mismatch(adapter: str, reason: str) -> GenerationFailed:
-    return GenerationFailed(
-        "adapter_mismatch",
-        f"The LoRA {adapter} was made for another kind of model: {reason}. Choose one made for this model's base.",
-        adapter=adapter,
-        reason=reason,
-    )

@@ -6,9 +6,9 @@ Follows diffusers' StableDiffusionXLPipeline, its Img2Img and its Inpaint pipeli
 
 from __future__ import annotations
 
-import string
-from collections import OrderedDict
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,13 @@ from engine.request import Request
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
+from engine.worker.lora.bypass import applied
+from engine.worker.lora.store import LoraStore
 from engine.worker.previews import make_estimate, thumbnails
+from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import PictureState, Region, RequestState, Schedule
 from engine.worker.samplers import Samplers
-
-_CACHED_PROMPTS = 64
-"""Rerolls, variations and upscales of a picture encode the same prompts again."""
+from engine.worker.seamless import edges_joined
 
 _MASK_CHANNELS = 9
 """A UNet made for inpainting reads four channels of latents, the mask, and four more of what is kept."""
@@ -57,8 +58,23 @@ class _Denoise:
     name = "denoise"
 
     def __init__(self, components: Components, *, exact: bool) -> None:
-        self._tokenizers = (components.tokenizer, components.tokenizer_2)
-        self._text_encoders = (components.text_encoder, components.text_encoder_2)
+        # Both cut a text into the same tokens, so that their chunks keep in step.
+        self._prompts = PromptEncoder(
+            components.tokenizer, components.text_encoder, components.device, penultimate=True
+        )
+        self._prompts_2 = PromptEncoder(
+            components.tokenizer_2,
+            components.text_encoder_2,
+            components.device,
+            component="text_encoder_2",
+            penultimate=True,
+        )
+        adaptable = {
+            "unet": components.unet,
+            "text_encoder": components.text_encoder,
+            "text_encoder_2": components.text_encoder_2,
+        }
+        self._loras = LoraStore(adaptable, components.device, components.dtype)
         self._zeros_for_empty = bool(components.settings.get("force_zeros_for_empty_prompt", True))
         self._unet = components.unet
         self._vae = components.vae
@@ -73,16 +89,18 @@ class _Denoise:
         self._vae_dtype = torch.float32 if self._upcast and self._dtype is torch.float16 else self._dtype
         self._vae.to(self._vae_dtype)
         self._estimate = make_estimate(self._vae, self._scaling)
-        self._encoded: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
 
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
-        state.unread_words = self._unread_words(request.prompt)
+        state.unread_words = self._prompts.unread_words(request.prompt)
         distilled = self._unet.config.time_cond_proj_dim
         guided = params.guidance_scale > 1 and distilled is None
-        cond, pooled = self._encode(request.prompt)
-        uncond, uncond_pooled = self._encode_negative(params.negative_prompt) if guided else (None, None)
+        loras = self._loras.load(request.adapters)
+        reading = Reading(params.clip_skip, loras)
+        cond, pooled, uncond, uncond_pooled = self._encode(
+            request.prompt, params.negative_prompt if guided else None, reading
+        )
         size = [params.height, params.width]
         # The original size, where it was cropped, and the size that is wanted: a picture that was neither scaled nor cut.
         time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=self._dtype).to(self._device)
@@ -117,12 +135,26 @@ class _Denoise:
                 timestep_cond=None
                 if distilled is None
                 else self._guidance_embedding(params.guidance_scale, distilled),
+                guidance_rescale=params.guidance_rescale,
+                guidance_interval=params.guidance_interval,
+                stop_after=None if params.stop == 1 else math.ceil(params.stop * len(schedule.timesteps)),
+                tiling=params.tiling,
+                loras=loras,
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
-        """One forward pass over all rows, unconditional rows first, then one sampler step per picture."""
-        forwards = [[picture] for picture in pictures] if self._exact else [pictures]
-        prediction = torch.cat([self._predict(forward) for forward in forwards])
+        """One forward pass over all rows, unconditional rows first, then one sampler step per picture.
+
+        Prompts of another length cannot share a pass: filling one up would change its picture. Nor can those whose
+        edges meet and those whose edges do not.
+        """
+        passes: dict[tuple[int, bool], list[int]] = {}
+        for row, picture in enumerate(pictures):
+            length = row if self._exact else picture.cond.shape[1]
+            passes.setdefault((length, picture.tiling), []).append(row)
+        predicted = torch.cat([self._predict([pictures[row] for row in rows]) for rows in passes.values()])
+        order = [row for rows in passes.values() for row in rows]
+        prediction = predicted if len(passes) == 1 else predicted[torch.argsort(torch.tensor(order))]
         results = self._samplers.step(pictures, prediction)
         whole = [
             keep_outside(picture, stepped, foreseen)
@@ -141,8 +173,13 @@ class _Denoise:
         """Decode, and quantise as diffusers' VaeImageProcessor does. SDXL comes with no safety checker."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
-        latents = torch.cat([picture.latents for picture in pictures]).to(self._vae_dtype)
-        decoded = self._vae.decode(latents / self._scaling, return_dict=False)[0]
+        results = [
+            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
+            for picture in pictures
+        ]
+        latents = torch.cat(results).to(self._vae_dtype)
+        with edges_joined(self._vae, joined=pictures[0].tiling):
+            decoded = self._vae.decode(latents / self._scaling, return_dict=False)[0]
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         return [(pixels, Safety.UNCHECKED) for pixels in (scaled * 255).round().astype("uint8")]
 
@@ -164,83 +201,59 @@ class _Denoise:
             latents = torch.cat([latents, torch.cat(channels)], dim=1)
         steps = [picture.schedule.timesteps[picture.step] for picture in pictures]
         times = torch.tensor(steps, dtype=torch.float32)
-        guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
+        guided = [row for row, picture in enumerate(pictures) if picture.guided]
         rows = [*guided, *range(len(pictures))]
-        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
-        pooled = [picture.uncond_pooled for picture in pictures if picture.uncond_pooled is not None]
-        pooled += [picture.pooled for picture in pictures if picture.pooled is not None]
+        unconds = [pictures[row].uncond for row in guided]
+        pooled = [pictures[row].uncond_pooled for row in guided] + [picture.pooled for picture in pictures]
         time_ids = [pictures[row].time_ids for row in rows]
-        conditions = [picture.timestep_cond for picture in pictures if picture.timestep_cond is not None]
-        prediction = self._unet(
-            latents if not guided else latents[rows],
-            times[rows].to(self._device),
-            encoder_hidden_states=torch.cat([*unconds, *(picture.cond for picture in pictures)]),
-            timestep_cond=torch.cat(conditions) if conditions else None,
-            added_cond_kwargs={
-                "text_embeds": torch.cat(pooled),
-                "time_ids": torch.cat([ids for ids in time_ids if ids is not None]),
-            },
-            return_dict=False,
-        )[0]
+        conditions = [pictures[row].timestep_cond for row in rows]
+        with (
+            applied(self._unet, "unet", [pictures[row].loras for row in rows]),
+            edges_joined(self._unet, joined=pictures[0].tiling),
+        ):
+            prediction = self._unet(
+                latents if not guided else latents[rows],
+                times[rows].to(self._device),
+                encoder_hidden_states=_joined([*unconds, *(picture.cond for picture in pictures)]),
+                timestep_cond=_joined(conditions) if any(c is not None for c in conditions) else None,
+                added_cond_kwargs={"text_embeds": _joined(pooled), "time_ids": _joined(time_ids)},
+                return_dict=False,
+            )[0]
         if guided:
             without, prediction = prediction[: len(guided)], prediction[len(guided) :]
             scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)
             scale = scale.to(_at_least_float32(self._dtype)).to(self._device).view(-1, 1, 1, 1)
+            with_text = prediction if len(guided) == len(pictures) else prediction[guided]
+            mixed = (without + scale * (with_text - without)).to(self._dtype)
+            rescales = [pictures[row].guidance_rescale for row in guided]
+            if any(rescales):
+                mixed = _rescaled(mixed, with_text, rescales)
             if len(guided) == len(pictures):
-                prediction = (without + scale * (prediction - without)).to(self._dtype)
+                prediction = mixed
             else:
                 prediction = prediction.clone()
-                prediction[guided] = (without + scale * (prediction[guided] - without)).to(self._dtype)
+                prediction[guided] = mixed
         return prediction
 
-    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """(1, tokens, widths of both encoders) and, from the second one, the pooled (1, width).
-
-        What does not fit the window is cut off.
+    def _encode(
+        self, prompt: str, negative_prompt: str | None, reading: Reading
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """(1, tokens, widths of both encoders) and, from the second one, the pooled (1, width); then the same of the
+        negative prompt, if there is one. Without a text it is zeros where the model was trained with them, as SDXL's
+        base was.
         """
-        if text in self._encoded:
-            self._encoded.move_to_end(text)
-            return self._encoded[text]
-        hidden, pooled = [], None
-        for tokenizer, text_encoder in zip(self._tokenizers, self._text_encoders, strict=True):
-            tokens = tokenizer(
-                text,
-                padding="max_length",
-                max_length=tokenizer.model_max_length,
-                truncation=True,
-                return_tensors="pt",
-            )
-            output = text_encoder(tokens.input_ids.to(self._device), output_hidden_states=True)
-            hidden.append(output.hidden_states[-2])
-            pooled = output[0]
-        assert pooled is not None, "there are two encoders"
-        self._encoded[text] = (torch.cat(hidden, dim=-1).to(self._dtype), pooled.to(self._dtype))
-        if len(self._encoded) > _CACHED_PROMPTS:
-            self._encoded.popitem(last=False)
-        return self._encoded[text]
-
-    def _encode_negative(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Without a negative prompt, zeros where the model was trained with them, as SDXL's base was."""
-        encoded, pooled = self._encode(text)
-        if text or not self._zeros_for_empty:
-            return encoded, pooled
-        return torch.zeros_like(encoded), torch.zeros_like(pooled)
-
-    def _unread_words(self, prompt: str) -> tuple[str, ...]:
-        """The words that the window cuts off, wholly or in part."""
-        words, tokenizer = prompt.split(), self._tokenizers[0]
-        limit = tokenizer.model_max_length
-
-        def fits(count: int) -> bool:
-            return len(tokenizer(" ".join(words[:count]), verbose=False).input_ids) <= limit
-
-        if fits(len(words)):
-            return ()
-        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
+        cond, uncond = self._prompts.encode_pair(prompt, negative_prompt, reading)
+        cond_2, uncond_2 = self._prompts_2.encode_pair(prompt, negative_prompt, reading)
+        cond = torch.cat([cond, cond_2], dim=-1).to(self._dtype)
+        pooled = self._prompts_2.pooled(prompt, reading).to(self._dtype)
+        if negative_prompt is None or uncond is None or uncond_2 is None:
+            return cond, pooled, None, None
+        if not negative_prompt and self._zeros_for_empty:
+            return cond, pooled, torch.zeros_like(cond), torch.zeros_like(pooled)
+        uncond = torch.cat([uncond, uncond_2], dim=-1).to(self._dtype)
+        # As in diffusers, skipping layers leaves the negative prompt alone.
+        every_layer = replace(reading, clip_skip=None)
+        return cond, pooled, uncond, self._prompts_2.pooled(negative_prompt, every_layer).to(self._dtype)
 
     def _noise(self, state: RequestState, generator: torch.Generator) -> torch.Tensor:
         params = state.request.params
@@ -327,6 +340,19 @@ def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
         return sample
     latents: torch.Tensor = encoded.latents
     return latents
+
+
+def _joined(rows: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    return torch.cat([row for row in rows if row is not None])
+
+
+def _rescaled(mixed: torch.Tensor, with_text: torch.Tensor, rescales: Sequence[float]) -> torch.Tensor:
+    """Guided predictions, each brought towards the spread of its conditional one by a share of its own."""
+    dims = list(range(1, mixed.ndim))
+    spread, wanted = mixed.std(dim=dims, keepdim=True), with_text.std(dim=dims, keepdim=True)
+    share = torch.tensor(rescales, dtype=torch.float64).to(mixed.device, mixed.dtype).view(-1, 1, 1, 1)
+    rescaled = share * (mixed * (wanted / spread)) + (1 - share) * mixed
+    return torch.where(share == 0, mixed, rescaled)
 
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:

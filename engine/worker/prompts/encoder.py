@@ -50,6 +50,20 @@ class Reading:
 _PLAIN = Reading()
 
 
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """What is remembered of a prompt."""
+
+    vectors: torch.Tensor
+    """(1, chunks * window, width)"""
+    pooled: torch.Tensor | None
+    """(1, width): the first chunk in one vector, where the encoder has a projection to make it with."""
+
+    @property
+    def nbytes(self) -> int:
+        return self.vectors.nbytes + (0 if self.pooled is None else self.pooled.nbytes)
+
+
 class PromptEncoder:
     """One text encoder with its tokenizer."""
 
@@ -60,16 +74,20 @@ class PromptEncoder:
         device: torch.device,
         *,
         component: str = "text_encoder",
+        penultimate: bool = False,
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
-        """`component`: what diffusers' pipelines, and LoRAs, call the text encoder."""
+        """`component`: what diffusers' pipelines, and LoRAs, call the text encoder. `penultimate`: the denoiser reads
+        the last layer but one as it is, like SDXL's; layers are then skipped from there.
+        """
         self._tokenizer = tokenizer
         self._text_encoder = text_encoder
         self._device = device
         self._component = component
+        self._penultimate = penultimate
         self._window = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
         self._max_chunks = MAX_CHUNKS if self._window >= _CLIP_WINDOW else 1
-        self._encoded: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+        self._encoded: OrderedDict[Hashable, _Encoded] = OrderedDict()
         self._cache_bytes = cache_bytes
 
     def encode_pair(
@@ -92,6 +110,18 @@ class PromptEncoder:
 
     def encode(self, prompt: str, reading: Reading = _PLAIN) -> torch.Tensor:
         """(1, chunks * window, width). What has been encoded lately is remembered: rerolls and variations ask again."""
+        return self._encode(prompt, reading).vectors
+
+    def pooled(self, prompt: str, reading: Reading = _PLAIN) -> torch.Tensor:
+        """(1, width): the prompt in one vector, made of its first chunk whatever the weights; averaged over parts.
+
+        Only for encoders with a projection.
+        """
+        pooled = self._encode(prompt, reading).pooled
+        assert pooled is not None, "asked only of encoders with a projection"
+        return pooled
+
+    def _encode(self, prompt: str, reading: Reading) -> _Encoded:
         key = (prompt, reading.key(self._component))
         if key in self._encoded:
             self._encoded.move_to_end(key)
@@ -108,14 +138,13 @@ class PromptEncoder:
                     " you do not want to --no.",
                     got=total,
                 )
-            tokens = max(part.shape[1] for part in each)
-            filled = [self._filled(part, tokens, reading) for part in each]
-            encoded = torch.stack(
-                [part.weight / total * vectors for part, vectors in zip(parts, filled, strict=True)]
-            )
-            encoded = encoded.sum(dim=0)
+            tokens = max(part.vectors.shape[1] for part in each)
+            filled = [self._filled(part.vectors, tokens, reading) for part in each]
+            shares = [part.weight / total for part in parts]
+            pooled = [part.pooled for part in each if part.pooled is not None]
+            encoded = _Encoded(_averaged(filled, shares), _averaged(pooled, shares) if pooled else None)
         self._encoded[key] = encoded
-        held = sum(tensor.nbytes for tensor in self._encoded.values())
+        held = sum(one.nbytes for one in self._encoded.values())
         while held > self._cache_bytes and len(self._encoded) > 1:
             held -= self._encoded.popitem(last=False)[1].nbytes
         return encoded
@@ -149,8 +178,7 @@ class PromptEncoder:
         tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return tokens
 
-    def _encode_part(self, part: Part, reading: Reading) -> torch.Tensor:
-        """(1, chunks * window, width)"""
+    def _encode_part(self, part: Part, reading: Reading) -> _Encoded:
         tokens: list[int] = []
         weights: list[float] = []
         for span in part.spans:
@@ -169,15 +197,17 @@ class PromptEncoder:
             )
             masks.append([1] * (len(chunk) + 2) + [0] * padding)
             factors.append([1.0, *weights[start : start + room]] + [1.0] * (padding + 1))
-        vectors = self._run(torch.tensor(rows), torch.tensor(masks), reading)
+        vectors, pooled = self._run(torch.tensor(rows), torch.tensor(masks), reading)
         if any(weight != 1.0 for weight in weights):
             empty = self.encode("", reading)
             factor = torch.tensor(factors, dtype=vectors.dtype, device=vectors.device)[..., None]
             vectors = torch.where(factor == 1, vectors, empty + factor * (vectors - empty))
-        return vectors.reshape(1, chunks * self._window, -1)
+        return _Encoded(vectors.reshape(1, chunks * self._window, -1), None if pooled is None else pooled[:1])
 
-    def _run(self, tokens: torch.Tensor, mask: torch.Tensor, reading: Reading) -> torch.Tensor:
-        """(chunks, window, width)"""
+    def _run(
+        self, tokens: torch.Tensor, mask: torch.Tensor, reading: Reading
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(chunks, window, width) and, of encoders with a projection, (chunks, width)"""
         masked = getattr(self._text_encoder.config, "use_attention_mask", False)
         attention_mask = mask.to(self._device) if masked else None
         clip_skip = reading.clip_skip
@@ -185,22 +215,26 @@ class PromptEncoder:
             answer = self._text_encoder(
                 tokens.to(self._device),
                 attention_mask=attention_mask,
-                output_hidden_states=clip_skip is not None,
+                output_hidden_states=self._penultimate or clip_skip is not None,
             )
-        if clip_skip is None:
+        pooled: torch.Tensor | None = answer[0] if answer[0].ndim == 2 else None
+        if clip_skip is None and not self._penultimate:
             last: torch.Tensor = answer[0]
-            return last
-        if clip_skip >= len(answer.hidden_states):
+            return last, pooled
+        skipped = (clip_skip or 0) + self._penultimate
+        if skipped >= len(answer.hidden_states):
+            most = len(answer.hidden_states) - 1 - self._penultimate
             raise GenerationFailed(
                 "clip_skip_out_of_range",
-                f"The text encoder of this model has {len(answer.hidden_states) - 1} layers, so {clip_skip} cannot be"
-                " left out.",
+                f"{clip_skip} layers of this model's text encoder cannot be left out; at most {most} can.",
                 got=clip_skip,
-                maximum=len(answer.hidden_states) - 1,
+                maximum=most,
             )
+        hidden: torch.Tensor = answer.hidden_states[-(skipped + 1)]
+        if self._penultimate:
+            return hidden, pooled
         text_model = getattr(self._text_encoder, "text_model", self._text_encoder)
-        normed: torch.Tensor = text_model.final_layer_norm(answer.hidden_states[-(clip_skip + 1)])
-        return normed
+        return text_model.final_layer_norm(hidden), pooled
 
     def _filled(self, encoded: torch.Tensor, tokens: int, reading: Reading) -> torch.Tensor:
         """Filled up with empty chunks to `tokens`."""
@@ -208,3 +242,7 @@ class PromptEncoder:
         if not missing:
             return encoded
         return torch.cat([encoded, *[self.encode("", reading)] * missing], dim=1)
+
+
+def _averaged(tensors: list[torch.Tensor], shares: list[float]) -> torch.Tensor:
+    return torch.stack([share * tensor for share, tensor in zip(shares, tensors, strict=True)]).sum(dim=0)

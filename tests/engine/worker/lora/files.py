@@ -10,6 +10,8 @@ import diffusers
 import torch
 from safetensors.torch import save_file
 
+from engine.worker.lora.names import original_name
+
 UNET = (
     "to_q",
     "to_k",
@@ -22,10 +24,11 @@ UNET = (
     "ff.net.0.proj",
 )
 TEXT_ENCODER = ("q_proj", "fc1", "out_proj")
+_SHORT = {"unet": "unet", "text_encoder": "te1_text_model", "text_encoder_2": "te2_text_model"}
 
 
 def pipeline_of(model: Path) -> Any:
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -40,11 +43,13 @@ def write_lora(
     alpha: float = 2.0,
     seed: int = 0,
 ) -> Path:
-    """`naming`: peft (diffusers' own today), diffusers (its old one), kohya."""
+    """`naming`: peft (diffusers' own today), diffusers (its old one), kohya, ldm (kohya's for SDXL)."""
     generator = torch.Generator().manual_seed(seed)
     pipeline = pipeline_of(model)
     tensors: dict[str, torch.Tensor] = {}
-    targets = {"unet": UNET, **({"text_encoder": TEXT_ENCODER} if text else {})}
+    xl = hasattr(pipeline, "text_encoder_2")
+    encoders = ("text_encoder", "text_encoder_2") if xl else ("text_encoder",)
+    targets = {"unet": UNET, **(dict.fromkeys(encoders, TEXT_ENCODER) if text else {})}
     for component, endings in targets.items():
         for name, module in getattr(pipeline, component).named_modules():
             if not any(name == ending or name.endswith(f".{ending}") for ending in endings):
@@ -62,8 +67,11 @@ def write_lora(
                         f"{component}.{name}.{middle}.up.weight",
                     )
                 case _:
-                    short = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}[component]
-                    flat = short + name.replace(".", "_")
+                    short = _SHORT[component] if xl else _SHORT[component].replace("te1", "te")
+                    named = name.removeprefix("text_model.")
+                    if naming == "ldm" and component == "unet":
+                        named = original_name(pipeline.unet.config, name) or named
+                    flat = f"lora_{short}_{named.replace('.', '_')}"
                     halves = (f"{flat}.lora_down.weight", f"{flat}.lora_up.weight")
                     tensors[f"{flat}.alpha"] = torch.tensor(alpha)
             tensors[halves[0]], tensors[halves[1]] = down, up

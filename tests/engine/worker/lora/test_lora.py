@@ -278,3 +278,26 @@ def test_prompts_are_encoded_anew_only_for_loras_that_touch_the_encoder(
     assert len(prompts._encoded) == known + 2
     bench.run(touching)
     assert len(prompts._encoded) == known + 2
+
+
+@pytest.mark.parametrize(
+    ("layer", "width", "base"),
+    [
+        ("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", 2048, "Stable Diffusion XL"),
+        ("unet.down_blocks.7.attentions.0.transformer_blocks.0.attn2.to_k", 768, "Stable Diffusion 1.x"),
+        ("lora_unet_double_blocks_0_img_attn_qkv", 3072, "FLUX.1"),
+        ("transformer.single_transformer_blocks.0.attn.to_q", 3072, "FLUX.1"),
+        ("diffusion_model.layers.0.adaLN_modulation.0", 256, "Z-Image"),
+        ("unet.unheard_of", 5, "another kind of model"),
+    ],
+)
+def test_a_lora_of_another_architecture_is_named(
+    bench: Bench, tiny_model: Path, tmp_path: Path, layer: str, width: int, base: str
+) -> None:
+    down, up = ("lora_down", "lora_up") if layer.startswith("lora_") else ("lora_A", "lora_B")
+    halves = {f"{layer}.{down}.weight": torch.ones(2, width), f"{layer}.{up}.weight": torch.ones(8, 2)}
+    path = _save(tmp_path / "foreign.safetensors", halves)
+    failure = bench.run(make_request(tiny_model, adapters=((path, 1.0),)))["one"].failure
+    assert failure is not None
+    assert (failure.code, failure.values["base"]) == ("adapter_mismatch", base)
+    assert f"made for {base}" in str(failure)
