@@ -20,9 +20,12 @@ MAX_PICTURES = 16
 MAX_STEPS = 500
 MAX_ADAPTERS = 8
 MAX_ADAPTER_WEIGHT = 10.0
+MAX_EMBEDDINGS = 32
+MAX_EMBEDDING_WORD = 64
+"""Characters."""
 
 _READ_BY: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("adapters", "clip_skip", "guidance_rescale", "guidance_interval", "stop", "tiling"),
+    ("adapters", "embeddings", "clip_skip", "guidance_rescale", "guidance_interval", "stop", "tiling"),
     ("stable-diffusion", "stable-diffusion-xl"),
 )
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
@@ -75,6 +78,9 @@ class GenerateRequest:
     """Inpaint: a picture on disk, white where the initial picture is drawn anew; resized to width × height likewise."""
     adapters: tuple[tuple[Path, float], ...] = ()
     """LoRA files and the weight of each; they add up in this order. Opened when the work starts."""
+    embeddings: tuple[tuple[str, Path], ...] = ()
+    """Words that the prompts may use, in any case, and the textual inversion that each stands for; known to this request
+    alone. Opened when the work starts."""
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0
@@ -167,7 +173,7 @@ def validate(request: Request, model: ModelInfo) -> None:
                 f"{name}_out_of_range", f"A {name.replace('_', ' ')} of {got} is outside {allowed}.", got=got
             )
     for name, families in _READ_BY.items():
-        asked = request if name == "adapters" else params
+        asked = request if hasattr(request, name) else params
         if getattr(asked, name) != getattr(type(asked), name) and model.family not in families:
             _reject(
                 f"{name}_unsupported",
@@ -175,6 +181,7 @@ def validate(request: Request, model: ModelInfo) -> None:
                 allowed=", ".join(families),
             )
     _validate_adapters(request)
+    _validate_embeddings(request)
     for side, got in (("width", params.width), ("height", params.height)):
         if got % model.size_multiple or not model.min_side <= got <= model.max_side:
             _reject(
@@ -235,6 +242,37 @@ def _validate_adapters(request: Request) -> None:
                 got=weight,
                 maximum=MAX_ADAPTER_WEIGHT,
             )
+
+
+def _validate_embeddings(request: Request) -> None:
+    if len(request.embeddings) > MAX_EMBEDDINGS:
+        _reject(
+            "embeddings_out_of_range",
+            f"A request takes at most {MAX_EMBEDDINGS} embeddings; this one names {len(request.embeddings)}.",
+            got=len(request.embeddings),
+            maximum=MAX_EMBEDDINGS,
+        )
+    words = set()
+    for word, path in request.embeddings:
+        if path.suffix.lower() != ".safetensors":
+            _reject(
+                "embedding_not_safetensors",
+                f"{path.name} is not a .safetensors file. Pickled embeddings can run any program when they are opened, so"
+                " they are refused; use the .safetensors version.",
+                embedding=path.name,
+            )
+        # The prompt's own marks would take the word apart before it is looked for.
+        if not 0 < len(word) <= MAX_EMBEDDING_WORD or set(word) & set("()[]:\\") or word.split() != [word]:
+            _reject(
+                "embedding_word_unusable",
+                f"An embedding cannot be called {word!r}: its word has 1 to {MAX_EMBEDDING_WORD} characters, none of"
+                " them a space, a bracket, a colon or a backslash.",
+                word=word,
+                maximum=MAX_EMBEDDING_WORD,
+            )
+        if word.lower() in words:
+            _reject("embedding_word_twice", f"Two embeddings are called {word!r}; rename one.", word=word)
+        words.add(word.lower())
 
 
 def _reject(code: str, sentence: str, **values: object) -> None:

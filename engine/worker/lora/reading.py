@@ -12,9 +12,9 @@ from typing import Any
 
 import diffusers
 import torch
-from safetensors import SafetensorError, safe_open
 
 from engine.errors import GenerationFailed
+from engine.worker.file_cache import FileKey, file_key, read_tensors, unreadable
 from engine.worker.lora.names import made_for, original_name
 
 
@@ -35,8 +35,7 @@ class LoraLayer:
 class Lora:
     """One file, on the device."""
 
-    key: tuple[str, int, int]
-    """Path, time of change and size: the same key, the same numbers."""
+    key: FileKey
     layers: Mapping[str, Mapping[str, LoraLayer]]
     """Component → module name → what is added there."""
     nbytes: int
@@ -62,41 +61,20 @@ class _MisfitError(Exception):
     """What of a file has no place in the model."""
 
 
-def file_key(path: Path) -> tuple[str, int, int]:
-    """Raises GenerationFailed where there is no such file."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise GenerationFailed(
-            "adapter_missing",
-            f"The LoRA {path.name} is not there any more. Choose another, or put the file back.",
-            adapter=path.name,
-            reason=str(error),
-        ) from error
-    return str(path), status.st_mtime_ns, status.st_size
-
-
 def read_lora(path: Path, components: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Lora:
     """Read and check a file against the components (by their names in diffusers' pipelines) it may add to.
 
     Raises:
         GenerationFailed: the file is missing, cut short, made for another architecture, or no LoRA.
     """
-    key = file_key(path)
+    key = file_key(path, "adapter")
+    tensors, metadata = read_tensors(path, "adapter")
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping.
         configuration = json.loads(metadata.get("lora_adapter_metadata", "{}"))
         if not isinstance(configuration, dict):
             raise ValueError("its configuration is no object")
-    except (SafetensorError, OSError, ValueError) as error:
-        raise GenerationFailed(
-            "adapter_unreadable",
-            f"The LoRA {path.name} cannot be read as safetensors: {error}. Download it again.",
-            adapter=path.name,
-            reason=str(error),
-        ) from error
+    except ValueError as error:
+        raise unreadable(path, "adapter", str(error)) from error
     halves, alphas = _sorted_out(path.name, tensors)
     modules = {name: _adaptable(component) for name, component in components.items()}
     layers: dict[str, dict[str, LoraLayer]] = {}

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.worker.file_cache import FileCache
 from engine.worker.lora.bypass import Loras
-from engine.worker.lora.reading import Lora, file_key, read_lora
+from engine.worker.lora.reading import Lora, read_lora
 
 _BYTES = 512 * 2**20
 
 
 class LoraStore:
-    """The LoRAs of one loaded model. Those that running pictures hold live on when they are put out of here."""
+    """The LoRAs of one loaded model."""
 
     def __init__(
         self,
@@ -27,23 +27,10 @@ class LoraStore:
         most_bytes: int = _BYTES,
     ) -> None:
         """`components`: what LoRAs may add to, by name in diffusers' pipelines."""
-        self._components = components
-        self._device = device
-        self._dtype = dtype
-        self._most_bytes = most_bytes
-        self._held: OrderedDict[tuple[str, int, int], Lora] = OrderedDict()
+        self._files: FileCache[Lora] = FileCache(
+            lambda path: read_lora(path, components, device, dtype), most_bytes
+        )
 
     def load(self, adapters: Sequence[tuple[Path, float]]) -> Loras:
         """Raises GenerationFailed for a file that is missing, unreadable or made for something else."""
-        return tuple((self._get(path), weight) for path, weight in adapters if weight != 0)
-
-    def _get(self, path: Path) -> Lora:
-        key = file_key(path)  # A file that has changed is read again.
-        if key not in self._held:
-            self._held[key] = read_lora(path, self._components, self._device, self._dtype)
-        lora = self._held[key]
-        self._held.move_to_end(key)
-        held = sum(one.nbytes for one in self._held.values())
-        while held > self._most_bytes and len(self._held) > 1:
-            held -= self._held.popitem(last=False)[1].nbytes
-        return lora
+        return tuple((self._files.get(path, "adapter"), weight) for path, weight in adapters if weight != 0)

@@ -23,6 +23,7 @@ from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import make_estimate, thumbnails
+from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import PictureState, Region, RequestState, Schedule
 from engine.worker.safety_checker import SafetyChecker
@@ -62,6 +63,11 @@ class _Denoise:
         self._unet = components.unet
         adaptable = {"unet": components.unet, "text_encoder": components.text_encoder}
         self._loras = LoraStore(adaptable, components.device, components.dtype)
+        self._embeddings = EmbeddingStore(
+            {name: encoder.config.hidden_size for name, encoder in adaptable.items() if name != "unet"},
+            components.device,
+            components.dtype,
+        )
         self._vae = components.vae
         self._device = components.device
         self._dtype = components.dtype
@@ -77,12 +83,15 @@ class _Denoise:
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
-        state.unread_words = self._prompts.unread_words(request.prompt)
         distilled = self._unet.config.time_cond_proj_dim
         guided = params.guidance_scale > 1 and distilled is None
         loras = self._loras.load(request.adapters)
+        embeddings = self._embeddings.load(request.embeddings)
+        state.unread_words = self._prompts.unread_words(request.prompt, embeddings)
         cond, uncond = self._prompts.encode_pair(
-            request.prompt, params.negative_prompt if guided else None, Reading(params.clip_skip, loras)
+            request.prompt,
+            params.negative_prompt if guided else None,
+            Reading(params.clip_skip, loras, embeddings),
         )
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         strength = params.strength if from_image else 1.0

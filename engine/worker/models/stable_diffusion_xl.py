@@ -24,6 +24,7 @@ from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import make_estimate, thumbnails
+from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import PictureState, Region, RequestState, Schedule
 from engine.worker.samplers import Samplers
@@ -75,6 +76,11 @@ class _Denoise:
             "text_encoder_2": components.text_encoder_2,
         }
         self._loras = LoraStore(adaptable, components.device, components.dtype)
+        self._embeddings = EmbeddingStore(
+            {name: encoder.config.hidden_size for name, encoder in adaptable.items() if name != "unet"},
+            components.device,
+            components.dtype,
+        )
         self._zeros_for_empty = bool(components.settings.get("force_zeros_for_empty_prompt", True))
         self._unet = components.unet
         self._vae = components.vae
@@ -93,11 +99,12 @@ class _Denoise:
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
-        state.unread_words = self._prompts.unread_words(request.prompt)
         distilled = self._unet.config.time_cond_proj_dim
         guided = params.guidance_scale > 1 and distilled is None
         loras = self._loras.load(request.adapters)
-        reading = Reading(params.clip_skip, loras)
+        embeddings = self._embeddings.load(request.embeddings)
+        state.unread_words = self._prompts.unread_words(request.prompt, embeddings)
+        reading = Reading(params.clip_skip, loras, embeddings)
         cond, pooled, uncond, uncond_pooled = self._encode(
             request.prompt, params.negative_prompt if guided else None, reading
         )

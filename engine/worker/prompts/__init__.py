@@ -1,5 +1,6 @@
 """From the text of a prompt to what a denoiser reads.
 
-syntax.py    weights and parts in a prompt's text; pure
-encoder.py   PromptEncoder: text → vectors, in as many windows as it takes; remembers what it has encoded
+syntax.py      weights and parts in a prompt's text; pure
+embeddings.py  words that files bring along (textual inversion)
+encoder.py     PromptEncoder: text → vectors, in as many windows as it takes; remembers what it has encoded
 """

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import string
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 
 from engine.errors import GenerationFailed
 from engine.worker.lora.bypass import Loras, applied
+from engine.worker.prompts.embeddings import Embedding, Embeddings, split, used_in
 from engine.worker.prompts.syntax import Part, parse_prompt
 
 MAX_CHUNKS = 54
@@ -40,14 +42,19 @@ class Reading:
     clip_skip: int | None = None
     """How many of its last layers are left out, 1 or more; None: none, the model's own way."""
     loras: Loras = ()
+    embeddings: Embeddings = ()
 
-    def key(self, component: str) -> tuple[Hashable, ...]:
-        """Equal where the text encoder called `component` would give the same answers."""
+    def key(self, component: str, prompt: str) -> Hashable:
+        """Equal where the text encoder called `component` would say the same of the same prompt."""
         added = tuple((lora.key, weight) for lora, weight in self.loras if component in lora.layers)
-        return (self.clip_skip, added)
+        words = tuple((word, embedding.key) for word, embedding in used_in(prompt, self.embeddings))
+        return (prompt, self.clip_skip, added, words)
 
 
 _PLAIN = Reading()
+
+_Token = int | torch.Tensor
+"""An id in the encoder's table, or a vector (width,) in place of one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +129,7 @@ class PromptEncoder:
         return pooled
 
     def _encode(self, prompt: str, reading: Reading) -> _Encoded:
-        key = (prompt, reading.key(self._component))
+        key = reading.key(self._component, prompt)
         if key in self._encoded:
             self._encoded.move_to_end(key)
             return self._encoded[key]
@@ -149,60 +156,84 @@ class PromptEncoder:
             held -= self._encoded.popitem(last=False)[1].nbytes
         return encoded
 
-    def unread_words(self, prompt: str) -> tuple[str, ...]:
+    def unread_words(self, prompt: str, embeddings: Embeddings = ()) -> tuple[str, ...]:
         """The words past the last window, wholly or in part."""
         unread: list[str] = []
         for part in parse_prompt(prompt):
             left = self._max_chunks * (self._window - 2)
             for span in part.spans:
                 words = span.text.split()
-                low = fitting = self._fitting(words, left)
+                low = fitting = self._fitting(words, left, embeddings)
                 unread += words[low:]
-                left = left - self._count(" ".join(words)) if fitting == len(words) else 0
+                left = left - self._count(" ".join(words), embeddings) if fitting == len(words) else 0
         return tuple(word for cut in unread if (word := cut.strip(string.punctuation)))
 
-    def _fitting(self, words: list[str], room: int) -> int:
+    def _fitting(self, words: list[str], room: int, embeddings: Embeddings) -> int:
         """How many of the words fit into `room` tokens."""
-        if self._count(" ".join(words)) <= room:
+        if self._count(" ".join(words), embeddings) <= room:
             return len(words)
         low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._count(" ".join(words[:middle])) <= room else (low, middle)
+            fits = self._count(" ".join(words[:middle]), embeddings) <= room
+            low, high = (middle, high) if fits else (low, middle)
         return low
 
-    def _count(self, text: str) -> int:
-        return len(self._tokens(text))
+    def _count(self, text: str, embeddings: Embeddings) -> int:
+        return sum(len(piece) for piece in self._tokens(text, embeddings))
 
-    def _tokens(self, text: str) -> list[int]:
-        tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        return tokens
+    def _tokens(self, text: str, embeddings: Embeddings) -> list[list[_Token]]:
+        """In pieces that belong together: single tokens, and all of an embedding."""
+        pieces: list[list[_Token]] = []
+        for piece in split(text, embeddings):
+            if isinstance(piece, Embedding):
+                pieces.append(list(piece.vectors[self._component]))
+            else:
+                ids = self._tokenizer(piece, add_special_tokens=False, verbose=False).input_ids
+                pieces += [[token] for token in ids]
+        return pieces
+
+    def _chunks(self, part: Part, embeddings: Embeddings) -> list[list[tuple[_Token, float]]]:
+        """Each token with its weight, in chunks that fit a window; an embedding is not torn apart where it can be helped."""
+        room = self._window - 2
+        chunks: list[list[tuple[_Token, float]]] = [[]]
+        for span in part.spans:
+            for piece in self._tokens(span.text, embeddings):
+                if len(chunks[-1]) + len(piece) > room >= len(piece):
+                    chunks.append([])
+                for token in piece:
+                    if len(chunks[-1]) == room:
+                        chunks.append([])
+                    chunks[-1].append((token, span.weight))
+        return chunks[: self._max_chunks]
 
     def _encode_part(self, part: Part, reading: Reading) -> _Encoded:
-        tokens: list[int] = []
-        weights: list[float] = []
-        for span in part.spans:
-            ids = self._tokens(span.text)
-            tokens += ids
-            weights += [span.weight] * len(ids)
         room = self._window - 2
-        chunks = min(self._max_chunks, max(1, -(-len(tokens) // room)))
+        chunks = self._chunks(part, reading.embeddings)
+        # Its id stands in for a vector: the encoder looks for the end of the text by the ids.
+        start, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
         rows, masks, factors = [], [], []
-        for start in range(0, chunks * room, room):
-            chunk = tokens[start : start + room]
+        vectors_at: list[tuple[int, int, torch.Tensor]] = []
+        for row, chunk in enumerate(chunks):
             padding = room - len(chunk)
-            rows.append(
-                [self._tokenizer.bos_token_id, *chunk, self._tokenizer.eos_token_id]
-                + [self._tokenizer.pad_token_id] * padding
-            )
+            vectors_at += [
+                (row, place, token)
+                for place, (token, _) in enumerate(chunk, 1)
+                if isinstance(token, torch.Tensor)
+            ]
+            ids = [start if isinstance(token, torch.Tensor) else token for token, _ in chunk]
+            rows.append([start, *ids, end] + [self._tokenizer.pad_token_id] * padding)
             masks.append([1] * (len(chunk) + 2) + [0] * padding)
-            factors.append([1.0, *weights[start : start + room]] + [1.0] * (padding + 1))
-        vectors, pooled = self._run(torch.tensor(rows), torch.tensor(masks), reading)
-        if any(weight != 1.0 for weight in weights):
+            factors.append([1.0, *(weight for _, weight in chunk)] + [1.0] * (padding + 1))
+        with _replaced(self._text_encoder, vectors_at):
+            vectors, pooled = self._run(torch.tensor(rows), torch.tensor(masks), reading)
+        if any(span.weight != 1.0 for span in part.spans):
             empty = self.encode("", reading)
             factor = torch.tensor(factors, dtype=vectors.dtype, device=vectors.device)[..., None]
             vectors = torch.where(factor == 1, vectors, empty + factor * (vectors - empty))
-        return _Encoded(vectors.reshape(1, chunks * self._window, -1), None if pooled is None else pooled[:1])
+        return _Encoded(
+            vectors.reshape(1, len(chunks) * self._window, -1), None if pooled is None else pooled[:1]
+        )
 
     def _run(
         self, tokens: torch.Tensor, mask: torch.Tensor, reading: Reading
@@ -242,6 +273,27 @@ class PromptEncoder:
         if not missing:
             return encoded
         return torch.cat([encoded, *[self.encode("", reading)] * missing], dim=1)
+
+
+@contextmanager
+def _replaced(text_encoder: Any, vectors: Sequence[tuple[int, int, torch.Tensor]]) -> Iterator[None]:
+    """Within, the encoder reads these vectors, each (width,), at their rows and places."""
+    if not vectors:
+        yield
+        return
+
+    def hook(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        rows = torch.tensor([row for row, _, _ in vectors], device=output.device)
+        places = torch.tensor([place for _, place, _ in vectors], device=output.device)
+        output = output.clone()
+        output[rows, places] = torch.stack([vector for _, _, vector in vectors]).to(output.dtype)
+        return output
+
+    handle = text_encoder.get_input_embeddings().register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _averaged(tensors: list[torch.Tensor], shares: list[float]) -> torch.Tensor:

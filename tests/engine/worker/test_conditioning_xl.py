@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from engine import GenerateRequest
 from engine.worker.lora.names import original_name
+from engine.worker.prompts.encoder import Reading
 from tests.engine.bench import Bench, Result, diffusers_says, make_request
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.lora.files import pipeline_of, write_lora
+from tests.engine.worker.lora.files import pipeline_of, run_pipeline, write_lora
 from tests.engine.worker.test_conditioning import assert_equal, with_params
 
 
@@ -35,32 +34,6 @@ def files(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
         naming: write_lora(folder / f"{naming}.safetensors", model, naming=naming, seed=seed)
         for seed, naming in enumerate(("peft", "kohya", "ldm"))
     }
-
-
-def run_pipeline(pipeline: Any, request: GenerateRequest, **options: Any) -> Result:
-    params = request.params
-    said: dict[str, Any] = {"prompt": request.prompt, "negative_prompt": params.negative_prompt} | options
-    pipeline.scheduler = _scheduler(pipeline, params.sampler)
-    latents = pipeline(
-        **said,
-        num_inference_steps=params.num_inference_steps,
-        guidance_scale=params.guidance_scale,
-        width=params.width,
-        height=params.height,
-        num_images_per_prompt=len(request.seeds),
-        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
-        output_type="latent",
-    ).images
-    return Result({index: latents[index : index + 1] for index in range(len(request.seeds))})
-
-
-def _scheduler(pipeline: Any, sampler: str) -> Any:
-    import diffusers
-
-    from engine.worker.samplers import SAMPLERS
-
-    name, changes = SAMPLERS[sampler]
-    return getattr(diffusers, name).from_config(pipeline.scheduler.config, **changes)
 
 
 def largest(ours: Result, theirs: Result) -> float:
@@ -94,17 +67,11 @@ def test_a_long_prompt_alone(bench: Bench, model: Path) -> None:
 def test_without_a_text_the_negative_stays_zeros_at_any_length(bench: Bench, model: Path) -> None:
     request = make_request(model, prompt="the " * 100, negative_prompt="")
     assert bench.run(request)["one"].failure is None
-    cond, pooled, uncond, uncond_pooled = bench.stage._encode("the " * 100, "", _reading())
+    cond, pooled, uncond, uncond_pooled = bench.stage._encode("the " * 100, "", Reading())
     assert cond.shape == uncond.shape == (1, 154, 40)
     assert not uncond.any()
     assert not uncond_pooled.any()
     assert pooled.any()
-
-
-def _reading() -> Any:
-    from engine.worker.prompts.encoder import Reading
-
-    return Reading()
 
 
 @pytest.mark.parametrize("clip_skip", [1])

@@ -17,7 +17,7 @@ from engine.request import validate
 from engine.worker.lora.store import LoraStore
 from tests.engine.bench import Bench, Result, diffusers_says, make_request
 from tests.engine.tiny import write_tiny_model
-from tests.engine.worker.lora.files import fold, pipeline_of, write_lora
+from tests.engine.worker.lora.files import fold, pipeline_of, run_pipeline, write_lora
 
 NAMINGS = ("peft", "diffusers", "kohya")
 
@@ -37,22 +37,6 @@ def files(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     }
     made["unet"] = write_lora(folder / "unet.safetensors", tiny_model, text=False, rank=1, alpha=1.0, seed=9)
     return made
-
-
-def run_pipeline(pipeline: Any, request: GenerateRequest) -> Result:
-    params = request.params
-    images = pipeline(
-        request.prompt,
-        negative_prompt=params.negative_prompt,
-        num_inference_steps=params.num_inference_steps,
-        guidance_scale=params.guidance_scale,
-        width=params.width,
-        height=params.height,
-        num_images_per_prompt=len(request.seeds),
-        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
-        output_type="latent",
-    ).images
-    return Result({index: images[index : index + 1] for index in range(len(request.seeds))})
 
 
 def diffusers_with(model: Path, request: GenerateRequest) -> Result:
@@ -256,7 +240,7 @@ def test_what_is_held_is_bounded(bench: Bench, files: dict[str, Path]) -> None:
     store = fresh_store(bench, most_bytes=one.nbytes + 1)
     store.load([(files["peft"], 1.0)])
     store.load([(files["kohya"], 1.0)])
-    assert sum(lora.nbytes for lora in store._held.values()) <= one.nbytes + 1
+    assert store._files.nbytes <= one.nbytes + 1
 
 
 def test_prompts_are_encoded_anew_only_for_loras_that_touch_the_encoder(
