@@ -22,17 +22,21 @@ from engine.output import (
     Update,
 )
 from engine.request import Request
-from engine.scheduler import ScheduledBatch, Scheduler
+from engine.row_budget import MAX_ROWS, RowBudget
+from engine.scheduler import BatchKey, ScheduledBatch, Scheduler
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+_FIRST_PREVIEW = 0.2
+"""Of the preview interval: how long after a request's first step its first preview comes."""
+
 Output = tuple[str, Update | RequestOutput]
 """A request id and what its stream shall yield next."""
 
-DEFAULT_ROW_BUDGET = 16
-"""Until the worker has said what its device can hold."""
+FIRST_ROW_BUDGET = 8
+"""A guided grid of four, before steps of its model and size have been timed."""
 
 
 @dataclass
@@ -43,7 +47,8 @@ class _Running:
     steps_done: dict[int, int] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
     previews: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    last_preview: float = 0.0
+    preview_due: float | None = None
+    """None until a picture of it has been scheduled."""
     device_seconds: float = 0.0
     unread_words: tuple[str, ...] = ()
     shown: Queued | None = None
@@ -67,7 +72,8 @@ class EngineCore:
 
         `report` is handed to the executor's loading threads; it must bring its argument back to `on_load`.
         """
-        self.scheduler = Scheduler(max(2, config.row_budget or DEFAULT_ROW_BUDGET), clock)
+        self.scheduler = Scheduler(max(2, config.row_budget or FIRST_ROW_BUDGET), clock)
+        self._row_budgets: dict[tuple[str, int, int], RowBudget] = {}
         self._executor = executor
         self._models = models
         self._config = config
@@ -117,8 +123,6 @@ class EngineCore:
                 self._models[event.model] = event.info
             self.scheduler.ready.add(event.model)
             self._device = event.device
-            if self._config.row_budget is None:
-                self.scheduler.row_budget = max(2, event.row_budget)
             return []
         # A later request for the same model tries again: the network or the disk may be back by then.
         failure = _as_failure(event.error)
@@ -190,23 +194,24 @@ class EngineCore:
         return outputs
 
     def _previews_due(self, batch: ScheduledBatch) -> frozenset[str]:
-        now = self._clock()
+        now, interval = self._clock(), self._config.preview_interval
         due = set()
         for picture in batch.pictures:
             running = self._running[picture.request.request_id]
-            if now - running.last_preview >= self._config.preview_interval:
+            if running.preview_due is None:
+                # The first steps foresee little more than a blur, and a quick job needs no second preview.
+                running.preview_due = now + _FIRST_PREVIEW * interval
+            if now >= running.preview_due:
                 due.add(picture.request.request_id)
         for request_id in due:
-            self._running[request_id].last_preview = now
+            self._running[request_id].preview_due = now + interval
         return frozenset(due)
 
     def _update(self, batch: ScheduledBatch, output: StepOutput, seconds: float) -> list[Output]:
         per_row = seconds / batch.rows
         known = self._seconds_per_row_step
         self._seconds_per_row_step = per_row if known is None else 0.8 * known + 0.2 * per_row
-        if output.row_budget is not None:
-            size = (batch.key.model, batch.key.width, batch.key.height)
-            self.scheduler.row_budgets[size] = max(2, output.row_budget)
+        self._measure_rows(batch, output)
         for picture in batch.pictures:
             self._running[picture.request.request_id].device_seconds += per_row * picture.rows
         for request_id, words in output.unread_words.items():
@@ -232,6 +237,22 @@ class EngineCore:
         for request_id, error in output.failures.items():
             outputs.append(self._fail(request_id, error))
         return outputs
+
+    def _measure_rows(self, batch: ScheduledBatch, output: StepOutput) -> None:
+        """Let what the step took, and what did not fit, decide how many rows the next ones hold."""
+        for timing in output.timings:
+            self._row_budget(timing.key).observe(timing.rows, timing.seconds)
+        if output.row_budget is not None:
+            self._row_budget(batch.key).out_of_memory(output.row_budget)
+        for size, budget in self._row_budgets.items():
+            self.scheduler.row_budgets[size] = budget.rows
+
+    def _row_budget(self, key: BatchKey) -> RowBudget:
+        size = (key.model, key.width, key.height)
+        if size not in self._row_budgets:
+            first = self.scheduler.row_budget
+            self._row_budgets[size] = RowBudget(first, most=first if self._config.row_budget else MAX_ROWS)
+        return self._row_budgets[size]
 
     def _progress(self, request_id: str, *, with_previews: bool) -> Progress:
         running = self._running[request_id]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.catalog import ModelInfo
 from engine.errors import EngineError, GenerationFailed
 from engine.output import Loading, Safety
-from engine.scheduler import PictureProgress, ScheduledBatch
+from engine.scheduler import BatchKey, PictureProgress, ScheduledBatch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,15 @@ class FinishedPicture:
     safety: Safety
 
 
+@dataclass(frozen=True)
+class StepTiming:
+    """How long one step's rows took to denoise, without encoding and decoding."""
+
+    key: BatchKey
+    rows: int
+    seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepOutput:
     """What one step did. The worker has forgotten the requests in `failures`; the others are unharmed."""
@@ -46,6 +55,8 @@ class StepOutput:
     unread_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of the requests that started in this step: the words past the text encoder's window."""
     failures: Mapping[str, GenerationFailed] = field(default_factory=dict)
+    timings: tuple[StepTiming, ...] = ()
+    """Of this step, or of earlier ones where the device runs behind its commands."""
     row_budget: int | None = None
     """Set when the device turned out to hold fewer rows than it was given."""
 
@@ -56,11 +67,6 @@ class WorkerInterface(Protocol):
     @property
     def device(self) -> str:
         """What pictures are made on, for people: `cpu`, or the name of the GPU."""
-        ...
-
-    @property
-    def row_budget(self) -> int:
-        """Most rows of one step that are sensible on this device."""
         ...
 
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
@@ -90,7 +96,6 @@ class Loaded:
     error: EngineError | None = None
     info: ModelInfo | None = None
     device: str = ""
-    row_budget: int = 0
 
 
 class Executor(Protocol):
@@ -123,7 +128,7 @@ class DirectExecutor:
                         # Made here and not earlier because it imports torch, which takes seconds.
                         self._worker = self._make_worker()
                     info = self._worker.load(model, report)
-                loaded = Loaded(model, None, info, self._worker.device, self._worker.row_budget)
+                loaded = Loaded(model, None, info, self._worker.device)
             except EngineError as error:
                 log.warning("loading %s failed: %s", model, error)
                 loaded = Loaded(model, error)

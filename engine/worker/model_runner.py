@@ -19,6 +19,7 @@ from engine.worker.interface import LoadedFamily, Stage
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
+from engine.worker.step_timer import StepTimer
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class ModelRunner:
         self._states: dict[str, RequestState] = {}
         self._failures: dict[str, GenerationFailed] = {}
         self._row_budget: int | None = None
+        self._timer = StepTimer(residency.device)
 
     @torch.inference_mode()
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
@@ -47,7 +49,8 @@ class ModelRunner:
                     self._states[request_id] = state
                     unread[request_id] = state.unread_words
         pictures = [self._states[p.request.request_id].pictures[p.index] for p in self._alive(batch.pictures)]
-        self._denoise(family, stage, pictures)
+        with self._timer.step(batch.key, sum(1 + picture.guided for picture in pictures)):
+            self._denoise(family, stage, pictures)
         finished = self._finish(family, stage, batch.pictures)
         thumbs = self._previews(family, stage, batch.pictures, finished, previews)
         progress = tuple(
@@ -67,6 +70,7 @@ class ModelRunner:
             previews=thumbs,
             unread_words=unread,
             failures=self._failures,
+            timings=self._timer.finished(),
             row_budget=self._row_budget,
         )
 

@@ -13,9 +13,6 @@ from engine.worker.device import device_name
 from engine.worker.model_runner import ModelRunner
 from engine.worker.residency import Residency
 
-_ROWS = {"cuda": 16, "mps": 8}
-"""Beyond, the time per row hardly falls, while joining and aborting wait longer; 8 on a CPU."""
-
 
 class Worker:
     """Implements engine.executor.WorkerInterface on this machine's torch."""
@@ -27,10 +24,6 @@ class Worker:
     @property
     def device(self) -> str:
         return device_name(self._residency.device)
-
-    @property
-    def row_budget(self) -> int:
-        return _ROWS.get(self._residency.device.type, 8)
 
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
         return self._residency.load(model, report)

@@ -1,0 +1,86 @@
+"""The knee is found by working, on devices whose rows cost what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.row_budget import CALM, MAX_ROWS, RowBudget
+
+
+def work(
+    budget: RowBudget, seconds: Callable[[int], float], *, steps: int = 200, holds: int = MAX_ROWS
+) -> None:
+    """Step a device with a full queue; more rows than it holds are halved, as the model runner does."""
+    for _ in range(steps):
+        rows = budget.rows
+        if rows > holds:
+            while rows > holds:
+                rows = max(2, rows // 2)
+            budget.out_of_memory(rows)
+        else:
+            budget.observe(rows, seconds(rows))
+
+
+@pytest.mark.parametrize("knee", [8, 16, 32, 64])
+def test_settles_where_more_rows_stop_paying(knee: int) -> None:
+    budget = RowBudget(8)
+    # A step takes as long as `knee` rows do, however few there are.
+    work(budget, lambda rows: max(rows, knee) / 100)
+    assert budget.rows == knee
+
+
+def test_a_step_that_is_not_full_says_nothing() -> None:
+    budget = RowBudget(8)
+    for _ in range(100):
+        budget.observe(6, 0.001)
+    assert budget.rows == 8
+    # Where pictures take two rows, one of an odd budget stays empty.
+    odd = RowBudget(9)
+    for _ in range(9):
+        odd.observe(8, 0.1)
+    assert odd.rows == 18
+
+
+def test_the_first_steps_of_a_width_are_not_believed() -> None:
+    budget = RowBudget(8)
+    calls: dict[int, int] = {}
+
+    def seconds(rows: int) -> float:
+        calls[rows] = calls.get(rows, 0) + 1
+        return 100.0 if calls[rows] <= 2 else 0.1
+
+    work(budget, seconds, steps=100)
+    assert budget.rows == MAX_ROWS
+
+
+def test_never_beyond_what_the_host_allows() -> None:
+    budget = RowBudget(12, most=12)
+    work(budget, lambda rows: 0.1, steps=5 * CALM)
+    assert budget.rows == 12
+
+
+def test_grows_back_after_memory_ran_out() -> None:
+    budget = RowBudget(16)
+    budget.out_of_memory(4)
+    assert budget.rows == 4
+    work(budget, lambda rows: 0.1, steps=CALM - 1)
+    assert budget.rows == 4, "too soon"
+    work(budget, lambda rows: 0.1, steps=9 * CALM)
+    assert budget.rows > 4
+
+
+@given(holds=st.integers(2, MAX_ROWS), knee=st.integers(1, MAX_ROWS), steps=st.integers(0, 3000))
+def test_stays_within_what_the_device_holds(holds: int, knee: int, steps: int) -> None:
+    budget = RowBudget(8)
+    trials = 0
+    for _ in range(steps):
+        if budget.rows > holds:
+            trials += 1
+        work(budget, lambda rows: max(rows, knee) / 100, steps=1, holds=holds)
+        assert 2 <= budget.rows <= MAX_ROWS
+    # Every trial that runs out of memory makes the next one wait twice as long.
+    assert trials <= 3 + max(0, steps // CALM).bit_length()
