@@ -20,18 +20,20 @@ class EngineConfig:
     device: str = "auto"
     """`auto` (CUDA, then Apple's MPS, then the CPU) or a torch device such as `cuda:1`."""
     dtype: str = "auto"
-    """`auto` (bfloat16 on CUDA where it is native, else float16; float32 elsewhere), `float32`, `float16`,
-    `bfloat16` or `float64`.
+    """`auto` (bfloat16 where a CUDA device or a CPU has it natively, else float16 on CUDA and float32 elsewhere),
+    `float32`, `float16`, `bfloat16` or `float64`.
     """
+    channels_last: bool = True
+    """Lay the autoencoder's weights out channel by channel last, which convolutions read faster."""
     exact: bool = False
     """Real float32, and every picture predicted and decoded in a forward pass of its own rows: the same request gives
     the same bytes alone and in company, and costs what sharing would have saved.
     """
     row_budget: int | None = None
-    """Most UNet rows in one step; None takes the worker's default for the device."""
+    """Most UNet rows in one step; None lets steps be timed, and widened as long as that pays."""
     cache_dir: Path | None = None
     """Where hub downloads are kept; None is huggingface_hub's own cache."""
     offline: bool = False
     """Never contact the hub; a model that is not on disk is refused with a sentence."""
-    preview_interval: float = 1.0
-    """Seconds between two previews of one request; previews cost a small decode on the device."""
+    preview_interval: float = 2.5
+    """Seconds between two previews of one request; a preview costs up to a decode, and messages are edited no oftener."""

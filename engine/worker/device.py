@@ -39,7 +39,9 @@ def _devices() -> list[str]:
 
 
 def resolve_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on CUDA where it is native, else float16; float32 elsewhere and in exact mode."""
+    """`auto` is bfloat16 where the device computes in it natively, else float16 on CUDA and float32 elsewhere; float32
+    in exact mode.
+    """
     if config.dtype != "auto":
         if config.dtype not in DTYPES:
             raise ModelUnavailable(
@@ -49,8 +51,12 @@ def resolve_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
             )
         dtype: torch.dtype = getattr(torch, config.dtype)
         return torch.float32 if config.exact and dtype in (torch.float16, torch.bfloat16) else dtype
-    if config.exact or device.type != "cuda":
+    if config.exact or device.type not in ("cpu", "cuda"):
         return torch.float32
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+        return torch.bfloat16 if native else torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 

@@ -103,6 +103,9 @@ def load_components(
                 # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
                 # Whatever runs them does so in inference mode.
                 parts[component].to(device).eval()
+        if config.channels_last and not config.exact and dtype != torch.float64 and parts["vae"] is not None:
+            # Its convolutions are fewer and wider than a UNet's, which gains nothing from this layout.
+            parts["vae"].to(memory_format=torch.channels_last)
     report(Loading(name, 1.0))
     return Components(**parts, device=device, dtype=dtype)
 

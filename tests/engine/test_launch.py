@@ -12,7 +12,7 @@ from engine import EngineConfig, launch
 
 
 def test_the_device_is_described() -> None:
-    report = launch.describe_device(EngineConfig(device="cpu"))
+    report = launch.describe_device(EngineConfig(device="cpu", dtype="float32"))
     assert (report.device, report.name, report.dtype, report.error) == ("cpu", "cpu", "float32", None)
     assert report.torch_version == metadata.version("torch")
 

@@ -229,7 +229,11 @@ def test_devices_and_dtypes() -> None:
     assert resolve_device("cpu") == CPU
     with pytest.raises(ModelUnavailable, match="cuda:77"):
         resolve_device("cuda:77")
-    assert resolve_dtype(EngineConfig(), CPU) is torch.float32
+    native = torch.cpu.get_capabilities()
+    fast = native.get("avx512_bf16") or native.get("amx_bf16")
+    assert resolve_dtype(EngineConfig(), CPU) is (torch.bfloat16 if fast else torch.float32)
+    assert resolve_dtype(EngineConfig(exact=True), CPU) is torch.float32
+    assert resolve_dtype(EngineConfig(), torch.device("mps")) is torch.float32
     assert resolve_dtype(EngineConfig(dtype="bfloat16"), CPU) is torch.bfloat16
     assert resolve_dtype(EngineConfig(dtype="bfloat16", exact=True), CPU) is torch.float32
     assert resolve_dtype(EngineConfig(dtype="float64", exact=True), CPU) is torch.float64
