@@ -24,8 +24,10 @@ MAX_EMBEDDINGS = 32
 MAX_EMBEDDING_WORD = 64
 """Characters."""
 
+_PICKLED = (".pt", ".pth", ".ckpt", ".bin")
+
 _READ_BY: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("adapters", "embeddings", "clip_skip", "guidance_rescale", "guidance_interval", "stop", "tiling"),
+    ("adapters", "embeddings", "vae", "clip_skip", "guidance_rescale", "guidance_interval", "stop", "tiling"),
     ("stable-diffusion", "stable-diffusion-xl"),
 )
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
@@ -81,6 +83,8 @@ class GenerateRequest:
     embeddings: tuple[tuple[str, Path], ...] = ()
     """Words that the prompts may use, in any case, and the textual inversion that each stands for; known to this request
     alone. Opened when the work starts."""
+    vae: Path | None = None
+    """An autoencoder in place of the model's own: a diffusers folder or a .safetensors file. Opened when the work starts."""
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0
@@ -182,6 +186,13 @@ def validate(request: Request, model: ModelInfo) -> None:
             )
     _validate_adapters(request)
     _validate_embeddings(request)
+    if request.vae is not None and request.vae.suffix.lower() in _PICKLED:
+        _reject(
+            "vae_not_safetensors",
+            f"{request.vae.name} is not a .safetensors file. Pickled weights can run any program when they are opened, so"
+            " they are refused; use the .safetensors version.",
+            vae=request.vae.name,
+        )
     for side, got in (("width", params.width), ("height", params.height)):
         if got % model.size_multiple or not model.min_side <= got <= model.max_side:
             _reject(

@@ -57,6 +57,11 @@ class FileCache(Generic[Content]):
                 held -= self._held.popitem(last=False)[1].nbytes
         return content
 
+    def contents(self) -> list[Content]:
+        """Everything that is held, the longest unused first."""
+        with self._lock:
+            return list(self._held.values())
+
     @property
     def nbytes(self) -> int:
         """Of everything that is held."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from engine.request import Request
+from engine.worker.autoencoder import Autoencoder
 from engine.worker.lora.bypass import Loras
 
 
@@ -47,6 +48,8 @@ class PictureState:
     """What of the initial picture is drawn anew; None: everything."""
     loras: Loras = ()
     """What is added to the denoiser's layers for this picture's rows."""
+    autoencoder: Autoencoder | None = None
+    """What the request asks for instead of the model's own."""
     solver: Any = None
     """A diffusers scheduler of the picture's own, for samplers that have no vector form."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +16,13 @@ import torch
 from engine.catalog import Operation
 from engine.output import Safety
 from engine.request import Request
+from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
-from engine.worker.previews import make_estimate, thumbnails
+from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import PictureState, Region, RequestState, Schedule
@@ -39,18 +39,12 @@ class StableDiffusion:
 
     def __init__(self, components: Components, *, exact: bool) -> None:
         """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
-        self._vae = components.vae
-        self._saving_memory = False
-        self.stages: tuple[Stage, ...] = (_Denoise(components, exact=exact),)
+        self._denoise = _Denoise(components, exact=exact)
+        self.stages: tuple[Stage, ...] = (self._denoise,)
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
-        if self._saving_memory:
-            return False
-        self._saving_memory = True
-        self._vae.enable_slicing()
-        self._vae.enable_tiling()
-        return True
+        return self._denoise.autoencoders.save_memory()
 
 
 class _Denoise:
@@ -68,14 +62,12 @@ class _Denoise:
             components.device,
             components.dtype,
         )
-        self._vae = components.vae
         self._device = components.device
         self._dtype = components.dtype
         self._exact = exact
         self._samplers = Samplers(components.scheduler)
-        self._scaling = float(self._vae.config.scaling_factor)
-        self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
-        self._estimate = make_estimate(self._vae, self._scaling)
+        self._autoencoder = Autoencoder(components.vae, components.dtype, heeds_upcast=False)
+        self.autoencoders = AutoencoderStore(self._autoencoder, components.dtype, heeds_upcast=False)
         self._safety_checker: SafetyChecker | None = None
         if components.safety_checker is not None:
             self._safety_checker = SafetyChecker(components.safety_checker, components.feature_extractor)
@@ -96,7 +88,8 @@ class _Denoise:
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         strength = params.strength if from_image else 1.0
         schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, strength)
-        source = _Source(self, request) if from_image else None
+        autoencoder = self.autoencoders.load(request.vae)
+        source = _Source(autoencoder, request) if from_image else None
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             region = None
@@ -126,6 +119,7 @@ class _Denoise:
                 stop_after=None if params.stop == 1 else math.ceil(params.stop * len(schedule.timesteps)),
                 tiling=params.tiling,
                 loras=loras,
+                autoencoder=autoencoder,
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
@@ -163,9 +157,7 @@ class _Denoise:
             picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
             for picture in pictures
         ]
-        latents = torch.cat(results).to(self._dtype)
-        with edges_joined(self._vae, joined=pictures[0].tiling):
-            decoded = self._vae.decode(latents / self._scaling, return_dict=False)[0]
+        decoded = self._of(pictures).decode(torch.cat(results), tiling=pictures[0].tiling)
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         pixels = list((scaled * 255).round().astype("uint8"))
         if self._safety_checker is None:
@@ -180,9 +172,13 @@ class _Denoise:
         foreseen = [
             picture.latents if picture.predicted is None else picture.predicted for picture in pictures
         ]
-        thumbs = thumbnails(self._estimate(torch.cat(foreseen).to(self._dtype)))
+        thumbs = thumbnails(self._of(pictures).preview(torch.cat(foreseen)))
         flags = self._safety_checker.flags(thumbs) if self._safety_checker else [False] * len(thumbs)
         return [np.zeros_like(thumb) if flag else thumb for thumb, flag in zip(thumbs, flags, strict=True)]
+
+    def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
+        """The one that belongs to pictures of one request."""
+        return pictures[0].autoencoder or self._autoencoder
 
     def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
         """(pictures, c, h, w): what the UNet makes of each picture's latents, guided."""
@@ -230,9 +226,9 @@ class _Denoise:
         params = state.request.params
         shape = (
             1,
-            self._vae.config.latent_channels,
-            params.height // self._factor,
-            params.width // self._factor,
+            self._autoencoder.channels,
+            params.height // self._autoencoder.factor,
+            params.width // self._autoencoder.factor,
         )
         return torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
 
@@ -256,10 +252,6 @@ class _Denoise:
             return latents, Region(source.mask, channels=torch.cat([source.mask, outside], dim=1))
         return latents, Region(source.mask, original, noise)
 
-    def encode_pixels(self, pixels: torch.Tensor) -> Any:
-        """The autoencoder's answer to (1, 3, height, width) in −1…1."""
-        return self._vae.encode(pixels.to(self._device, self._dtype))
-
     def _guidance_embedding(self, guidance_scale: float, width: int) -> torch.Tensor:
         """(1, width) sinusoidal embedding of the guidance scale, as latent consistency models learnt it."""
         weight = torch.tensor([guidance_scale - 1], dtype=torch.float32) * 1000.0
@@ -275,35 +267,28 @@ class _Denoise:
 class _Source:
     """A request's initial picture and its mask, encoded once for all its pictures."""
 
-    def __init__(self, stage: _Denoise, request: Request) -> None:
+    def __init__(self, autoencoder: Autoencoder, request: Request) -> None:
         assert request.init_image is not None, "validated at the door"
-        self._scaling, self._dtype = stage._scaling, stage._dtype
+        self._autoencoder = autoencoder
         width, height = request.params.width, request.params.height
         pixels = read_picture(request.init_image, width, height)
-        self._encoded = stage.encode_pixels(pixels)
+        self._encoded = autoencoder.encode(pixels)
         self.mask: torch.Tensor | None = None
         if request.mask is not None:
             mask = read_mask(request.mask, width, height)
-            self._outside = stage.encode_pixels(pixels * (mask < 0.5))
-            small = torch.nn.functional.interpolate(mask, (height // stage._factor, width // stage._factor))
-            self.mask = small.to(stage._device, stage._dtype)
+            self._outside = autoencoder.encode(pixels * (mask < 0.5))
+            size = (height // autoencoder.factor, width // autoencoder.factor)
+            self.mask = torch.nn.functional.interpolate(mask, size).to(
+                autoencoder.vae.device, autoencoder.dtype
+            )
 
     def latents(self, generator: torch.Generator) -> torch.Tensor:
         """(1, c, h, w): a sample of the initial picture's latents."""
-        return self._scaling * _sample(self._encoded, generator)
+        return self._autoencoder.sample(self._encoded, generator)
 
     def outside_latents(self, generator: torch.Generator) -> torch.Tensor:
         """(1, c, h, w): the same with the region blackened out."""
-        return self._scaling * _sample(self._outside, generator)
-
-
-def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
-    """A sample of AutoencoderKL's distribution, or AutoencoderTiny's one answer."""
-    if hasattr(encoded, "latent_dist"):
-        sample: torch.Tensor = encoded.latent_dist.sample(generator)
-        return sample
-    latents: torch.Tensor = encoded.latents
-    return latents
+        return self._autoencoder.sample(self._outside, generator)
 
 
 def _rescaled(mixed: torch.Tensor, with_text: torch.Tensor, rescales: Sequence[float]) -> torch.Tensor:

@@ -72,7 +72,7 @@ def test_out_of_memory_with_one_picture_fails_the_request_and_not_the_next(
 
 
 def test_out_of_memory_in_the_decoder_saves_memory_once(bench: Bench, tiny_model: Path) -> None:
-    vae, tries = bench.stage._vae, []
+    vae, tries = bench.stage._autoencoder.vae, []
 
     def decode(latents: torch.Tensor, **options: Any) -> Any:
         tries.append(len(latents))
@@ -81,7 +81,7 @@ def test_out_of_memory_in_the_decoder_saves_memory_once(bench: Bench, tiny_model
         return type(vae).decode(vae, latents, **options)
 
     vae.decode = decode
-    bench.stage._estimate = lambda latents: latents[:, :3]  # Previews go through the decoder too.
+    bench.stage._autoencoder.estimate = lambda latents: latents[:, :3]  # Previews go through the decoder too.
     assert len(bench.run(make_request(tiny_model))["one"].pixels) == 2
     assert vae.use_slicing
     assert vae.use_tiling
@@ -125,7 +125,7 @@ def test_a_failing_preview_fails_nothing(bench: Bench, tiny_model: Path) -> None
     def estimate(latents: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("no preview today")
 
-    bench.stage._estimate = estimate
+    bench.stage._autoencoder.estimate = estimate
     assert len(bench.run(make_request(tiny_model))["one"].pixels) == 2
 
 

@@ -116,7 +116,7 @@ def test_the_autoencoder_stays_out_of_float16(tiny_xl: Path, picture: Path) -> N
     request = make_request(tiny_xl, num_inference_steps=2, strength=0.9, init_image=picture)
     result = bench.run(request)["one"]
     assert result.failure is None
-    assert next(bench.family._vae.parameters()).dtype == torch.float32
+    assert next(bench.stage._autoencoder.vae.parameters()).dtype == torch.float32
     assert {latents.dtype for latents in result.latents.values()} == {torch.float16}
     assert result.pixels[0].std() > 0
 

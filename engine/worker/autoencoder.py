@@ -1,0 +1,206 @@
+"""Between pixels and latents: a model's own autoencoder, or one that a request names instead."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+from engine.errors import GenerationFailed
+from engine.worker.file_cache import FileCache, read_tensors, unreadable
+from engine.worker.previews import make_estimate
+from engine.worker.seamless import edges_joined
+
+_BYTES = 2**30
+_CLASSES = {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny}
+_RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+"""Names of layers in diffusers' older files."""
+
+
+class Autoencoder:
+    """AutoencoderKL or AutoencoderTiny on the device, with what goes with its latents."""
+
+    def __init__(self, vae: Any, dtype: torch.dtype, *, heeds_upcast: bool) -> None:
+        """`dtype`: of latents. `heeds_upcast`: compute in float32 where the configuration says that the autoencoder
+        overflows in float16, as SDXL's does; Stable Diffusion's own pipelines pay it no heed.
+        """
+        self.vae = vae
+        self.scaling = float(vae.config.scaling_factor)
+        self.channels = int(vae.config.latent_channels)
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        """Pixels per latent on a side."""
+        self.dtype = dtype
+        self._upcast = heeds_upcast and bool(vae.config.get("force_upcast", False))
+        self._vae_dtype = torch.float32 if self._upcast and dtype is torch.float16 else dtype
+        vae.to(self._vae_dtype)
+        self.estimate = make_estimate(vae, self.scaling)
+        self._saving_memory = False
+
+    @property
+    def nbytes(self) -> int:
+        return sum(parameter.nbytes for parameter in self.vae.parameters())
+
+    def encode(self, pixels: torch.Tensor) -> Any:
+        """The answer to (1, 3, height, width) in −1…1, to be drawn from with `sample`."""
+        pixels = pixels.to(self.vae.device, self.dtype)
+        if not self._upcast:
+            return self.vae.encode(pixels)
+        self.vae.to(torch.float32)
+        try:
+            return self.vae.encode(pixels.float())
+        finally:
+            self.vae.to(self._vae_dtype)
+
+    def sample(self, encoded: Any, generator: torch.Generator) -> torch.Tensor:
+        """(1, c, h, w): latents out of AutoencoderKL's distribution, or AutoencoderTiny's one answer."""
+        drawn = encoded.latent_dist.sample(generator) if hasattr(encoded, "latent_dist") else encoded.latents
+        return self.scaling * drawn.to(self.dtype)
+
+    def decode(self, latents: torch.Tensor, *, tiling: bool) -> torch.Tensor:
+        """(n, c, h, w) → (n, 3, height, width) in −1…1."""
+        with edges_joined(self.vae, joined=tiling):
+            decoded: torch.Tensor = self.vae.decode(
+                latents.to(self._vae_dtype) / self.scaling, return_dict=False
+            )[0]
+        return decoded
+
+    def preview(self, latents: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) → (n, 3, ?, ?) in about −1…1, at little cost."""
+        return self.estimate(latents.to(self._vae_dtype))
+
+    def save_memory(self) -> bool:
+        """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
+        if self._saving_memory:
+            return False
+        self._saving_memory = True
+        self.vae.enable_slicing()
+        self.vae.enable_tiling()
+        return True
+
+
+class AutoencoderStore:
+    """The autoencoders beside a loaded model's own that requests have named lately."""
+
+    def __init__(self, own: Autoencoder, dtype: torch.dtype, *, heeds_upcast: bool) -> None:
+        self._own = own
+        self._dtype = dtype
+        self._heeds_upcast = heeds_upcast
+        self._saving_memory = False
+        self._files: FileCache[Autoencoder] = FileCache(self._read, _BYTES)
+
+    def load(self, path: Path | None) -> Autoencoder:
+        """The model's own for None.
+
+        Raises:
+            GenerationFailed: there is none, it cannot be read, or its latents are not this model's.
+        """
+        if path is None:
+            return self._own
+        autoencoder = self._files.get(path, "vae")
+        if self._saving_memory:
+            autoencoder.save_memory()
+        return autoencoder
+
+    def save_memory(self) -> bool:
+        """Of the own one and the others, from now on; False when that is already so."""
+        self._saving_memory = True
+        others = [autoencoder.save_memory() for autoencoder in self._files.contents()]
+        return self._own.save_memory() or any(others)
+
+    def _read(self, path: Path) -> Autoencoder:
+        if path.is_dir():
+            vae, tensors = self._of_folder(path)
+        elif path.suffix.lower() == ".safetensors":
+            # A file says nothing of its configuration; one that fits is built like the model's own.
+            vae = _empty(type(self._own.vae), self._own.vae.config)
+            tensors = read_tensors(path, "vae")[0]
+        else:
+            raise unreadable(path, "vae", "it is neither a folder of diffusers nor a .safetensors file")
+        # Weights go on requiring gradients, as the model's own: torch chooses its matrix products by that.
+        wanted = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}
+        tensors = _in_todays_names(tensors, vae.config, wanted)
+        odd = next((name for name in wanted if name not in tensors), None)
+        reason = f"it has no layer {odd}"
+        if odd is None:
+            odd = next((name for name, shape in wanted.items() if tuple(tensors[name].shape) != shape), None)
+            reason = (
+                f"{odd} has the shape {tuple(tensors[odd].shape)} instead of {wanted[odd]}" if odd else ""
+            )
+        if odd is not None:
+            raise _mismatch(path, reason)
+        vae.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
+        vae.to(self._own.vae.device, self._dtype).eval()
+        first = next(parameter for parameter in self._own.vae.parameters() if parameter.ndim == 4)
+        if first.is_contiguous(memory_format=torch.channels_last) and not first.is_contiguous():
+            vae.to(memory_format=torch.channels_last)
+        return Autoencoder(vae, self._dtype, heeds_upcast=self._heeds_upcast)
+
+    def _of_folder(self, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+        """Built as its own configuration says, once that is known to fit, and its tensors."""
+        folder = path / "vae" if (path / "vae" / "config.json").is_file() else path
+        try:
+            config = json.loads((folder / "config.json").read_text("utf-8"))
+            made = _CLASSES[config["_class_name"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"its config.json names no {' or '.join(_CLASSES)} ({error})"
+            raise unreadable(path, "vae", reason) from error
+        vae = _empty(made, config)
+        self._check(path, vae.config)
+        files = sorted(folder.glob("*.safetensors"), key=lambda file: (file.name.count("."), file.name))
+        if not files:
+            raise unreadable(path, "vae", "the folder holds no .safetensors file")
+        return vae, read_tensors(files[0], "vae")[0]
+
+    def _check(self, path: Path, config: Any) -> None:
+        """The latents of one are the latents of the other only if all of these agree."""
+        own = self._own
+        for what, got, wanted in (
+            ("channels", int(config.latent_channels), own.channels),
+            ("pixels per latent", 2 ** (len(config.block_out_channels) - 1), own.factor),
+            ("a scaling factor", float(config.scaling_factor), own.scaling),
+            (
+                "a shift",
+                float(config.get("shift_factor") or 0),
+                float(own.vae.config.get("shift_factor") or 0),
+            ),
+        ):
+            if not math.isclose(got, wanted, rel_tol=1e-6):
+                raise _mismatch(path, f"its latents have {got:g} as {what}, this model's {wanted:g}")
+
+
+def _empty(made: Any, config: Mapping[str, Any]) -> Any:
+    """Without weights, so that nothing is drawn for them."""
+    with torch.device("meta"):
+        return made.from_config(config)
+
+
+def _in_todays_names(
+    tensors: Mapping[str, torch.Tensor], config: Any, wanted: Mapping[str, tuple[int, ...]]
+) -> dict[str, torch.Tensor]:
+    """The tensors by diffusers' names of today, whether the file has those, older ones, or Stable Diffusion's first."""
+    if any("encoder.down." in name or "decoder.up." in name for name in tensors):
+        tensors = convert_ldm_vae_checkpoint(dict(tensors), config)
+    found = {}
+    for name, tensor in tensors.items():
+        for before, now in _RENAMED.items():
+            name = name.replace(before, now)
+        # Attention was once made of 1 × 1 convolutions.
+        fits = tensor.ndim == 4 and tuple(tensor.shape[:2]) == wanted.get(name)
+        found[name] = tensor[:, :, 0, 0] if fits else tensor
+    return found
+
+
+def _mismatch(path: Path, reason: str) -> GenerationFailed:
+    return GenerationFailed(
+        "vae_mismatch",
+        f"The autoencoder {path.name} was made for another kind of model: {reason}. Choose one made for this model's"
+        " base.",
+        vae=path.name,
+        reason=reason,
+    )

@@ -1,0 +1,224 @@
+"""Another autoencoder in place of the model's own: as diffusers' pipelines with it, for its own request alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from engine import GenerateRequest, RequestRejected
+from engine.request import validate
+from engine.worker.autoencoder import AutoencoderStore
+from tests.engine.bench import Bench, diffusers_says, make_request
+from tests.engine.ldm import vae_name
+from tests.engine.tiny import SIDE, _tiny_vae, _vae
+from tests.engine.tiny_xl import write_tiny_xl
+from tests.engine.worker.test_exactness import largest_difference
+
+
+@pytest.fixture(scope="module")
+def bench(tiny_model: Path) -> Bench:
+    return Bench(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("picture") / "noise.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def vaes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One autoencoder as a folder, within a model's folder, and as a file with each kind of names; and a smaller kind."""
+    root = tmp_path_factory.mktemp("vaes")
+    torch.manual_seed(7)
+    vae = _vae()
+    vae.save_pretrained(root / "folder")
+    vae.save_pretrained(root / "model" / "vae")
+    tensors = vae.state_dict()
+    save_file(tensors, root / "plain.safetensors")
+    first_names = {}
+    for name, tensor in tensors.items():
+        original = vae_name(name, 2)
+        first_names[original] = (
+            tensor[..., None, None] if ".attn_1." in original and tensor.ndim == 2 else tensor
+        )
+    save_file(first_names, root / "original.safetensors")
+    older = {}
+    for name, tensor in tensors.items():
+        for now, before in ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value.")):
+            name = name.replace(now, before)
+        older[name.replace(".to_out.0.", ".proj_attn.")] = tensor
+    save_file(older, root / "older.safetensors")
+    torch.manual_seed(8)
+    tiny = _tiny_vae()
+    tiny.register_to_config(scaling_factor=0.18215)
+    tiny.save_pretrained(root / "tiny")
+    names = ("folder", "model", "plain.safetensors", "original.safetensors", "older.safetensors", "tiny")
+    return {name.partition(".")[0]: root / name for name in names}
+
+
+def diffusers_with(model: Path, request: GenerateRequest, folder: Path) -> dict[int, np.ndarray]:
+    task = "" if request.init_image is None else "Img2Img"
+    pipeline = getattr(diffusers, f"StableDiffusion{task}Pipeline").from_pretrained(
+        model, torch_dtype=torch.float64
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    made = diffusers.AutoencoderTiny if folder.name == "tiny" else diffusers.AutoencoderKL
+    pipeline.vae = made.from_pretrained(folder, torch_dtype=torch.float64)
+    params = request.params
+    given: dict[str, Any] = {"height": params.height, "width": params.width}
+    if request.init_image is not None:
+        given = {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
+    images = pipeline(
+        request.prompt,
+        negative_prompt=params.negative_prompt,
+        num_inference_steps=params.num_inference_steps,
+        guidance_scale=params.guidance_scale,
+        num_images_per_prompt=len(request.seeds),
+        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
+        **given,
+    ).images
+    return {index: np.asarray(image) for index, image in enumerate(images)}
+
+
+@pytest.mark.parametrize("name", ["folder", "model", "plain", "original", "older"])
+def test_decodes_as_diffusers_does(bench: Bench, tiny_model: Path, vaes: dict[str, Path], name: str) -> None:
+    request = make_request(tiny_model, vae=vaes[name])
+    ours = bench.run(request)["one"]
+    assert ours.failure is None
+    for index, pixels in diffusers_with(tiny_model, request, vaes["folder"]).items():
+        assert np.array_equal(ours.pixels[index], pixels)
+
+
+@pytest.mark.parametrize("name", ["folder", "tiny"])
+def test_encodes_as_diffusers_does(
+    bench: Bench, tiny_model: Path, vaes: dict[str, Path], picture: Path, name: str
+) -> None:
+    request = make_request(
+        tiny_model, vae=vaes[name], init_image=picture, strength=0.5, num_inference_steps=6
+    )
+    ours = bench.run(request)["one"]
+    assert ours.failure is None
+    for index, pixels in diffusers_with(tiny_model, request, vaes[name]).items():
+        assert np.array_equal(ours.pixels[index], pixels)
+
+
+def test_sdxl_takes_one_too(tmp_path: Path, vaes: dict[str, Path]) -> None:
+    model = write_tiny_xl(tmp_path / "model")
+    vae = diffusers.AutoencoderKL.from_pretrained(vaes["folder"])
+    vae.register_to_config(scaling_factor=0.13025)
+    vae.save_pretrained(tmp_path / "vae")
+    request = make_request(model, vae=tmp_path / "vae", sampler="euler")
+    ours = Bench(model).run(request)["one"]
+    assert ours.failure is None
+    assert np.array_equal(ours.pixels[0], _decoded(tmp_path / "vae", ours.latents[0]))
+
+
+def _decoded(folder: Path, latents: torch.Tensor) -> np.ndarray:
+    vae = diffusers.AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float64)
+    with torch.inference_mode():
+        decoded = vae.decode(latents / vae.config.scaling_factor).sample
+    rgb = (decoded * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).float().numpy()
+    return (rgb * 255).round().astype("uint8")
+
+
+def test_in_company_with_the_models_own(tiny_model: Path, vaes: dict[str, Path], picture: Path) -> None:
+    bench = Bench(tiny_model)
+    requests = [
+        make_request(tiny_model, "own"),
+        make_request(tiny_model, "other", vae=vaes["folder"]),
+        make_request(tiny_model, "tiny", vae=vaes["tiny"], init_image=picture, num_inference_steps=6),
+        make_request(tiny_model, "varied", init_image=picture, strength=0.5, num_inference_steps=6),
+    ]
+    together = bench.run(*requests, joins={"own": 1})
+    assert max(bench.rows) > 4
+    for request in requests:
+        alone = bench.run(request)[request.request_id]
+        assert largest_difference(together[request.request_id], alone) <= 1e-10
+    theirs = diffusers_says(tiny_model, requests[0])
+    assert np.array_equal(together["own"].pixels[0], theirs.pixels[0])
+    assert np.array_equal(
+        together["other"].pixels[0], diffusers_with(tiny_model, requests[1], vaes["folder"])[0]
+    )
+    assert (together["own"].pixels[0] != together["other"].pixels[0]).any()
+
+
+def test_previews_are_its_own_too(bench: Bench, tiny_model: Path, vaes: dict[str, Path]) -> None:
+    stage = bench.stage
+    other = stage.autoencoders.load(vaes["folder"])
+    seen = []
+    estimate = other.estimate
+    other.estimate = lambda latents: seen.append(len(latents)) or estimate(latents)
+    bench.run(make_request(tiny_model, vae=vaes["folder"]))
+    other.estimate = estimate
+    assert seen == [2, 2, 2]
+
+
+def test_what_is_held_is_bounded_and_read_once(bench: Bench, vaes: dict[str, Path]) -> None:
+    store = AutoencoderStore(bench.stage._autoencoder, torch.float64, heeds_upcast=False)
+    one = store.load(vaes["folder"])
+    assert store.load(vaes["folder"]) is one
+    store._files._most_bytes = one.nbytes
+    store.load(vaes["plain"])
+    assert store._files.nbytes <= one.nbytes
+
+
+@pytest.fixture
+def bad(vaes: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    vae = diffusers.AutoencoderKL.from_pretrained(vaes["folder"])
+    vae.register_to_config(scaling_factor=0.13025)
+    vae.save_pretrained(tmp_path / "scaling")
+    deep = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=16,
+        norm_num_groups=4,
+    )
+    deep.save_pretrained(tmp_path / "channels")
+    save_file(deep.state_dict(), tmp_path / "channels.safetensors")
+    save_file({"x": torch.ones(1)}, tmp_path / "none.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(vaes["plain"].read_bytes()[:-8])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "weightless").mkdir()
+    (tmp_path / "weightless" / "config.json").write_text((vaes["folder"] / "config.json").read_text())
+    return {path.name: path for path in tmp_path.iterdir()} | {"gone": tmp_path / "gone"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("scaling", "vae_mismatch", "scaling factor"),
+        ("channels", "vae_mismatch", "channels"),
+        ("channels.safetensors", "vae_mismatch", "shape"),
+        ("none.safetensors", "vae_mismatch", "no layer"),
+        ("cut.safetensors", "vae_unreadable", "Download it again"),
+        ("empty", "vae_unreadable", "config.json"),
+        ("weightless", "vae_unreadable", "no .safetensors"),
+        ("gone", "vae_missing", "not there"),
+    ],
+)
+def test_a_bad_one_fails_its_request_alone(
+    bench: Bench, tiny_model: Path, bad: dict[str, Path], name: str, code: str, words: str
+) -> None:
+    request = make_request(tiny_model, "bad", vae=bad[name], num_inference_steps=1)
+    results = bench.run(request, make_request(tiny_model, "good", num_inference_steps=1))
+    assert results["bad"].failure is not None
+    assert results["bad"].failure.code == code
+    assert words in str(results["bad"].failure)
+    assert len(results["good"].pixels) == 2
+
+
+def test_pickled_ones_are_refused_at_the_door(bench: Bench, tiny_model: Path) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        validate(make_request(tiny_model, vae=Path("vae.pt")), bench.info)
+    assert caught.value.code == "vae_not_safetensors"
