@@ -43,8 +43,8 @@ class FlowMatchEuler:
             timesteps=tuple(float(timestep) for timestep in timesteps),
             init_noise_sigma=1.0,
             prototype=prototype,
-            input_scale=torch.ones(len(timesteps), dtype=torch.float32),
-            table=torch.stack([now, following - now], dim=1),
+            input_scale=(1.0,) * len(timesteps),
+            table=tuple(map(tuple, torch.stack([now, following - now], dim=1).tolist())),
             draws=(False,) * len(timesteps),
         )
 
@@ -52,7 +52,7 @@ class FlowMatchEuler:
 def noised(schedule: Schedule, start: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """The encoded picture on its straight way to noise, as far as the schedule's first step."""
     assert schedule.table is not None
-    sigma = schedule.table[0, 0].to(start.device, start.dtype)
+    sigma = torch.tensor(schedule.table[0][0], dtype=torch.float32).to(start.device, start.dtype)
     return sigma * noise + (1.0 - sigma) * start
 
 
@@ -66,7 +66,7 @@ def flow_step(
     rows = [
         picture.schedule.table[picture.step] for picture in pictures if picture.schedule.table is not None
     ]
-    scalars = torch.stack(rows).to(output.device)
+    scalars = torch.tensor(rows, dtype=torch.float32).to(output.device)
     sigma, change = (c.view(-1, *[1] * (output.dim() - 1)) for c in scalars.unbind(1))
     # torch rounds a single number to the dtype of the tensor it meets, as in diffusers; a column would widen the tensor.
     moved = sample.to(torch.float32) + change.to(output.dtype) * output

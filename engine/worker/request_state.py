@@ -42,6 +42,8 @@ class PictureState:
     """Shares of the schedule: outside of it the picture takes one row."""
     stop_after: int | None = None
     """Steps after which the picture is finished early; None: after all of its schedule."""
+    second_pass: SecondPass | None = None
+    """What comes after this pass, if anything."""
     tiling: bool = False
     """Convolutions go on at the opposite edge."""
     region: Region | None = None
@@ -55,7 +57,9 @@ class PictureState:
 
     # Changed by every denoise.
     step: int = 0
-    """Steps done; `schedule.timesteps[step]` is the next one."""
+    """Steps done of this pass; `schedule.timesteps[step]` is the next one."""
+    steps_before: int = 0
+    """Steps of the pass before, where this is the second."""
     predicted: torch.Tensor | None = None
     """The finished latents as the last step foresaw them; previews show them."""
     previous_output: torch.Tensor | None = None
@@ -65,18 +69,39 @@ class PictureState:
 
     @property
     def done(self) -> bool:
-        return self.step >= self.steps
+        return self.pass_done and self.second_pass is None
+
+    @property
+    def pass_done(self) -> bool:
+        return self.step >= _length(self.schedule, self.stop_after)
+
+    @property
+    def steps_done(self) -> int:
+        """Of all passes."""
+        return self.steps_before + self.step
 
     @property
     def steps(self) -> int:
-        """How many this picture runs."""
-        return len(self.schedule.timesteps) if self.stop_after is None else self.stop_after
+        """How many this picture runs, in all passes."""
+        second = self.second_pass
+        later = 0 if second is None else _length(second.schedule, second.stop_after)
+        return self.steps_before + _length(self.schedule, self.stop_after) + later
 
     @property
     def guided(self) -> bool:
         """Whether the next step takes an unconditional row too."""
         begin, end = self.guidance_interval
         return self.uncond is not None and begin <= self.step / len(self.schedule.timesteps) < end
+
+
+@dataclass(frozen=True, eq=False)
+class SecondPass:
+    """What a picture that is made small first is drawn over with; sizes in pixels."""
+
+    width: int
+    height: int
+    schedule: Schedule
+    stop_after: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +137,10 @@ class Schedule:
     """float or 0-dim tensor: what the initial noise is multiplied by."""
     prototype: Any
     """A diffusers scheduler with these steps set; to be copied."""
-    input_scale: torch.Tensor
-    """(steps,) float32: what the latents are divided by before the UNet reads them."""
-    table: torch.Tensor | None
-    """(steps, scalars) float32 for the vector form; None where each picture has a solver of its own."""
+    input_scale: tuple[float, ...]
+    """Per step, of float32: what the latents are divided by before the UNet reads them."""
+    table: tuple[tuple[float, ...], ...] | None
+    """Per step, the scalars of the vector form, of float32; None where each picture has a solver of its own."""
     draws: tuple[bool, ...]
     """Whether the step adds noise."""
 
@@ -127,3 +152,7 @@ class Schedule:
             scheduler.set_begin_index(index)
         noisy: torch.Tensor = scheduler.add_noise(original, noise, scheduler.timesteps[index : index + 1])
         return noisy
+
+
+def _length(schedule: Schedule, stop_after: int | None) -> int:
+    return len(schedule.timesteps) if stop_after is None else stop_after

@@ -77,14 +77,17 @@ class Samplers:
         table = None
         if sampler in TABLES and not prototype.config.get("thresholding", False):
             rows = [TABLES[sampler](prototype, index, begin) for index in indices]
-            table = torch.tensor([[float(value) for value in row] for row in rows], dtype=torch.float32)
+            # As float32, which is what every scheduler steps in.
+            table = tuple(
+                map(tuple, torch.tensor([[*map(float, row)] for row in rows], dtype=torch.float32).tolist())
+            )
         last = len(prototype.timesteps) - 1
         return Schedule(
             sampler=sampler,
             timesteps=tuple(float(t) for t in prototype.timesteps[begin:]),
             init_noise_sigma=init_noise_sigma,
             prototype=prototype,
-            input_scale=torch.stack([torch.as_tensor(scale, dtype=torch.float32) for scale in scales]),
+            input_scale=tuple(float(scale) for scale in scales),
             table=table,
             draws=tuple(
                 sampler in ("euler_a", "dpmpp_2m_sde") or (sampler in ("lcm", "tcd") and index != last)
@@ -111,10 +114,10 @@ class Samplers:
             group = [pictures[row] for row in rows]
             of_group = output if len(rows) == len(pictures) else output[rows]
             latents, predicted, remembered = vector_step(group, of_group)
-            for position, row in enumerate(rows):
-                here = slice(position, position + 1)
-                memory = None if remembered is None else remembered[here]
-                results[row] = (latents[here], predicted[here], memory)
+            memories = [None] * len(rows) if remembered is None else remembered.split(1)
+            results.update(
+                zip(rows, zip(latents.split(1), predicted.split(1), memories, strict=True), strict=True)
+            )
         return [results[row] for row in range(len(pictures))]
 
 

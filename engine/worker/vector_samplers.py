@@ -22,11 +22,14 @@ def vector_step(
     tables = [
         picture.schedule.table[picture.step] for picture in pictures if picture.schedule.table is not None
     ]
-    scalars = [c.view(-1, 1, 1, 1) for c in torch.stack(tables).to(output.device).unbind(1)]
+    table = torch.tensor(tables, dtype=torch.float32).to(output.device)
+    scalars = [column.view(-1, 1, 1, 1) for column in table.unbind(1)]
     if sampler == "ddim":
         return _ddim(config, output, sample, scalars)
     if sampler in ("dpmpp_2m", "dpmpp_2m_karras"):
         return _dpmpp_2m(config, output, sample, scalars, pictures)
+    if sampler == "euler":
+        return _euler(config, output, sample, scalars, None)
     # diffusers draws the noise of this one sampler in float32, whatever the model computes in.
     dtype = torch.float32 if sampler == "dpmpp_2m_sde" else output.dtype
     noise = torch.cat([_noise(picture, dtype) for picture in pictures]).to(output.device)
@@ -36,7 +39,7 @@ def vector_step(
         return _lcm(config, output, sample, scalars, noise)
     if sampler == "tcd":
         return _tcd(config, output, sample, scalars, noise)
-    return _euler(config, output, sample, scalars, noise if sampler == "euler_a" else None)
+    return _euler(config, output, sample, scalars, noise)
 
 
 def _noise(picture: PictureState, dtype: torch.dtype) -> torch.Tensor:

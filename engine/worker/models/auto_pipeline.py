@@ -284,7 +284,7 @@ _ONE_STEP = Schedule(
     timesteps=(0.0,),
     init_noise_sigma=1.0,
     prototype=None,
-    input_scale=torch.ones(1, dtype=torch.float32),
+    input_scale=(1.0,),
     table=None,
     draws=(False,),
 )

@@ -6,7 +6,6 @@ Follows diffusers' StableDiffusionPipeline, its Img2Img and its Inpaint pipeline
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,8 +14,10 @@ import torch
 
 from engine.catalog import Operation
 from engine.output import Safety
-from engine.request import Request
+from engine.passes import stopped_after
+from engine.request import Hires, Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
+from engine.worker.hires import begin_second_pass
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
@@ -25,7 +26,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
-from engine.worker.request_state import PictureState, Region, RequestState, Schedule
+from engine.worker.request_state import PictureState, Region, RequestState, Schedule, SecondPass
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
@@ -88,15 +89,21 @@ class _Denoise:
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         strength = params.strength if from_image else 1.0
         schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, strength)
+        width, height = params.width, params.height
+        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        second_pass = None
+        if params.hires is not None:
+            width, height, stop_after = params.hires.width, params.hires.height, None
+            second_pass = self._second_pass(params, params.hires)
         autoencoder = self.autoencoders.load(request.vae)
         source = _Source(autoencoder, request) if from_image else None
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             region = None
             if source is None:
-                latents = self._noise(state, generator) * schedule.init_noise_sigma
+                latents = self._noise(width, height, generator) * schedule.init_noise_sigma
             elif source.mask is None:
-                latents = schedule.add_noise(source.latents(generator), self._noise(state, generator))
+                latents = schedule.add_noise(source.latents(generator), self._noise(width, height, generator))
             else:
                 latents, region = self._region(state, source, generator, schedule)
             state.pictures[index] = PictureState(
@@ -116,7 +123,8 @@ class _Denoise:
                 else self._guidance_embedding(params.guidance_scale, distilled),
                 guidance_rescale=params.guidance_rescale,
                 guidance_interval=params.guidance_interval,
-                stop_after=None if params.stop == 1 else math.ceil(params.stop * len(schedule.timesteps)),
+                stop_after=stop_after,
+                second_pass=second_pass,
                 tiling=params.tiling,
                 loras=loras,
                 autoencoder=autoencoder,
@@ -125,13 +133,11 @@ class _Denoise:
     def denoise(self, pictures: Sequence[PictureState]) -> None:
         """One forward pass over all rows, unconditional rows first, then one sampler step per picture.
 
-        Prompts of another length cannot share a pass: filling one up would change its picture. Nor can those whose
-        edges meet and those whose edges do not.
+        Prompts of another length cannot share a pass: filling one up would change its picture.
         """
-        passes: dict[tuple[int, bool], list[int]] = {}
+        passes: dict[int, list[int]] = {}
         for row, picture in enumerate(pictures):
-            length = row if self._exact else picture.cond.shape[1]
-            passes.setdefault((length, picture.tiling), []).append(row)
+            passes.setdefault(row if self._exact else picture.cond.shape[1], []).append(row)
         predicted = torch.cat([self._predict([pictures[row] for row in rows]) for rows in passes.values()])
         order = [row for rows in passes.values() for row in rows]
         prediction = predicted if len(passes) == 1 else predicted[torch.argsort(torch.tensor(order))]
@@ -153,19 +159,25 @@ class _Denoise:
         """Decode, quantise as diffusers' VaeImageProcessor does, and run the checkpoint's safety checker."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
-        results = [
-            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
-            for picture in pictures
-        ]
-        decoded = self._of(pictures).decode(torch.cat(results), tiling=pictures[0].tiling)
-        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        pixels = list((scaled * 255).round().astype("uint8"))
+        pixels = self._decode(pictures)
         if self._safety_checker is None:
             return [(picture, Safety.UNCHECKED) for picture in pixels]
         return [
             (np.zeros_like(picture), Safety.FLAGGED) if flagged else (picture, Safety.SAFE)
             for picture, flagged in zip(pixels, self._safety_checker.flags(pixels), strict=True)
         ]
+
+    def enlarge(self, pictures: Sequence[PictureState]) -> None:
+        """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
+        pixels = (
+            [each for picture in pictures for each in self._decode([picture])]
+            if self._exact
+            else self._decode(pictures)
+        )
+        for picture, small in zip(pictures, pixels, strict=True):
+            begin_second_pass(picture, small, self._of(pictures), self._dtype)
+            if self._exact:
+                picture.latents = picture.latents.contiguous()
 
     def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side; black where they are flagged."""
@@ -176,13 +188,24 @@ class _Denoise:
         flags = self._safety_checker.flags(thumbs) if self._safety_checker else [False] * len(thumbs)
         return [np.zeros_like(thumb) if flag else thumb for thumb, flag in zip(thumbs, flags, strict=True)]
 
+    def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+        """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
+        results = [
+            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
+            for picture in pictures
+        ]
+        decoded = self._of(pictures).decode(torch.cat(results), tiling=pictures[0].tiling)
+        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
+        return list((scaled * 255).round().astype("uint8"))
+
     def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
         return pictures[0].autoencoder or self._autoencoder
 
     def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
         """(pictures, c, h, w): what the UNet makes of each picture's latents, guided."""
-        scales = torch.stack([picture.schedule.input_scale[picture.step] for picture in pictures])
+        divisors = [picture.schedule.input_scale[picture.step] for picture in pictures]
+        scales = torch.tensor(divisors, dtype=torch.float32)
         latents = torch.cat([picture.latents for picture in pictures])
         latents = (latents / scales.to(self._device).view(-1, 1, 1, 1)).to(self._dtype)
         regions = [picture.region.channels for picture in pictures if picture.region is not None]
@@ -222,14 +245,15 @@ class _Denoise:
                 prediction[guided] = mixed
         return prediction
 
-    def _noise(self, state: RequestState, generator: torch.Generator) -> torch.Tensor:
-        params = state.request.params
-        shape = (
-            1,
-            self._autoencoder.channels,
-            params.height // self._autoencoder.factor,
-            params.width // self._autoencoder.factor,
-        )
+    def _second_pass(self, params: SamplingParams, hires: Hires) -> SecondPass:
+        schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, hires.strength)
+        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        return SecondPass(params.width, params.height, schedule, stop_after)
+
+    def _noise(self, width: int, height: int, generator: torch.Generator) -> torch.Tensor:
+        """(1, c, h, w) for a picture of so many pixels."""
+        factor = self._autoencoder.factor
+        shape = (1, self._autoencoder.channels, height // factor, width // factor)
         return torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
 
     def _region(
@@ -238,10 +262,11 @@ class _Denoise:
         """The first latents of one picture, and the region to be drawn in it; draws in the order of diffusers' pipelines."""
         assert source.mask is not None, "asked only for pictures with a mask"
         reads_mask = self._unet.config.in_channels == _MASK_CHANNELS
-        strength = state.request.params.strength
+        params = state.request.params
+        strength = params.strength
         # Unlike without a mask, diffusers' pipelines lay these latents out channel by channel.
         original = source.latents(generator).contiguous() if strength < 1 or not reads_mask else None
-        noise = self._noise(state, generator)
+        noise = self._noise(params.width, params.height, generator)
         if strength < 1 and original is not None:
             latents = schedule.add_noise(original, noise)
         else:

@@ -6,7 +6,6 @@ Follows diffusers' StableDiffusionXLPipeline, its Img2Img and its Inpaint pipeli
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,8 +15,10 @@ import torch
 
 from engine.catalog import Operation
 from engine.output import Safety
-from engine.request import Request
+from engine.passes import stopped_after
+from engine.request import Hires, Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
+from engine.worker.hires import begin_second_pass
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
@@ -26,7 +27,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
-from engine.worker.request_state import PictureState, Region, RequestState, Schedule
+from engine.worker.request_state import PictureState, Region, RequestState, Schedule, SecondPass
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
 
@@ -96,21 +97,24 @@ class _Denoise:
         cond, pooled, uncond, uncond_pooled = self._encode(
             request.prompt, params.negative_prompt if guided else None, reading
         )
-        size = [params.height, params.width]
-        # The original size, where it was cropped, and the size that is wanted: a picture that was neither scaled nor cut.
-        time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=self._dtype).to(self._device)
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         strength = params.strength if from_image else 1.0
         schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, strength)
+        width, height = params.width, params.height
+        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        second_pass = None
+        if params.hires is not None:
+            width, height, stop_after = params.hires.width, params.hires.height, None
+            second_pass = self._second_pass(params, params.hires)
         autoencoder = self.autoencoders.load(request.vae)
         source = _Source(autoencoder, request) if from_image else None
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             region = None
             if source is None:
-                latents = self._noise(state, generator) * schedule.init_noise_sigma
+                latents = self._noise(width, height, generator) * schedule.init_noise_sigma
             elif source.mask is None:
-                latents = schedule.add_noise(source.latents(generator), self._noise(state, generator))
+                latents = schedule.add_noise(source.latents(generator), self._noise(width, height, generator))
             else:
                 latents, region = self._region(state, source, generator, schedule)
             state.pictures[index] = PictureState(
@@ -125,7 +129,7 @@ class _Denoise:
                 uncond=uncond,
                 pooled=pooled,
                 uncond_pooled=uncond_pooled,
-                time_ids=time_ids,
+                time_ids=self._time_ids(latents),
                 guidance_scale=params.guidance_scale,
                 region=region,
                 timestep_cond=None
@@ -133,7 +137,8 @@ class _Denoise:
                 else self._guidance_embedding(params.guidance_scale, distilled),
                 guidance_rescale=params.guidance_rescale,
                 guidance_interval=params.guidance_interval,
-                stop_after=None if params.stop == 1 else math.ceil(params.stop * len(schedule.timesteps)),
+                stop_after=stop_after,
+                second_pass=second_pass,
                 tiling=params.tiling,
                 loras=loras,
                 autoencoder=autoencoder,
@@ -142,13 +147,11 @@ class _Denoise:
     def denoise(self, pictures: Sequence[PictureState]) -> None:
         """One forward pass over all rows, unconditional rows first, then one sampler step per picture.
 
-        Prompts of another length cannot share a pass: filling one up would change its picture. Nor can those whose
-        edges meet and those whose edges do not.
+        Prompts of another length cannot share a pass: filling one up would change its picture.
         """
-        passes: dict[tuple[int, bool], list[int]] = {}
+        passes: dict[int, list[int]] = {}
         for row, picture in enumerate(pictures):
-            length = row if self._exact else picture.cond.shape[1]
-            passes.setdefault((length, picture.tiling), []).append(row)
+            passes.setdefault(row if self._exact else picture.cond.shape[1], []).append(row)
         predicted = torch.cat([self._predict([pictures[row] for row in rows]) for rows in passes.values()])
         order = [row for rows in passes.values() for row in rows]
         prediction = predicted if len(passes) == 1 else predicted[torch.argsort(torch.tensor(order))]
@@ -170,13 +173,20 @@ class _Denoise:
         """Decode, and quantise as diffusers' VaeImageProcessor does. SDXL comes with no safety checker."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
-        results = [
-            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
-            for picture in pictures
-        ]
-        decoded = self._of(pictures).decode(torch.cat(results), tiling=pictures[0].tiling)
-        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        return [(pixels, Safety.UNCHECKED) for pixels in (scaled * 255).round().astype("uint8")]
+        return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
+
+    def enlarge(self, pictures: Sequence[PictureState]) -> None:
+        """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
+        pixels = (
+            [each for picture in pictures for each in self._decode([picture])]
+            if self._exact
+            else self._decode(pictures)
+        )
+        for picture, small in zip(pictures, pixels, strict=True):
+            begin_second_pass(picture, small, self._of(pictures), self._dtype)
+            if self._exact:
+                picture.latents = picture.latents.contiguous()
+            picture.time_ids = self._time_ids(picture.latents)
 
     def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side."""
@@ -185,13 +195,24 @@ class _Denoise:
         ]
         return thumbnails(self._of(pictures).preview(torch.cat(foreseen)))
 
+    def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+        """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
+        results = [
+            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
+            for picture in pictures
+        ]
+        decoded = self._of(pictures).decode(torch.cat(results), tiling=pictures[0].tiling)
+        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
+        return list((scaled * 255).round().astype("uint8"))
+
     def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
         return pictures[0].autoencoder or self._autoencoder
 
     def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
         """(pictures, c, h, w): what the UNet makes of each picture's latents, guided."""
-        scales = torch.stack([picture.schedule.input_scale[picture.step] for picture in pictures])
+        divisors = [picture.schedule.input_scale[picture.step] for picture in pictures]
+        scales = torch.tensor(divisors, dtype=torch.float32)
         latents = torch.cat([picture.latents for picture in pictures])
         latents = (latents / scales.to(self._device).view(-1, 1, 1, 1)).to(self._dtype)
         regions = [picture.region.channels for picture in pictures if picture.region is not None]
@@ -254,14 +275,22 @@ class _Denoise:
         every_layer = replace(reading, clip_skip=None)
         return cond, pooled, uncond, self._prompts_2.pooled(negative_prompt, every_layer).to(self._dtype)
 
-    def _noise(self, state: RequestState, generator: torch.Generator) -> torch.Tensor:
-        params = state.request.params
-        shape = (
-            1,
-            self._autoencoder.channels,
-            params.height // self._autoencoder.factor,
-            params.width // self._autoencoder.factor,
-        )
+    def _time_ids(self, latents: torch.Tensor) -> torch.Tensor:
+        """(1, 6): the original size, where it was cropped, and the size that is wanted, as height and width in pixels: a
+        picture that was neither scaled nor cut.
+        """
+        size = [side * self._autoencoder.factor for side in latents.shape[-2:]]
+        return torch.tensor([[*size, 0, 0, *size]], dtype=self._dtype).to(self._device)
+
+    def _second_pass(self, params: SamplingParams, hires: Hires) -> SecondPass:
+        schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, hires.strength)
+        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        return SecondPass(params.width, params.height, schedule, stop_after)
+
+    def _noise(self, width: int, height: int, generator: torch.Generator) -> torch.Tensor:
+        """(1, c, h, w) for a picture of so many pixels."""
+        factor = self._autoencoder.factor
+        shape = (1, self._autoencoder.channels, height // factor, width // factor)
         return torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
 
     def _region(
@@ -270,10 +299,11 @@ class _Denoise:
         """The first latents of one picture, and the region to be drawn in it; draws in the order of diffusers' pipelines."""
         assert source.mask is not None, "asked only for pictures with a mask"
         reads_mask = self._unet.config.in_channels == _MASK_CHANNELS
-        strength = state.request.params.strength
+        params = state.request.params
+        strength = params.strength
         # Unlike without a mask, diffusers' pipelines lay these latents out channel by channel.
         original = source.latents(generator).contiguous() if strength < 1 or not reads_mask else None
-        noise = self._noise(state, generator)
+        noise = self._noise(params.width, params.height, generator)
         if strength < 1 and original is not None:
             latents = schedule.add_noise(original, noise)
         else:
