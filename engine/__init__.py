@@ -29,7 +29,7 @@ from engine.output import (
     Update,
 )
 from engine.output_stream import OutputStream
-from engine.request import GenerateRequest, Lane, Request, SamplingParams
+from engine.request import GenerateRequest, Hires, Lane, Request, SamplingParams
 
 
 class Engine(Protocol):
@@ -62,6 +62,7 @@ __all__ = [
     "FinishReason",
     "GenerateRequest",
     "GenerationFailed",
+    "Hires",
     "ImageReady",
     "Lane",
     "Loading",

@@ -21,6 +21,7 @@ from engine.output import (
     RequestOutput,
     Update,
 )
+from engine.passes import passes
 from engine.request import Request
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import BatchKey, ScheduledBatch, Scheduler
@@ -44,17 +45,15 @@ class _Running:
     """What the core knows of a request between its arrival and its RequestOutput."""
 
     request: Request
+    steps: dict[int, int]
+    """Of each picture; `steps_done` likewise."""
     steps_done: dict[int, int] = field(default_factory=dict)
-    steps: dict[int, int] = field(default_factory=dict)
     previews: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
     preview_due: float | None = None
     """None until a picture of it has been scheduled."""
     device_seconds: float = 0.0
     unread_words: tuple[str, ...] = ()
     shown: Queued | None = None
-
-    def __post_init__(self) -> None:
-        self.steps = dict.fromkeys(range(len(self.request.seeds)), self.request.params.num_inference_steps)
 
 
 class EngineCore:
@@ -97,8 +96,10 @@ class EngineCore:
         """Queue a request; its model starts loading when nobody asked for it before."""
         if request.submitted_at is None:
             request = replace(request, submitted_at=self._clock())
-        self._running[request.request_id] = _Running(request)
-        self.scheduler.add(request, self._models[request.model])
+        model = self._models[request.model]
+        steps = sum(each.steps for each in passes(request, model))
+        self._running[request.request_id] = _Running(request, dict.fromkeys(range(len(request.seeds)), steps))
+        self.scheduler.add(request, model)
         self.load(request.model)
         loading = self._loading.get(request.model)
         return [] if loading is None else [(request.request_id, loading)]

@@ -27,7 +27,17 @@ MAX_EMBEDDING_WORD = 64
 _PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 
 _READ_BY: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("adapters", "embeddings", "vae", "clip_skip", "guidance_rescale", "guidance_interval", "stop", "tiling"),
+    (
+        "adapters",
+        "embeddings",
+        "vae",
+        "clip_skip",
+        "guidance_rescale",
+        "guidance_interval",
+        "stop",
+        "tiling",
+        "hires",
+    ),
     ("stable-diffusion", "stable-diffusion-xl"),
 )
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
@@ -38,6 +48,16 @@ class Lane(StrEnum):
 
     FAST = "fast"
     RELAXED = "relaxed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hires:
+    """A picture is made at this size first, then enlarged and drawn over at the size that was asked for."""
+
+    width: int
+    height: int
+    strength: float = 0.5
+    """The share of the schedule that is run again on the enlarged picture, (0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +79,12 @@ class SamplingParams:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """The share of the steps that are guided, from and to; the others take one row (Kynkäänniemi et al. 2024)."""
     stop: float = 1.0
-    """The share of the steps that are run, (0, 1]; the picture is then what the last of them foresaw."""
+    """The share of the steps that are run, (0, 1]; the picture is then what the last of them foresaw. Of two passes it is
+    the second that stops."""
     tiling: bool = False
     """The picture's opposite edges fit together."""
+    hires: Hires | None = None
+    """Text-to-image only: two passes, so that large pictures keep the composition that the model draws at small sizes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +216,11 @@ def validate(request: Request, model: ModelInfo) -> None:
             " they are refused; use the .safetensors version.",
             vae=request.vae.name,
         )
-    for side, got in (("width", params.width), ("height", params.height)):
+    sides = [("width", params.width), ("height", params.height)]
+    if params.hires is not None:
+        _validate_hires(request, params.hires)
+        sides += [("width", params.hires.width), ("height", params.hires.height)]
+    for side, got in sides:
         if got % model.size_multiple or not model.min_side <= got <= model.max_side:
             _reject(
                 "size_unsupported",
@@ -225,6 +252,30 @@ def validate(request: Request, model: ModelInfo) -> None:
             f"A mask is given exactly when the operation is inpaint; this one is {request.operation}"
             f" {'without' if request.mask is None else 'with'} one. White in the mask is drawn anew, black is kept.",
             operation=request.operation,
+        )
+
+
+def _validate_hires(request: Request, hires: Hires) -> None:
+    params = request.params
+    if not 0.0 < hires.strength <= 1.0:
+        _reject(
+            "hires_strength_out_of_range",
+            f"A strength of {hires.strength} for the second pass is outside (0, 1]; 0.3 to 0.6 is usual.",
+            got=hires.strength,
+        )
+    if request.operation is not Operation.TEXT_TO_IMAGE:
+        _reject(
+            "hires_operation_unsupported",
+            f"Two passes begin with a text alone; this request is {request.operation}. Leave hires out.",
+            operation=request.operation,
+        )
+    if hires.width > params.width or hires.height > params.height:
+        _reject(
+            "hires_not_smaller",
+            f"The first pass of {hires.width} × {hires.height} px is larger than the picture,"
+            f" {params.width} × {params.height} px.",
+            got=f"{hires.width} × {hires.height}",
+            maximum=f"{params.width} × {params.height}",
         )
 
 

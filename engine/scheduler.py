@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.catalog import FAMILIES, Guidance, ModelInfo
+from engine.passes import passes
 from engine.request import GenerateRequest, Lane, Request
 from engine.shares import Pile, Share, ShareId
 
@@ -174,7 +175,7 @@ class Scheduler:
             share=share,
             rows=rows_per_picture(request, model),
             pictures=dict.fromkeys(indices, first_key(request, model)),
-            steps_left=dict.fromkeys(indices, request.params.num_inference_steps),
+            steps_left=dict.fromkeys(indices, sum(each.steps for each in passes(request, model))),
             steps_done=dict.fromkeys(indices, 0),
         )
         self._arrivals += 1
@@ -257,7 +258,7 @@ class Scheduler:
             touched[report.request_id] = waiting
             done = max(0, report.step - waiting.steps_done[report.index])
             left = report.steps - report.step
-            # Some samplers take more evaluations than steps; nobody knows before the work starts.
+            # A pipeline of diffusers' own says only while it runs how many steps it takes.
             self._work_added += waiting.rows * max(0, left + done - waiting.steps_left[report.index])
             self._serve(waiting.share, waiting.rows * done / waiting.request.share_weight)
             waiting.steps_done[report.index] = report.step
@@ -442,6 +443,14 @@ class Scheduler:
 def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
     """The key of a request's first stage, known before anything of it is opened."""
     family = FAMILIES[model.family]
-    width, height = (0, 0) if family.mixes_sizes else (request.params.width, request.params.height)
-    alone = request.request_id if family.alone else ""
-    return BatchKey(request.model, family.stages[0], width, height, conditioning=alone)
+    first = passes(request, model)[0]
+    width, height = (0, 0) if family.mixes_sizes else (first.width, first.height)
+    return BatchKey(
+        request.model,
+        family.stages[0],
+        width,
+        height,
+        conditioning=request.request_id if family.alone else "",
+        # A layer pads all rows of a forward pass alike.
+        padding="circular" if request.params.tiling else "",
+    )

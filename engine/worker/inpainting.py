@@ -38,7 +38,11 @@ def read_picture(path: Path, width: int, height: int) -> torch.Tensor:
     Raises:
         GenerationFailed: the file is gone or no picture.
     """
-    image = _opened(path, "initial picture", "RGB", width, height)
+    return as_tensor(_opened(path, "initial picture", "RGB", width, height))
+
+
+def as_tensor(image: Image.Image) -> torch.Tensor:
+    """(1, 3, height, width) float32 in −1…1, of a picture in RGB."""
     # The layout is part of exactness: convolutions sum in another order when channels do not come last.
     pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255.0)[None].transpose(0, 3, 1, 2))
     return 2.0 * pixels - 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,17 @@ class Stage(Protocol):
 
     def preview(self, pictures: Sequence[PictureState]) -> Sequence[Pixels | None]:
         """Thumbnails of pictures that have been stepped, at most 128 px a side; None where there is nothing to see."""
+        ...
+
+
+@runtime_checkable
+class TwoPassStage(Stage, Protocol):
+    """A stage whose pictures may be made small first and then drawn over at their full size."""
+
+    def enlarge(self, pictures: Sequence[PictureState]) -> None:
+        """Begin the second pass of pictures of one request that are through the first; what was enlarged before an
+        error stays so.
+        """
         ...
 
 

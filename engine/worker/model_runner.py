@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,8 @@ import torch
 from engine.errors import EngineError, GenerationFailed
 from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
-from engine.scheduler import PictureProgress, ScheduledBatch, ScheduledPicture
-from engine.worker.interface import LoadedFamily, Stage
+from engine.scheduler import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture
+from engine.worker.interface import LoadedFamily, Stage, TwoPassStage
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
@@ -53,12 +54,8 @@ class ModelRunner:
             self._denoise(family, stage, pictures)
         finished = self._finish(family, stage, batch.pictures)
         thumbs = self._previews(family, stage, batch.pictures, finished, previews)
-        progress = tuple(
-            PictureProgress(p.request_id, p.index, p.step, p.steps, None if p.done else batch.key)
-            for p in (
-                self._states[s.request.request_id].pictures[s.index] for s in self._alive(batch.pictures)
-            )
-        )
+        self._enlarge(family, stage, batch.pictures)
+        progress = tuple(self._progress(batch.key, scheduled) for scheduled in self._alive(batch.pictures))
         for request_id in {report.request_id for report in progress}:
             if all(picture.done for picture in self._states[request_id].pictures.values()):
                 self.forget(request_id)
@@ -129,6 +126,30 @@ class ModelRunner:
                 for picture, (pixels, safety) in zip(done, results, strict=True):
                     finished.append(FinishedPicture(request_id, picture.index, pixels, safety))
         return finished
+
+    def _enlarge(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
+        """Take pictures that are through their first pass to the second."""
+        through: dict[str, list[PictureState]] = {}
+        for one in self._alive(scheduled):
+            picture = self._states[one.request.request_id].pictures[one.index]
+            if picture.pass_done and not picture.done:
+                through.setdefault(picture.request_id, []).append(picture)
+        for request_id, pictures in through.items():
+            assert isinstance(stage, TwoPassStage), "only families that can are given two passes"
+
+            def enlarge(stage: TwoPassStage = stage, pictures: list[PictureState] = pictures) -> None:
+                stage.enlarge([picture for picture in pictures if picture.pass_done])
+
+            self._try(request_id, family, enlarge)
+
+    def _progress(self, key: BatchKey, scheduled: ScheduledPicture) -> PictureProgress:
+        picture = self._states[scheduled.request.request_id].pictures[scheduled.index]
+        if picture.steps_before:
+            # The second pass is at the size that was asked for.
+            params = scheduled.request.params
+            key = replace(key, width=params.width, height=params.height)
+        next_key = None if picture.done else key
+        return PictureProgress(picture.request_id, picture.index, picture.steps_done, picture.steps, next_key)
 
     def _try(self, request_id: str, family: LoadedFamily, work: Callable[[], None]) -> bool:
         """Do a request's own work; out of memory: once more in slices and tiles. Only it can fail."""

@@ -1,0 +1,54 @@
+"""What a picture goes through, known before anything of it is opened: its passes, their sizes and their steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from engine.catalog import FAMILIES, ModelInfo, Operation
+from engine.request import GenerateRequest
+
+_FROM_THE_END = ("flux", "z-image")
+"""Families whose pipelines in diffusers round what strength leaves out, not what it leaves."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run through the steps at one size, in pixels of its result."""
+
+    width: int
+    height: int
+    steps: int
+    """Evaluations of the model: what a sampler that looks twice at every step but the last needs is counted."""
+
+
+def passes(request: GenerateRequest, model: ModelInfo) -> tuple[Pass, ...]:
+    """One, or two where a picture is made small first and then drawn over at its full size."""
+    params = request.params
+    from_image = request.operation is not Operation.TEXT_TO_IMAGE
+    sizes = [(params.width, params.height, params.strength if from_image else 1.0)]
+    if params.hires is not None:
+        hires = params.hires
+        sizes = [(hires.width, hires.height, 1.0), (params.width, params.height, hires.strength)]
+    made = [
+        Pass(width, height, _evaluations(params.sampler, params.num_inference_steps, strength, model.family))
+        for width, height, strength in sizes
+    ]
+    last = made[-1]
+    return (*made[:-1], Pass(last.width, last.height, stopped_after(params.stop, last.steps)))
+
+
+def stopped_after(stop: float, steps: int) -> int:
+    """How many steps are run of the last pass, at least one."""
+    # 30 × 0.1 is a little more than 3 in floating point.
+    return max(1, math.ceil(round(stop * steps, 6)))
+
+
+def _evaluations(sampler: str, steps: int, strength: float, family: str) -> int:
+    if FAMILIES[family].alone:
+        return steps  # Whatever diffusers' own pipeline makes of them.
+    if family in _FROM_THE_END:
+        run = steps - min(int(max(steps - min(steps * strength, steps), 0)), steps - 1)
+    else:
+        run = max(1, min(int(steps * strength), steps))
+    return 2 * run - 1 if sampler == "heun" else run
