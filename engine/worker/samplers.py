@@ -109,7 +109,8 @@ class Samplers:
             if picture.schedule.table is None:
                 results[row] = _solver_step(picture, output[row : row + 1])
             else:
-                groups.setdefault(picture.schedule.sampler, []).append(row)
+                # Karras' sigmas change what stands in the table, not how it is read.
+                groups.setdefault(picture.schedule.sampler.removesuffix("_karras"), []).append(row)
         for rows in groups.values():
             group = [pictures[row] for row in rows]
             of_group = output if len(rows) == len(pictures) else output[rows]
