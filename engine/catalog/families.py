@@ -162,9 +162,9 @@ FAMILIES: Mapping[str, Family] = {
     ),
     # What is assumed is [schnell]; [dev] says in its transformer's configuration that it reads the guidance scale.
     "flux": Family(
-        pipelines=("FluxPipeline", "FluxImg2ImgPipeline"),
+        pipelines=("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
         stages=("denoise",),
-        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        operations=tuple(Operation),
         samplers=_FLOW_SAMPLERS,
         size_multiple=16,
         native_side=1024,
@@ -175,9 +175,9 @@ FAMILIES: Mapping[str, Family] = {
     ),
     # What is assumed is Z-Image-Turbo; the undistilled model cannot be told from it but by its name.
     "z-image": Family(
-        pipelines=("ZImagePipeline", "ZImageImg2ImgPipeline"),
+        pipelines=("ZImagePipeline", "ZImageImg2ImgPipeline", "ZImageInpaintPipeline"),
         stages=("denoise",),
-        operations=(Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE),
+        operations=tuple(Operation),
         samplers=_FLOW_SAMPLERS,
         size_multiple=16,
         native_side=1024,

@@ -49,13 +49,6 @@ class FlowMatchEuler:
         )
 
 
-def noised(schedule: Schedule, start: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """The encoded picture on its straight way to noise, as far as the schedule's first step."""
-    assert schedule.table is not None
-    sigma = torch.tensor(schedule.table[0][0], dtype=torch.float32).to(start.device, start.dtype)
-    return sigma * noise + (1.0 - sigma) * start
-
-
 def flow_step(
     pictures: Sequence[PictureState], sample: torch.Tensor, output: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -109,11 +109,11 @@ class Region:
     """One picture's mask. Either `original` and `noise` are set or `channels`, as the UNet has four channels or nine."""
 
     mask: torch.Tensor
-    """(1, 1, h, w): 1 where the picture is drawn anew, 0 where it is kept."""
+    """(1, 1, h, w), or packed as the latents are: 1 where the picture is drawn anew, 0 where it is kept."""
     original: torch.Tensor | None = None
-    """(1, c, h, w): the latents of the initial picture."""
+    """Like the picture's latents: those of the initial picture."""
     noise: torch.Tensor | None = None
-    """(1, c, h, w): what is added to them, always the same."""
+    """Likewise: what is added to them, always the same."""
     channels: torch.Tensor | None = None
     """(1, 1 + c, h, w): the mask, and the latents of the initial picture with the region blackened out."""
 
@@ -145,12 +145,17 @@ class Schedule:
     """Whether the step adds noise."""
 
     def add_noise(self, original: torch.Tensor, noise: torch.Tensor, step: int = 0) -> torch.Tensor:
-        """(1, c, h, w): clean latents, as noisy as the latents are when `step` begins."""
+        """Clean latents of any shape, as noisy as the latents are when `step` begins."""
         index = len(self.prototype.timesteps) - len(self.timesteps) + step
         scheduler = copy.copy(self.prototype)
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(index)
-        noisy: torch.Tensor = scheduler.add_noise(original, noise, scheduler.timesteps[index : index + 1])
+        now = scheduler.timesteps[index : index + 1]
+        noisy: torch.Tensor = (
+            scheduler.scale_noise(original, now, noise)  # Flow matching's name for it, in another order.
+            if hasattr(scheduler, "scale_noise")
+            else scheduler.add_noise(original, noise, now)
+        )
         return noisy
 
 

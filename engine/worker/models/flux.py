@@ -1,10 +1,10 @@
 """FLUX.1 [dev] and [schnell]: CLIP's summary and T5's sequence of the prompt, a rectified-flow transformer over
 packed latents, autoencoder; one stage.
 
-Follows diffusers' FluxPipeline and FluxImg2ImgPipeline number for number (Black Forest Labs 2024). [dev] learnt the
-guidance scale as a condition, so that a picture takes one row whatever its scale; [schnell] reads no scale at all.
-A negative prompt makes [dev] predict a second row, which is subtracted with `true_cfg_scale` = 2: enough to remove
-things, and little enough not to burn a picture that is guided already. [schnell] does not read negative prompts.
+Follows diffusers' FluxPipeline, FluxImg2ImgPipeline and FluxInpaintPipeline number for number (Black Forest Labs 2024).
+[dev] learnt the guidance scale as a condition, so that a picture takes one row whatever its scale; [schnell] reads no
+scale at all. A negative prompt makes [dev] predict a second row, which is subtracted with `true_cfg_scale` = 2: enough to
+remove things, and little enough not to burn a picture that is guided already. [schnell] does not read negative prompts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
 
 from engine.catalog import Operation
 from engine.output import Safety
-from engine.worker.flow_match import FlowMatchEuler, flow_step, noised
+from engine.worker.flow_match import FlowMatchEuler, flow_step
+from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.request_state import PictureState, RequestState
+from engine.worker.request_state import PictureState, Region, RequestState
 
 TRUE_CFG_SCALE = 2.0
 """How strongly a negative prompt is subtracted."""
@@ -105,21 +105,23 @@ class _Denoise:
             else (None, None)
         )
         height, width = params.height // self._factor, params.width // self._factor
-        from_image = request.operation is Operation.IMAGE_TO_IMAGE
+        from_image = request.operation is not Operation.TEXT_TO_IMAGE
         steps = params.num_inference_steps
         schedule = self._sampler.schedule(
             tuple(np.linspace(1.0, 1 / steps, steps).tolist()),
             (height // 2) * (width // 2),
             params.strength if from_image else 1.0,
         )
-        encoded = self._encode_image(state) if from_image else None
+        encoded, mask = self._encode_image(state) if from_image else (None, None)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             start = None if encoded is None else (_sample(encoded, generator) - self._shift) * self._scaling
             shape = (1, self._transformer.config.in_channels // 4, height, width)
-            latents = torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
-            if start is not None:
-                latents = noised(schedule, start, latents)
+            noise = torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
+            latents = noise if start is None else schedule.add_noise(start, noise)
+            region = None
+            if start is not None and mask is not None:
+                region = Region(_pack(mask.expand(start.shape)), _pack(start), _pack(noise))
             state.pictures[index] = _Picture(
                 request_id=request.request_id,
                 index=index,
@@ -129,6 +131,7 @@ class _Denoise:
                 cond=cond,
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
+                region=region,
                 pooled=pooled,
                 uncond_pooled=uncond_pooled,
                 height=height,
@@ -142,9 +145,11 @@ class _Denoise:
         velocity = torch.cat([self._predict(forward) for forward in forwards])
         sample = torch.cat([picture.latents for picture in rows])
         stepped, predicted = flow_step(rows, sample, velocity)
-        for row, picture in enumerate(rows):
-            picture.latents = stepped[row : row + 1]
-            picture.predicted = predicted[row : row + 1]
+        whole = [
+            keep_outside(picture, stepped[row : row + 1], predicted[row : row + 1])
+            for row, picture in enumerate(rows)
+        ]
+        for picture, (picture.latents, picture.predicted) in zip(rows, whole, strict=True):
             picture.step += 1
 
     def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
@@ -238,25 +243,24 @@ class _Denoise:
             low, high = (middle, high) if fits(middle) else (low, middle)
         return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
 
-    def _encode_image(self, state: RequestState) -> Any:
-        """The autoencoder's answer to the initial picture, made to fit the requested size."""
+    def _encode_image(self, state: RequestState) -> tuple[Any, torch.Tensor | None]:
+        """The autoencoder's answer to the initial picture, made to fit the requested size, and the mask of its latents."""
         request = state.request
         assert request.init_image is not None, "validated at the door"
-        with Image.open(request.init_image) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-        size = (request.params.width, request.params.height)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.LANCZOS)
-        # The layout is part of exactness: convolutions sum in another order when channels do not come last.
-        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255.0)[None].transpose(0, 3, 1, 2))
-        pixels = 2.0 * pixels - 1.0
-        return self._vae.encode(pixels.to(self._device, self._dtype))
+        width, height = request.params.width, request.params.height
+        pixels = read_picture(request.init_image, width, height)
+        mask = None
+        if request.mask is not None:
+            size = (height // self._factor, width // self._factor)
+            mask = torch.nn.functional.interpolate(read_mask(request.mask, width, height), size)
+            mask = mask.to(self._device, self._dtype)
+        return self._vae.encode(pixels.to(self._device, self._dtype)), mask
 
 
 def _pack(latents: torch.Tensor) -> torch.Tensor:
     """(1, c, h, w) → (1, h/2 · w/2, 4c)."""
     _, channels, height, width = latents.shape
-    blocks = latents.view(1, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    blocks = latents.reshape(1, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
     return blocks.reshape(1, (height // 2) * (width // 2), channels * 4)
 
 

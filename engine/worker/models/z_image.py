@@ -1,9 +1,9 @@
 """Z-Image: Qwen3's reading of the prompt, one stream of picture and text tokens through a transformer, autoencoder;
 one stage.
 
-Follows diffusers' ZImagePipeline and ZImageImg2ImgPipeline number for number (Tongyi-MAI 2025). The transformer takes
-lists, so that pictures of any sizes and prompts of any lengths share a step. Its guidance scale counts from 0: it says
-how much of the difference to the unconditional prediction is added to the conditional one.
+Follows diffusers' ZImagePipeline, ZImageImg2ImgPipeline and ZImageInpaintPipeline number for number (Tongyi-MAI 2025).
+The transformer takes lists, so that pictures of any sizes and prompts of any lengths share a step. Its guidance scale
+counts from 0: it says how much of the difference to the unconditional prediction is added to the conditional one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
 
 from engine.catalog import Operation
 from engine.output import Safety
-from engine.worker.flow_match import FlowMatchEuler, flow_step, noised
+from engine.worker.flow_match import FlowMatchEuler, flow_step
+from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.request_state import PictureState, RequestState
+from engine.worker.request_state import PictureState, Region, RequestState
 
 _WINDOW = 512
 """Tokens of Qwen3, its chat template included, that the transformer was trained on."""
@@ -80,32 +80,31 @@ class _Denoise:
         cond = self._encode(request.prompt)
         uncond = self._encode(params.negative_prompt) if params.guidance_scale > 0 else None
         height, width = params.height // self._factor, params.width // self._factor
-        from_image = request.operation is Operation.IMAGE_TO_IMAGE
+        from_image = request.operation is not Operation.TEXT_TO_IMAGE
         steps = params.num_inference_steps
         schedule = self._sampler.schedule(
             tuple(torch.linspace(1.0, 1 / steps, steps, dtype=torch.float32).tolist()),
             (height // 2) * (width // 2),
             params.strength if from_image else 1.0,
         )
-        encoded = self._encode_image(state) if from_image else None
+        encoded, mask = self._encode_image(state) if from_image else (None, None)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             start = None if encoded is None else (_sample(encoded, generator) - self._shift) * self._scaling
             # From the first step on latents are float32 whatever the dtype of the weights; pure noise is so before it.
             dtype = torch.float32 if start is None else self._dtype
             shape = (1, self._transformer.config.in_channels, height, width)
-            latents = torch.randn(shape, generator=generator, dtype=dtype).to(self._device)
-            if start is not None:
-                latents = noised(schedule, start, latents)
+            noise = torch.randn(shape, generator=generator, dtype=dtype).to(self._device)
             state.pictures[index] = PictureState(
                 request_id=request.request_id,
                 index=index,
                 generator=generator,
                 schedule=schedule,
-                latents=latents,
+                latents=noise if start is None else schedule.add_noise(start, noise),
                 cond=cond,
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
+                region=None if mask is None else Region(mask, start, noise),
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
@@ -122,7 +121,7 @@ class _Denoise:
             stepped, predicted = flow_step(alike, sample, torch.stack([velocities[row] for row in rows]))
             for position, row in enumerate(rows):
                 here = slice(position, position + 1)
-                results[row] = stepped[here], predicted[here]
+                results[row] = keep_outside(pictures[row], stepped[here], predicted[here])
         for row, picture in enumerate(pictures):
             picture.latents, picture.predicted = results[row]
             picture.step += 1
@@ -213,19 +212,18 @@ class _Denoise:
             low, high = (middle, high) if fits(middle) else (low, middle)
         return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
 
-    def _encode_image(self, state: RequestState) -> Any:
-        """The autoencoder's answer to the initial picture, made to fit the requested size."""
+    def _encode_image(self, state: RequestState) -> tuple[Any, torch.Tensor | None]:
+        """The autoencoder's answer to the initial picture, made to fit the requested size, and the mask of its latents."""
         request = state.request
         assert request.init_image is not None, "validated at the door"
-        with Image.open(request.init_image) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-        size = (request.params.width, request.params.height)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.LANCZOS)
-        # The layout is part of exactness: convolutions sum in another order when channels do not come last.
-        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255.0)[None].transpose(0, 3, 1, 2))
-        pixels = 2.0 * pixels - 1.0
-        return self._vae.encode(pixels.to(self._device, self._dtype))
+        width, height = request.params.width, request.params.height
+        pixels = read_picture(request.init_image, width, height)
+        mask = None
+        if request.mask is not None:
+            size = (height // self._factor, width // self._factor)
+            mask = torch.nn.functional.interpolate(read_mask(request.mask, width, height), size)
+            mask = mask.to(self._device, self._dtype)
+        return self._vae.encode(pixels.to(self._device, self._dtype)), mask
 
 
 def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:

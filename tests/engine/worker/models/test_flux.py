@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import diffusers
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from engine import EngineConfig, GenerateRequest
+from engine import EngineConfig, GenerateRequest, Operation
 from engine.catalog import Guidance, read_model
 from engine.worker.models.flux import TRUE_CFG_SCALE
 from tests.engine.bench import Bench, Result, make_request
 from tests.engine.tiny_transformers import SIDE, write_tiny_flux
+from tests.engine.worker.models.pipelines import (
+    assert_equal,
+    largest_difference,
+    pipeline_says,
+    write_picture_and_mask,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,75 +33,25 @@ def schnell(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@cache
-def _pipeline(folder: Path, kind: str, dtype: torch.dtype) -> Any:
-    pipeline = getattr(diffusers, kind).from_pretrained(folder, torch_dtype=dtype)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    return write_picture_and_mask(tmp_path_factory.mktemp("files"), SIDE)
 
 
 def flux_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = torch.float64) -> Result:
-    """The same request through diffusers' own pipeline; from a picture, one seed at a time, as it shares encodings."""
-    params = request.params
-    from_image = request.init_image is not None
-    pipeline = _pipeline(folder, "FluxImg2ImgPipeline" if from_image else "FluxPipeline", dtype)
-    extra: dict[str, Any] = {}
-    if from_image:
-        extra = {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
-    if params.negative_prompt and pipeline.transformer.config.guidance_embeds:
-        extra |= {"negative_prompt": params.negative_prompt, "true_cfg_scale": TRUE_CFG_SCALE}
-    together = [[seed] for seed in request.seeds] if from_image else [list(request.seeds)]
-    result = Result()
-    for seeds in together:
-        last: dict[str, torch.Tensor] = {}
-
-        def keep(_: Any, step: int, time: Any, values: Any, last: Any = last) -> dict[str, torch.Tensor]:
-            last.update(values)
-            return {}
-
-        images = pipeline(
-            request.prompt,
-            num_inference_steps=params.num_inference_steps,
-            guidance_scale=params.guidance_scale,
-            num_images_per_prompt=len(seeds),
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            callback_on_step_end=keep,
-            max_sequence_length=pipeline.tokenizer_2.model_max_length,
-            height=params.height,
-            width=params.width,
-            **extra,
-        ).images
-        for row, image in enumerate(images):
-            index = len(result.latents)
-            result.pixels[index] = np.asarray(image)
-            result.latents[index] = last["latents"][row : row + 1]
-    return result
+    """The same request through diffusers' own pipeline."""
+    dev = 'guidance_embeds": true' in (folder / "transformer" / "config.json").read_text()
+    negative: dict[str, Any] = {}
+    if dev and request.params.negative_prompt:
+        negative = {
+            "negative_prompt": request.params.negative_prompt,
+            "true_cfg_scale": TRUE_CFG_SCALE,
+        }
+    return pipeline_says(folder, "Flux", request, dtype, max_sequence_length=24, **negative)
 
 
 def flux_request(model: Path, request_id: str = "one", **changes: Any) -> GenerateRequest:
     values = {"sampler": "flow_euler", "guidance_scale": 3.5, "negative_prompt": ""} | changes
     return make_request(model, request_id, **values)
-
-
-def assert_equal(ours: Result, theirs: Result) -> None:
-    assert ours.failure is None
-    assert ours.latents.keys() == theirs.latents.keys()
-    for index, latents in theirs.latents.items():
-        assert torch.equal(ours.latents[index], latents), (ours.latents[index] - latents).abs().max()
-        assert np.array_equal(ours.pixels[index], theirs.pixels[index])
-
-
-def largest_difference(ours: Result, theirs: Result) -> float:
-    assert ours.failure is None
-    assert ours.latents.keys() == theirs.latents.keys()
-    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -128,9 +81,28 @@ def test_the_schedule_is_shifted_by_size(dev: Path) -> None:
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.6, 1.0])
-def test_image_to_image_alone(dev: Path, picture: Path, strength: float) -> None:
-    request = flux_request(dev, num_inference_steps=5, strength=strength, init_image=picture, seeds=(3,))
+@pytest.mark.parametrize("task", ["image-to-image", "inpaint"])
+def test_from_a_picture_alone(dev: Path, files: Mapping[str, Path], task: str, strength: float) -> None:
+    given = files if task == "inpaint" else {"init_image": files["init_image"]}
+    request = flux_request(dev, num_inference_steps=5, strength=strength, seeds=(3,), **given)
     assert_equal(Bench(dev).run(request)["one"], flux_says(dev, request))
+
+
+def test_schnell_inpaints_too(schnell: Path, files: Mapping[str, Path]) -> None:
+    request = flux_request(schnell, strength=0.7, seeds=(3,), **files)
+    assert_equal(Bench(schnell).run(request)["one"], flux_says(schnell, request))
+
+
+def test_what_is_black_in_the_mask_is_kept(dev: Path, files: Mapping[str, Path]) -> None:
+    """Latents of two packed rows above the mask are the initial picture's, whatever the seed draws below."""
+    bench = Bench(dev)
+    states: list[Any] = []
+    begin = type(bench.stage).begin
+    bench.stage.begin = lambda state: (begin(bench.stage, state), states.append(state))
+    result = bench.run(flux_request(dev, seeds=(1,), **files))["one"]
+    region = states[0].pictures[0].region
+    assert torch.equal(result.latents[0][:, :16], region.original[:, :16])
+    assert not torch.equal(result.latents[0], region.original)
 
 
 def test_a_negative_prompt_is_a_second_row(dev: Path) -> None:
@@ -142,8 +114,8 @@ def test_a_negative_prompt_is_a_second_row(dev: Path) -> None:
     assert not torch.equal(result.latents[0], bench.run(flux_request(dev))["one"].latents[0])
 
 
-def company(model: Path, picture: Path) -> tuple[list[GenerateRequest], dict[str, int]]:
-    """Their own steps, guidance, seeds and join ticks; one has a negative prompt, two come from a picture."""
+def company(model: Path, files: Mapping[str, Path]) -> tuple[list[GenerateRequest], dict[str, int]]:
+    """Their own steps, guidance, seeds and join ticks; one has a negative prompt, two come from a picture, two have a mask."""
     requests = [
         flux_request(
             model,
@@ -157,7 +129,8 @@ def company(model: Path, picture: Path) -> tuple[list[GenerateRequest], dict[str
         for index in range(3)
     ]
     requests += [
-        flux_request(model, f"varied {steps}", strength=0.5, num_inference_steps=steps, init_image=picture)
+        flux_request(model, f"{len(given)} {steps}", strength=0.5, num_inference_steps=steps, **given)
+        for given in ({"init_image": files["init_image"]}, files)
         for steps in (4, 7)
     ]
     return requests, {request.request_id: 2 * index % 5 for index, request in enumerate(requests)}
@@ -165,9 +138,9 @@ def company(model: Path, picture: Path) -> tuple[list[GenerateRequest], dict[str
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-10), ("float32", 1e-4)])
 @pytest.mark.parametrize("row_budget", [64, 4])
-def test_in_company(dev: Path, picture: Path, dtype: str, bound: float, row_budget: int) -> None:
+def test_in_company(dev: Path, files: Mapping[str, Path], dtype: str, bound: float, row_budget: int) -> None:
     bench = Bench(dev, dtype=dtype, row_budget=row_budget)
-    requests, joins = company(dev, picture)
+    requests, joins = company(dev, files)
     results = bench.run(*requests, joins=joins)
     assert max(bench.rows) >= min(row_budget, 6), "the company never shared a step"
     for request in requests:
@@ -175,9 +148,9 @@ def test_in_company(dev: Path, picture: Path, dtype: str, bound: float, row_budg
         assert largest_difference(results[request.request_id], reference) <= bound
 
 
-def test_exact_mode_is_blind_to_company(dev: Path, picture: Path) -> None:
+def test_exact_mode_is_blind_to_company(dev: Path, files: Mapping[str, Path]) -> None:
     bench = Bench(dev, dtype="auto", exact=True)
-    requests, joins = company(dev, picture)
+    requests, joins = company(dev, files)
     together = bench.run(*requests, joins=joins)
     for request in requests:
         alone = bench.run(request)[request.request_id]
@@ -213,6 +186,7 @@ def test_what_the_catalogue_says(dev: Path, schnell: Path, tmp_path: Path) -> No
     info = read_model(str(dev), config)
     assert (info.family, info.guidance, info.default_steps) == ("flux", Guidance.EMBEDDED, 28)
     assert (info.default_guidance_scale, info.default_sampler, info.size_multiple) == (3.5, "flow_euler", 4)
+    assert info.operations == tuple(Operation)
     info = read_model(str(schnell), config)
     assert (info.guidance, info.default_steps, info.default_guidance_scale) == (Guidance.NONE, 4, 0.0)
     assert info.memory_bytes > 0

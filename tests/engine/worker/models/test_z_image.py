@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import diffusers
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from engine import EngineConfig, GenerateRequest
 from engine.catalog import Guidance, read_model
 from tests.engine.bench import Bench, Result, make_request
 from tests.engine.tiny_transformers import SIDE, write_tiny_z_image
+from tests.engine.worker.models.pipelines import (
+    assert_equal,
+    largest_difference,
+    pipeline_says,
+    write_picture_and_mask,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,67 +27,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@cache
-def _pipeline(folder: Path, kind: str, dtype: torch.dtype) -> Any:
-    pipeline = getattr(diffusers, kind).from_pretrained(folder, torch_dtype=dtype)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    return write_picture_and_mask(tmp_path_factory.mktemp("files"), SIDE)
 
 
 def z_image_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = torch.float64) -> Result:
-    """The same request through diffusers' own pipeline; from a picture, one seed at a time, as it shares encodings."""
-    params = request.params
-    from_image = request.init_image is not None
-    pipeline = _pipeline(folder, "ZImageImg2ImgPipeline" if from_image else "ZImagePipeline", dtype)
-    extra: dict[str, Any] = {}
-    if from_image:
-        extra = {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
-    together = [[seed] for seed in request.seeds] if from_image else [list(request.seeds)]
-    result = Result()
-    for seeds in together:
-        last: dict[str, torch.Tensor] = {}
-
-        def keep(_: Any, step: int, time: Any, values: Any, last: Any = last) -> dict[str, torch.Tensor]:
-            last.update(values)
-            return {}
-
-        images = pipeline(
-            request.prompt,
-            negative_prompt=params.negative_prompt,
-            num_inference_steps=params.num_inference_steps,
-            guidance_scale=params.guidance_scale,
-            num_images_per_prompt=len(seeds),
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            callback_on_step_end=keep,
-            max_sequence_length=pipeline.tokenizer.model_max_length,
-            height=params.height,
-            width=params.width,
-            **extra,
-        ).images
-        for row, image in enumerate(images):
-            index = len(result.latents)
-            result.pixels[index] = np.asarray(image)
-            result.latents[index] = last["latents"][row : row + 1]
-    return result
+    """The same request through diffusers' own pipeline."""
+    negative = request.params.negative_prompt
+    return pipeline_says(folder, "ZImage", request, dtype, max_sequence_length=96, negative_prompt=negative)
 
 
 def z_request(model: Path, request_id: str = "one", **changes: Any) -> GenerateRequest:
     return make_request(model, request_id, **{"sampler": "flow_euler", "guidance_scale": 0.0} | changes)
-
-
-def assert_equal(ours: Result, theirs: Result) -> None:
-    assert ours.failure is None
-    assert ours.latents.keys() == theirs.latents.keys()
-    for index, latents in theirs.latents.items():
-        assert torch.equal(ours.latents[index], latents), (ours.latents[index] - latents).abs().max()
-        assert np.array_equal(ours.pixels[index], theirs.pixels[index])
 
 
 @pytest.mark.parametrize("guidance_scale", [0.0, 0.5, 4.0])
@@ -97,9 +51,17 @@ def test_alone(model: Path, guidance_scale: float, size: tuple[int, int]) -> Non
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])
-def test_image_to_image_alone(model: Path, picture: Path, strength: float) -> None:
-    request = z_request(model, num_inference_steps=5, strength=strength, init_image=picture, seeds=(3,))
-    assert_equal(Bench(model).run(request)["one"], z_image_says(model, request))
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("task", ["image-to-image", "inpaint"])
+def test_from_a_picture_alone(
+    model: Path, files: Mapping[str, Path], task: str, strength: float, dtype: str
+) -> None:
+    given = files if task == "inpaint" else {"init_image": files["init_image"]}
+    request = z_request(
+        model, num_inference_steps=5, strength=strength, seeds=(3,), guidance_scale=2.0, **given
+    )
+    theirs = z_image_says(model, request, getattr(torch, dtype))
+    assert_equal(Bench(model, dtype=dtype, channels_last=False).run(request)["one"], theirs)
 
 
 def test_bfloat16_latents_are_float32(model: Path) -> None:
@@ -109,8 +71,8 @@ def test_bfloat16_latents_are_float32(model: Path) -> None:
     assert_equal(result, z_image_says(model, request, torch.bfloat16))
 
 
-def company(model: Path, picture: Path) -> tuple[list[GenerateRequest], dict[str, int]]:
-    """Their own sizes, prompt lengths, steps, guidance, seeds and join ticks; one comes from a picture."""
+def company(model: Path, files: Mapping[str, Path]) -> tuple[list[GenerateRequest], dict[str, int]]:
+    """Their own sizes, prompt lengths, steps, guidance, seeds and join ticks; one comes from a picture, one has a mask."""
     requests = [
         z_request(
             model,
@@ -124,16 +86,21 @@ def company(model: Path, picture: Path) -> tuple[list[GenerateRequest], dict[str
         )
         for index, (width, height) in enumerate([(32, 32), (48, 24), (20, 40)])
     ]
-    requests.append(z_request(model, "varied", strength=0.5, num_inference_steps=6, init_image=picture))
+    requests += [
+        z_request(model, f"{len(given)} files", strength=0.5, num_inference_steps=6, **given)
+        for given in ({"init_image": files["init_image"]}, files)
+    ]
     return requests, {request.request_id: 2 * index % 3 for index, request in enumerate(requests)}
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("row_budget", [64, 4])
-def test_several_sizes_share_a_step(model: Path, picture: Path, dtype: str, row_budget: int) -> None:
+def test_several_sizes_share_a_step(
+    model: Path, files: Mapping[str, Path], dtype: str, row_budget: int
+) -> None:
     """Latents are float32 in every dtype, and so is the bound."""
     bench = Bench(model, dtype=dtype, row_budget=row_budget)
-    requests, joins = company(model, picture)
+    requests, joins = company(model, files)
     results = bench.run(*requests, joins=joins)
     if row_budget == 64:
         pictures = sum(
@@ -142,15 +109,12 @@ def test_several_sizes_share_a_step(model: Path, picture: Path, dtype: str, row_
         assert max(bench.rows) == pictures, "pictures of every size never shared a step"
     for request in requests:
         ours, theirs = results[request.request_id], z_image_says(model, request, getattr(torch, dtype))
-        assert ours.failure is None
-        assert ours.latents.keys() == theirs.latents.keys()
-        for index, latents in theirs.latents.items():
-            assert float((ours.latents[index] - latents).abs().max()) <= 1e-4
+        assert largest_difference(ours, theirs) <= 1e-4
 
 
-def test_exact_mode_is_blind_to_company(model: Path, picture: Path) -> None:
+def test_exact_mode_is_blind_to_company(model: Path, files: Mapping[str, Path]) -> None:
     bench = Bench(model, dtype="auto", exact=True)
-    requests, joins = company(model, picture)
+    requests, joins = company(model, files)
     together = bench.run(*requests, joins=joins)
     for request in requests:
         alone = bench.run(request)[request.request_id]
