@@ -14,7 +14,7 @@ from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.core import EngineCore, Output
 from engine.errors import EngineDead, GenerationFailed, RequestRejected
-from engine.executor import Executor, Loaded
+from engine.executor import Executor, Loaded, Prepared
 from engine.output import EngineStats, FinishReason, Loading, RequestOutput
 from engine.output_stream import OutputStream
 from engine.request import Request, validate
@@ -31,7 +31,7 @@ class _Close:
     """Ask the engine thread to end."""
 
 
-_Message = Request | _Abort | _Close | Loading | Loaded
+_Message = Request | _Abort | _Close | Loading | Loaded | Prepared
 
 
 class AsyncEngine:
@@ -123,12 +123,14 @@ class AsyncEngine:
             messages.append(self._inbox.get())
         return messages
 
-    def _take(self, message: Request | _Abort | Loading | Loaded) -> list[Output]:
+    def _take(self, message: Request | _Abort | Loading | Loaded | Prepared) -> list[Output]:
         match message:
             case _Abort(request_id):
                 return self._core.abort(request_id)
             case Loading() | Loaded():
                 return self._core.on_load(message)
+            case Prepared():
+                return self._core.on_prepared(message)
             case request:
                 return self._core.add(request)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from engine.catalog import ModelInfo, unknown_words
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed
-from engine.executor import Executor, Loaded, StepOutput
+from engine.executor import Executor, Loaded, Prepared, StepOutput
 from engine.output import (
     EngineStats,
     FinishReason,
@@ -64,12 +64,12 @@ class EngineCore:
         executor: Executor,
         models: dict[str, ModelInfo],
         config: EngineConfig,
-        report: Callable[[Loading | Loaded], None],
+        report: Callable[[Loading | Loaded | Prepared], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`models` is kept up to date: a model that was downloaded replaces what was assumed of it.
 
-        `report` is handed to the executor's loading threads; it must bring its argument back to `on_load`.
+        `report` is handed to the executor's other threads; it must bring its argument back to `on_load` or `on_prepared`.
         """
         self.scheduler = Scheduler(max(2, config.row_budget or FIRST_ROW_BUDGET), clock)
         self._row_budgets: dict[tuple[str, int, int], RowBudget] = {}
@@ -128,6 +128,21 @@ class EngineCore:
         # A later request for the same model tries again: the network or the disk may be back by then.
         failure = _as_failure(event.error)
         return [self._fail(request_id, failure) for request_id in self.scheduler.waits_for(event.model)]
+
+    def on_prepared(self, event: Prepared) -> list[Output]:
+        """Let a request whose files have been read take its turn, or fail it."""
+        request_id = event.request.request_id
+        running = self._running.get(request_id)
+        if running is None:
+            # It was aborted meanwhile, and what has been read since is not needed.
+            self._executor.forget(request_id)
+            return []
+        if running.request != event.request:
+            return []  # A namesake, which waits for its own.
+        if event.error is not None:
+            return [self._fail(request_id, event.error)]
+        self.scheduler.release(request_id)
+        return []
 
     def step(self) -> list[Output]:
         """Schedule, execute, update."""
@@ -209,11 +224,17 @@ class EngineCore:
         return frozenset(due)
 
     def _update(self, batch: ScheduledBatch, output: StepOutput, seconds: float) -> list[Output]:
-        per_row = seconds / batch.rows
+        for request_id in output.unprepared:
+            self.scheduler.hold_back(request_id)
+            self._executor.prepare(self._running[request_id].request, self._report)
+        pictures = [p for p in batch.pictures if p.request.request_id not in output.unprepared]
+        if not pictures:
+            return []
+        per_row = seconds / sum(picture.rows for picture in pictures)
         known = self._seconds_per_row_step
         self._seconds_per_row_step = per_row if known is None else 0.8 * known + 0.2 * per_row
         self._measure_rows(batch, output)
-        for picture in batch.pictures:
+        for picture in pictures:
             self._running[picture.request.request_id].device_seconds += per_row * picture.rows
         for request_id, words in output.unread_words.items():
             self._running[request_id].unread_words = words

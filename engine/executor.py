@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.catalog import ModelInfo
 from engine.errors import EngineError, GenerationFailed
 from engine.output import Loading, Safety
+from engine.request import Request
 from engine.scheduler import BatchKey, PictureProgress, ScheduledBatch
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class StepOutput:
     failures: Mapping[str, GenerationFailed] = field(default_factory=dict)
     timings: tuple[StepTiming, ...] = ()
     """Of this step, or of earlier ones where the device runs behind its commands."""
+    unprepared: tuple[str, ...] = ()
+    """Requests of the batch that were not stepped, because the files that they name have to be read first: see `prepare`."""
     row_budget: int | None = None
     """Set when the device turned out to hold fewer rows than it was given."""
 
@@ -72,6 +75,12 @@ class WorkerInterface(Protocol):
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
         """Download and load a model, and say what it is, now that its files are surely here. Raises
         GenerationFailed or ModelUnavailable with what can be done about it.
+        """
+        ...
+
+    def prepare(self, request: Request) -> None:
+        """Read the weights that a request names, while other requests are stepped: on any thread but the engine's.
+        Raises GenerationFailed.
         """
         ...
 
@@ -98,11 +107,25 @@ class Loaded:
     device: str = ""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """The weights that a request names are read, or could not be."""
+
+    request: Request
+    error: GenerationFailed | None = None
+
+
 class Executor(Protocol):
     """How the core reaches the device plane."""
 
     def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
         """Start loading in the background; `report` is called from another thread, with Loaded last."""
+        ...
+
+    def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
+        """Start reading the weights that a request names; `report` is called from another thread. Whoever aborts the
+        request meanwhile forgets it once more when it is prepared.
+        """
         ...
 
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput: ...
@@ -119,6 +142,7 @@ class DirectExecutor:
         self._make_worker = make_worker
         self._worker: WorkerInterface | None = None
         self._loading = threading.Lock()
+        self._reading = threading.Lock()
 
     def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
         def run() -> None:
@@ -143,6 +167,27 @@ class DirectExecutor:
         # A daemon, because a download in progress cannot be interrupted and must not hold up the end of the
         # process.
         threading.Thread(target=run, name=f"load {model}", daemon=True).start()
+
+    def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
+        worker = self._worker
+        assert worker is not None, "only requests of loaded models have been scheduled"
+
+        def run() -> None:
+            error = None
+            try:
+                # One after the other, so that what two requests name is read once.
+                with self._reading:
+                    worker.prepare(request)
+            except GenerationFailed as failure:
+                error = failure
+            except Exception as failure:  # Whatever a library raises, the request has to hear of it.
+                log.exception("reading what %s names failed", request.request_id)
+                error = GenerationFailed(
+                    "generation_failed", f"The picture could not be made: {failure}", reason=str(failure)
+                )
+            report(Prepared(request, error))
+
+        threading.Thread(target=run, name=f"prepare {request.request_id}", daemon=True).start()
 
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         assert self._worker is not None, "only loaded models are scheduled"

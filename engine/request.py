@@ -116,6 +116,11 @@ class GenerateRequest:
     submitted_at: float | None = None
     """Unix time in seconds; the engine fills in None. Callers that re-submit keep the old order by it."""
 
+    @property
+    def names_weights(self) -> bool:
+        """Whether files have to be read before the work can start."""
+        return bool(self.adapters or self.embeddings or self.vae)
+
 
 Request = GenerateRequest
 

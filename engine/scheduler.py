@@ -100,6 +100,8 @@ class _Waiting:
     steps_done: dict[int, int]
     piles: set[PileId] = field(default_factory=set)
     started: bool = False
+    held: bool = False
+    """Its turn had come, and what it needs is being read."""
     stepped_over_age: bool = False
     shown: tuple[int, float, int, float] | None = None
     """Place, row-steps ahead, and how many arrivals of others and row-steps of all there had been by then."""
@@ -193,6 +195,18 @@ class Scheduler:
             return False
         self._end(waiting)
         return True
+
+    def hold_back(self, request_id: str) -> None:
+        """Leave a request out of every step until it is released: others must not wait for what it needs."""
+        waiting = self._requests[request_id]
+        waiting.held = True
+        self._enter(waiting)
+
+    def release(self, request_id: str) -> None:
+        """Let a request that was held back take its turn."""
+        waiting = self._requests[request_id]
+        waiting.held = False
+        self._enter(waiting)
 
     def schedule(self) -> ScheduledBatch | None:
         """The pictures of the next step, or None when nothing can run."""
@@ -389,9 +403,9 @@ class Scheduler:
         """Put a request into the piles of its unfinished pictures, and take it out of the others."""
         request_id, share = waiting.request.request_id, waiting.share
         keys = set(waiting.pictures.values())
-        piles: set[PileId] = (
-            {waiting.request.model, *((key, waiting.rows) for key in keys)} if keys else set()
-        )
+        piles: set[PileId] = set()
+        if keys and not waiting.held:
+            piles = {waiting.request.model, *((key, waiting.rows) for key in keys)}
         for id_ in waiting.piles - piles:
             pile = self._piles[id_]
             if not pile.drop(request_id, share.id, share.level(self.quantum)):

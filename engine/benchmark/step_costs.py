@@ -11,9 +11,9 @@ from typing import Any
 from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.core import EngineCore
-from engine.executor import Loaded, StepOutput
+from engine.executor import Loaded, Prepared, StepOutput
 from engine.output import Loading
-from engine.request import GenerateRequest, SamplingParams
+from engine.request import GenerateRequest, Request, SamplingParams
 from engine.scheduler import ScheduledBatch
 from engine.worker.worker import Worker
 
@@ -114,6 +114,10 @@ class _Inline:
 
     def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
         raise AssertionError("the model is loaded before the core is made")
+
+    def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
+        self._worker.prepare(request)
+        report(Prepared(request))
 
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         return self._worker.execute(batch, frozenset())

@@ -94,14 +94,8 @@ class AutoencoderStore:
         self._saving_memory = False
         self._files: FileCache[Autoencoder] = FileCache(self._read, _BYTES)
 
-    def load(self, path: Path | None) -> Autoencoder:
-        """The model's own for None.
-
-        Raises:
-            GenerationFailed: there is none, it cannot be read, or its latents are not this model's.
-        """
-        if path is None:
-            return self._own
+    def load(self, path: Path) -> Autoencoder:
+        """Raises GenerationFailed where there is none, it cannot be read, or its latents are not this model's."""
         autoencoder = self._files.get(path, "vae")
         if self._saving_memory:
             autoencoder.save_memory()

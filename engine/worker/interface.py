@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.output import Safety
-from engine.worker.request_state import PictureState, RequestState
+from engine.request import Request
+from engine.worker.request_state import NamedWeights, PictureState, RequestState
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,6 +46,15 @@ class TwoPassStage(Stage, Protocol):
         """Begin the second pass of pictures of one request that are through the first; what was enlarged before an
         error stays so.
         """
+        ...
+
+
+@runtime_checkable
+class WeightsReader(Protocol):
+    """A family whose requests may name weights of their own."""
+
+    def read_weights(self, request: Request) -> NamedWeights:
+        """Read what a request names, while others are stepped. Raises GenerationFailed."""
         ...
 
 

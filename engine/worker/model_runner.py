@@ -15,10 +15,11 @@ import torch
 from engine.errors import EngineError, GenerationFailed
 from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
+from engine.request import Request
 from engine.scheduler import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture
-from engine.worker.interface import LoadedFamily, Stage, TwoPassStage
+from engine.worker.interface import LoadedFamily, Stage, TwoPassStage, WeightsReader
 from engine.worker.previews import thumbnails
-from engine.worker.request_state import PictureState, RequestState
+from engine.worker.request_state import NamedWeights, PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
 from engine.worker.step_timer import StepTimer
 
@@ -31,9 +32,22 @@ class ModelRunner:
     def __init__(self, residency: Residency) -> None:
         self._residency = residency
         self._states: dict[str, RequestState] = {}
+        self._weights: dict[str, tuple[Request, NamedWeights]] = {}
+        """Of requests that are prepared and have not started."""
         self._failures: dict[str, GenerationFailed] = {}
         self._row_budget: int | None = None
         self._timer = StepTimer(residency.device)
+
+    @torch.inference_mode()
+    def prepare(self, request: Request) -> None:
+        """Read the weights that a request names, on another thread than the engine's. Raises GenerationFailed."""
+        family = self._residency.family(request.model)
+        assert isinstance(family, WeightsReader), "other families' requests name none, see the front door"
+        try:
+            self._weights[request.request_id] = request, family.read_weights(request)
+        except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
+            problem = _without_frames(error)
+            raise (_out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)) from None
 
     @torch.inference_mode()
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
@@ -43,19 +57,22 @@ class ModelRunner:
         self._failures, self._row_budget = {}, None
         unread = {}
         requests = {picture.request.request_id: picture.request for picture in batch.pictures}
-        for request_id in requests:
-            if request_id not in self._states:
-                state = RequestState(requests[request_id])
+        unprepared = tuple(id_ for id_, request in requests.items() if not self._is_prepared(request))
+        scheduled = [one for one in batch.pictures if one.request.request_id not in unprepared]
+        for request_id, request in requests.items():
+            if request_id not in self._states and request_id not in unprepared:
+                _, weights = self._weights.pop(request_id, (request, NamedWeights()))
+                state = RequestState(request, weights)
                 if self._try(request_id, family, partial(stage.begin, state)):
                     self._states[request_id] = state
                     unread[request_id] = state.unread_words
-        pictures = [self._states[p.request.request_id].pictures[p.index] for p in self._alive(batch.pictures)]
+        pictures = [self._states[p.request.request_id].pictures[p.index] for p in self._alive(scheduled)]
         with self._timer.step(batch.key, sum(1 + picture.guided for picture in pictures)):
             self._denoise(family, stage, pictures)
-        finished = self._finish(family, stage, batch.pictures)
-        thumbs = self._previews(family, stage, batch.pictures, finished, previews)
-        self._enlarge(family, stage, batch.pictures)
-        progress = tuple(self._progress(batch.key, scheduled) for scheduled in self._alive(batch.pictures))
+        finished = self._finish(family, stage, scheduled)
+        thumbs = self._previews(family, stage, scheduled, finished, previews)
+        self._enlarge(family, stage, scheduled)
+        progress = tuple(self._progress(batch.key, one) for one in self._alive(scheduled))
         for request_id in {report.request_id for report in progress}:
             if all(picture.done for picture in self._states[request_id].pictures.values()):
                 self.forget(request_id)
@@ -67,12 +84,20 @@ class ModelRunner:
             previews=thumbs,
             unread_words=unread,
             failures=self._failures,
+            unprepared=unprepared,
             timings=self._timer.finished(),
             row_budget=self._row_budget,
         )
 
     def forget(self, request_id: str) -> None:
         self._states.pop(request_id, None)
+        self._weights.pop(request_id, None)
+
+    def _is_prepared(self, request: Request) -> bool:
+        if not request.names_weights or request.request_id in self._states:
+            return True
+        known, _ = self._weights.get(request.request_id, (None, None))
+        return known == request  # Not an aborted namesake's.
 
     def _alive(self, pictures: Sequence[ScheduledPicture]) -> list[ScheduledPicture]:
         return [picture for picture in pictures if picture.request.request_id not in self._failures]

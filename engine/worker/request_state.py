@@ -11,6 +11,7 @@ import torch
 from engine.request import Request
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.lora.bypass import Loras
+from engine.worker.prompts.embeddings import Embeddings
 
 
 @dataclass(kw_only=True)
@@ -118,11 +119,21 @@ class Region:
     """(1, 1 + c, h, w): the mask, and the latents of the initial picture with the region blackened out."""
 
 
+@dataclass(frozen=True, eq=False)
+class NamedWeights:
+    """What was read of the files that a request names."""
+
+    loras: Loras = ()
+    embeddings: Embeddings = ()
+    autoencoder: Autoencoder | None = None
+
+
 @dataclass
 class RequestState:
     """One request. `unread_words` and `pictures` are set by the stage's begin."""
 
     request: Request
+    weights: NamedWeights = NamedWeights()
     pictures: dict[int, PictureState] = field(default_factory=dict)
     unread_words: tuple[str, ...] = ()
 

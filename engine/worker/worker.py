@@ -8,6 +8,7 @@ from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.executor import StepOutput
 from engine.output import Loading
+from engine.request import Request
 from engine.scheduler import ScheduledBatch
 from engine.worker.device import device_name
 from engine.worker.model_runner import ModelRunner
@@ -27,6 +28,9 @@ class Worker:
 
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
         return self._residency.load(model, report)
+
+    def prepare(self, request: Request) -> None:
+        self._runner.prepare(request)
 
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         return self._runner.execute(batch, previews)

@@ -77,7 +77,7 @@ class Bench:
         tick = 0
         while waiting or len(scheduler):
             while waiting and (joins or {}).get(waiting[0].request_id, 0) <= tick:
-                scheduler.add(waiting.pop(0), self.info)
+                self._add(scheduler, waiting.pop(0), results)
             tick += 1
             batch = scheduler.schedule()
             if batch is None:
@@ -93,8 +93,19 @@ class Bench:
                 results[request_id].failure = failure
             scheduler.update(output.progress)
         del self.stage.finish
-        assert not self.worker._runner._states, "the worker still holds requests that have ended"
+        runner = self.worker._runner
+        assert not {**runner._states, **runner._weights}, "the worker still holds requests that have ended"
         return results
+
+    def _add(self, scheduler: Scheduler, request: GenerateRequest, results: dict[str, Result]) -> None:
+        """What the core does on another thread while others step: prepare, then schedule or fail."""
+        try:
+            if request.names_weights:
+                self.worker.prepare(request)
+        except GenerationFailed as failure:
+            results[request.request_id].failure = failure
+        else:
+            scheduler.add(request, self.info)
 
 
 @cache

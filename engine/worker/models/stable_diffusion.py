@@ -26,7 +26,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
-from engine.worker.request_state import PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
@@ -46,6 +46,10 @@ class StableDiffusion:
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
         return self._denoise.autoencoders.save_memory()
+
+    def read_weights(self, request: Request) -> NamedWeights:
+        """LoRAs, embeddings and the autoencoder that a request names."""
+        return self._denoise.read_weights(request)
 
 
 class _Denoise:
@@ -73,13 +77,19 @@ class _Denoise:
         if components.safety_checker is not None:
             self._safety_checker = SafetyChecker(components.safety_checker, components.feature_extractor)
 
+    def read_weights(self, request: Request) -> NamedWeights:
+        return NamedWeights(
+            self._loras.load(request.adapters),
+            self._embeddings.load(request.embeddings),
+            None if request.vae is None else self.autoencoders.load(request.vae),
+        )
+
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
         distilled = self._unet.config.time_cond_proj_dim
         guided = params.guidance_scale > 1 and distilled is None
-        loras = self._loras.load(request.adapters)
-        embeddings = self._embeddings.load(request.embeddings)
+        loras, embeddings = state.weights.loras, state.weights.embeddings
         state.unread_words = self._prompts.unread_words(request.prompt, embeddings)
         cond, uncond = self._prompts.encode_pair(
             request.prompt,
@@ -95,7 +105,7 @@ class _Denoise:
         if params.hires is not None:
             width, height, stop_after = params.hires.width, params.hires.height, None
             second_pass = self._second_pass(params, params.hires)
-        autoencoder = self.autoencoders.load(request.vae)
+        autoencoder = state.weights.autoencoder or self._autoencoder
         source = _Source(autoencoder, request) if from_image else None
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
