@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", pattern=r"^[a-z]+(:\d+)?$")
     dtype: Literal["auto", "float32", "float16", "bfloat16", "float64"] = "auto"
     exact: bool = False
+    compile: bool = False
     row_budget: int | None = Field(default=None, ge=1)
     offline: bool = False
     """Never contact the model hub."""

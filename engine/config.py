@@ -25,12 +25,22 @@ class EngineConfig:
     """
     channels_last: bool = True
     """Lay the autoencoder's weights out channel by channel last, which convolutions read faster."""
+    compile: bool = False
+    """Compile denoisers with torch.compile, in the background; until then, and where it fails, they run as they are."""
     exact: bool = False
     """Real float32, and every picture predicted and decoded in a forward pass of its own rows: the same request gives
     the same bytes alone and in company, and costs what sharing would have saved.
     """
     row_budget: int | None = None
     """Most UNet rows in one step; None lets steps be timed, and widened as long as that pays."""
+    memory_budget: int | None = None
+    """Most bytes that the weights of all loaded models may take; those not used for the longest time make room for one that
+    is asked for. None is 85 % of a graphics card's memory, or 60 % of the machine's where the device shares it.
+    """
+    offload: str = "auto"
+    """`always`, `never`, or `auto`: where a model does not fit otherwise, its weights stay in the machine's memory and come
+    to the graphics card block by block. Without effect on devices that share the machine's memory.
+    """
     cache_dir: Path | None = None
     """Where hub downloads are kept; None is huggingface_hub's own cache."""
     offline: bool = False

@@ -23,6 +23,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         device=settings.device,
         dtype=settings.dtype,
         exact=settings.exact,
+        compile=settings.compile,
         row_budget=settings.row_budget,
         offline=settings.offline,
     )

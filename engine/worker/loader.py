@@ -24,6 +24,7 @@ from engine.catalog import FAMILIES, locate_model, read_header, single_file_fami
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
+from engine.worker.offload import OFFLOADED, offload
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,13 @@ class Components:
     """diffusers' own pipeline, for models without a family; the parts above are then None."""
     device: torch.device
     dtype: torch.dtype
+    compiles: bool = False
+    """Whether the denoiser is to be compiled."""
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Everything that has weights, by diffusers' names."""
+        parts = vars(self) if self.pipeline is None else self.pipeline.components
+        return {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
 
 
 def load_components(
@@ -73,8 +81,10 @@ def load_components(
     device: torch.device,
     dtype: torch.dtype,
     report: Callable[[Loading], None],
+    *,
+    offloaded: bool = False,
 ) -> Components:
-    """Find, download where needed, and load a model.
+    """Find, download where needed, and load a model; `offloaded`: the weights that can come and go stay off the device.
 
     Raises:
         ModelUnavailable: it cannot be found or read. GenerationFailed: the download failed; trying again may
@@ -84,30 +94,42 @@ def load_components(
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
         library.utils.logging.set_verbosity_error()
-    path = locate_model(name, config)
-    downloaded = path is None
-    if path is None:
-        path = _download(name, config, report)
-    report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))
+    path = fetch_model(name, config, report)
+    report(Loading(name, _DOWNLOAD_SHARE))
     with _LOADING:
         if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
-            pipeline = _read_pipeline(path, dtype).to(device)
+            pipeline = _read_pipeline(path, dtype)
+            _place(pipeline.components, device, offloaded=offloaded)
             report(Loading(name, 1.0))
             nothing = dict.fromkeys(_COMPONENTS)
             return Components(**nothing, settings={}, pipeline=pipeline, device=device, dtype=dtype)
         parts = (
             _read_folder(name, path, dtype) if path.is_dir() else _read_single_file(name, path, config, dtype)
         )
-        for component in _WEIGHTED:
-            if parts[component] is not None:
-                # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
-                # Whatever runs them does so in inference mode.
-                parts[component].to(device).eval()
+        # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
+        # Whatever runs them does so in inference mode.
+        _place(parts, device, offloaded=offloaded)
         if config.channels_last and not config.exact and dtype != torch.float64 and parts["vae"] is not None:
             # Its convolutions are fewer and wider than a UNet's, which gains nothing from this layout.
             parts["vae"].to(memory_format=torch.channels_last)
     report(Loading(name, 1.0))
-    return Components(**parts, device=device, dtype=dtype)
+    return Components(**parts, device=device, dtype=dtype, compiles=config.compile and not config.exact)
+
+
+def fetch_model(name: str, config: EngineConfig, report: Callable[[Loading], None]) -> Path:
+    """The folder or file of a model, which is downloaded where it is not here. Raises as `load_components`."""
+    return locate_model(name, config) or _download(name, config, report)
+
+
+def _place(parts: Mapping[str, Any], device: torch.device, *, offloaded: bool) -> None:
+    """Bring a model's parts to the device, one after the other, or to where they wait for being needed."""
+    for name, part in parts.items():
+        if isinstance(part, torch.nn.Module):
+            part.eval()
+            if not (offloaded and name in OFFLOADED):
+                part.to(device)
+    if offloaded:
+        offload(parts, device)
 
 
 def _class_name(folder: Path) -> str:

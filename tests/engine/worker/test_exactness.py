@@ -11,6 +11,7 @@ from PIL import Image
 
 from engine.worker.samplers import SAMPLERS
 from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.likeness import ssim
 from tests.engine.tiny import SIDE, write_tiny_model
 
 ALL = sorted(SAMPLERS)
@@ -139,21 +140,6 @@ def test_in_company_float32(tiny_model: Path, picture: Path) -> None:
     for request in requests:
         reference = diffusers_says(tiny_model, request, torch.float32)
         assert largest_difference(results[request.request_id], reference) <= 1e-4
-
-
-def ssim(one: np.ndarray, other: np.ndarray, window: int = 7) -> float:
-    """Mean structural similarity of two uint8 RGB pictures over uniform windows (Wang et al. 2004)."""
-    x, y = (torch.from_numpy(pixels.astype(np.float64)).permute(2, 0, 1)[None] for pixels in (one, other))
-
-    def mean(values: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.avg_pool2d(values, window, stride=1)
-
-    mean_x, mean_y = mean(x), mean(y)
-    spread_x, spread_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
-    together = mean(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    likeness = (2 * mean_x * mean_y + c1) * (2 * together + c2)
-    return float((likeness / ((mean_x**2 + mean_y**2 + c1) * (spread_x + spread_y + c2))).mean())
 
 
 def test_bfloat16_noise_does_not_depend_on_neighbours(tiny_model: Path, picture: Path) -> None:
