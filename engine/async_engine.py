@@ -17,7 +17,7 @@ from engine.errors import EngineDead, GenerationFailed, RequestRejected
 from engine.executor import Executor, Loaded, Prepared
 from engine.output import EngineStats, FinishReason, Loading, RequestOutput
 from engine.output_stream import OutputStream
-from engine.request import Request, validate
+from engine.request import Request, rounded, validate
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,11 @@ class AsyncEngine:
         self._thread.start()
 
     def submit(self, request: Request) -> OutputStream:
-        """Queue a request. Raises RequestRejected (nothing queued) or EngineDead."""
+        """Queue a request; sides between two that the model draws are rounded, and its RequestOutput says so.
+
+        Raises:
+            RequestRejected: nothing has been queued. EngineDead: the engine serves nobody any more.
+        """
         if self._dead is not None:
             raise self._dead
         if request.request_id in self._streams:
@@ -69,7 +73,7 @@ class AsyncEngine:
                 model=request.model,
                 allowed=allowed,
             )
-        validate(request, model)
+        validate(rounded(request, model), model)
         stream = OutputStream(request.request_id)
         self._streams[request.request_id] = stream
         self._inbox.put(request)

@@ -22,7 +22,7 @@ from engine.output import (
     Update,
 )
 from engine.passes import passes
-from engine.request import Request
+from engine.request import Request, rounded
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import BatchKey, ScheduledBatch, Scheduler
 
@@ -54,6 +54,8 @@ class _Running:
     device_seconds: float = 0.0
     unread_words: tuple[str, ...] = ()
     shown: Queued | None = None
+    rounded_to: tuple[int, int] | None = None
+    """Width and height, where others were asked for."""
 
 
 class EngineCore:
@@ -96,9 +98,15 @@ class EngineCore:
         """Queue a request; its model starts loading when nobody asked for it before."""
         if request.submitted_at is None:
             request = replace(request, submitted_at=self._clock())
-        model = self._models[request.model]
+        model, asked = self._models[request.model], request.params
+        request = rounded(request, model)
+        size = (request.params.width, request.params.height)
         steps = sum(each.steps for each in passes(request, model))
-        self._running[request.request_id] = _Running(request, dict.fromkeys(range(len(request.seeds)), steps))
+        self._running[request.request_id] = _Running(
+            request,
+            dict.fromkeys(range(len(request.seeds)), steps),
+            rounded_to=None if size == (asked.width, asked.height) else size,
+        )
         self.scheduler.add(request, model)
         self.load(request.model)
         loading = self._loading.get(request.model)
@@ -298,6 +306,7 @@ class EngineCore:
             device_seconds=running.device_seconds,
             unread_words=running.unread_words,
             unknown_words=unknown_words(running.request.prompt, model.vocabulary),
+            rounded_to=running.rounded_to,
         )
 
 

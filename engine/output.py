@@ -85,6 +85,8 @@ class RequestOutput:
     """Words past the text encoder's window, which it never saw."""
     unknown_words: tuple[str, ...] = ()
     """Words outside the model's declared vocabulary (embedded models only)."""
+    rounded_to: tuple[int, int] | None = None
+    """Width and height of the pictures where the model does not draw those that were asked for; None: as asked."""
 
 
 @dataclass(frozen=True, kw_only=True)

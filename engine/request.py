@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from engine.errors import RequestRejected
 MAX_SEED = 2**32 - 1
 MAX_PICTURES = 16
 MAX_STEPS = 500
+MAX_GUIDANCE_SCALE = 100
 MAX_ADAPTERS = 8
 MAX_ADAPTER_WEIGHT = 10.0
 MAX_EMBEDDINGS = 32
@@ -126,7 +127,7 @@ Request = GenerateRequest
 
 
 def validate(request: Request, model: ModelInfo) -> None:
-    """Check a request against the model once, at the door.
+    """Check a request against the model once, at the door, after `rounded`.
 
     Raises:
         RequestRejected: with a code, what was got and what is allowed; nothing has been queued.
@@ -167,15 +168,21 @@ def validate(request: Request, model: ModelInfo) -> None:
         _reject(
             "steps_out_of_range",
             f"{params.num_inference_steps} steps are outside 1 to {most_steps}, the range of the sampler"
-            f" {params.sampler}.",
+            f" {params.sampler}. The nearest is {_nearest(params.num_inference_steps, 1, most_steps)}.",
             got=params.num_inference_steps,
+            minimum=1,
             maximum=most_steps,
+            nearest=_nearest(params.num_inference_steps, 1, most_steps),
         )
-    if not 0.0 <= params.guidance_scale <= 100.0:
+    if not 0.0 <= params.guidance_scale <= MAX_GUIDANCE_SCALE:
+        nearest = _nearest(params.guidance_scale, 0, MAX_GUIDANCE_SCALE)
         _reject(
             "guidance_out_of_range",
-            f"A guidance scale of {params.guidance_scale} is outside 0 to 100.",
+            f"A guidance scale of {params.guidance_scale:g} is outside 0 to {MAX_GUIDANCE_SCALE}. The nearest is {nearest}.",
             got=params.guidance_scale,
+            minimum=0,
+            maximum=MAX_GUIDANCE_SCALE,
+            nearest=nearest,
         )
     if not 0.0 < params.strength <= 1.0:
         _reject(
@@ -226,17 +233,18 @@ def validate(request: Request, model: ModelInfo) -> None:
         _validate_hires(request, params.hires)
         sides += [("width", params.hires.width), ("height", params.hires.height)]
     for side, got in sides:
-        if got % model.size_multiple or not model.min_side <= got <= model.max_side:
+        nearest = _legal_side(got, model)
+        if got != nearest:
             _reject(
                 "size_unsupported",
                 f"A {side} of {got} px does not fit {model.title}: {model.min_side} to {model.max_side} px"
-                f" in steps"
-                f" of {model.size_multiple}.",
+                f" in steps of {model.size_multiple}. The nearest is {nearest} px.",
                 side=side,
                 got=got,
                 minimum=model.min_side,
                 maximum=model.max_side,
                 multiple=model.size_multiple,
+                nearest=nearest,
             )
     if not (math.isfinite(request.share_weight) and request.share_weight > 0):
         _reject(
@@ -258,6 +266,34 @@ def validate(request: Request, model: ModelInfo) -> None:
             f" {'without' if request.mask is None else 'with'} one. White in the mask is drawn anew, black is kept.",
             operation=request.operation,
         )
+
+
+def rounded(request: Request, model: ModelInfo) -> Request:
+    """The request with sides that the model can draw, where they lie between its least and most but are no multiples of
+    its steps. What lies outside stays, for `validate` to refuse: so far from what was asked, nobody would be served.
+    """
+
+    def side(got: int) -> int:
+        return _legal_side(got, model) if model.min_side <= got <= model.max_side else got
+
+    params = request.params
+    fitted = replace(params, width=side(params.width), height=side(params.height))
+    if params.hires is not None:
+        hires = replace(params.hires, width=side(params.hires.width), height=side(params.hires.height))
+        fitted = replace(fitted, hires=hires)
+    return request if fitted == params else replace(request, params=fitted)
+
+
+def _legal_side(got: int, model: ModelInfo) -> int:
+    """The nearest number of pixels that the model can draw; of two, the larger."""
+    multiple = model.size_multiple
+    least, most = math.ceil(model.min_side / multiple), model.max_side // multiple
+    return _nearest((2 * got + multiple) // (2 * multiple), least, most) * multiple
+
+
+def _nearest(got: float, low: int, high: int) -> int:
+    """Of a number that is none, the low end."""
+    return high if got > high else int(got) if got >= low else low
 
 
 def _validate_hires(request: Request, hires: Hires) -> None:

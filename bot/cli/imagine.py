@@ -20,7 +20,16 @@ from tqdm import tqdm
 from bot.cli.engine_config import engine_config
 from bot.domain import Action, Destination, Job, JobState
 from bot.errors import StartupError, UserError
-from bot.prompting import DEFAULT_PICTURES, Prompt, generation_text, parse, picture_seeds, plan, sampling_for
+from bot.prompting import (
+    DEFAULT_PICTURES,
+    Prompt,
+    asked_size,
+    generation_text,
+    parse,
+    picture_seeds,
+    plan,
+    sampling_for,
+)
 from bot.rendering import ENCODERS, compose_grid, encode_as, encode_png
 from bot.settings import Settings
 from bot.texts import say
@@ -140,6 +149,10 @@ async def _imagine(prompt: Prompt, target: Path, settings: Settings, *, as_json:
         )
     else:
         print(f"{target}: seed {request.seeds[0]}, {time.perf_counter() - started:.1f} s")
+        height, width = made.pictures[0].pixels.shape[:2]
+        asked = asked_size(job, width, height)
+        if asked is not None:
+            print(f"Rounded to {width} × {height} px, the nearest to {asked} that this model draws.")
         if made.output.unknown_words:
             print(f"Words this model does not know: {', '.join(made.output.unknown_words)}.")
         if made.output.unread_words:

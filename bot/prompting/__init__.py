@@ -14,6 +14,7 @@ from bot.prompting.parser import MAX_PROMPT_CHARACTERS, Prompt, format_parameter
 from bot.prompting.planning import (
     DEFAULT_PICTURES,
     VARY_STRENGTH,
+    asked_size,
     picture_seeds,
     plan,
     sampling_for,
@@ -29,6 +30,7 @@ __all__ = [
     "ParameterRow",
     "Prompt",
     "a1111_parameters",
+    "asked_size",
     "format_parameters",
     "format_prompt",
     "generation_text",

@@ -60,6 +60,15 @@ def size_for(aspect: tuple[int, int] | None, model: ModelInfo) -> tuple[int, int
     return next(sides), next(sides)
 
 
+def asked_size(job: Job, width: int, height: int) -> str | None:
+    """The shape or size that was asked for, as one says it, where pictures of this size are another; else None."""
+    if job.parameters.aspect is not None:
+        across, down = job.parameters.aspect
+        return None if width * down == height * across else f"{across}:{down}"
+    asked = (job.sampling.width, job.sampling.height)
+    return None if (width, height) == asked else f"{asked[0]} × {asked[1]}"
+
+
 def picture_seeds(seed: int, count: int) -> tuple[int, ...]:
     """One seed per picture, counting up from the first and wrapping at 2³²."""
     return tuple((seed + index) % (MAX_SEED + 1) for index in range(count))

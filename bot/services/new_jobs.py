@@ -15,7 +15,7 @@ from bot.image_store import SOURCE
 from bot.prompting import DEFAULT_PICTURES, VARY_STRENGTH, parse, picture_seeds, plan, sampling_for
 from bot.services.engine_errors import as_user_error
 from engine import ModelInfo, RequestRejected, Safety
-from engine.request import MAX_SEED, validate
+from engine.request import MAX_SEED, rounded, validate
 
 
 def first_job(asker: Asker, order: Order, model: ModelInfo, now: datetime) -> Job:
@@ -68,7 +68,7 @@ def check(job: Job, model: ModelInfo) -> None:
     """Ask the model's own rules before anything is stored. Raises UserError `request_rejected`."""
     from_picture = job.sampling.strength < 1
     try:
-        validate(plan(job, model, Path(SOURCE) if from_picture else None), model)
+        validate(rounded(plan(job, model, Path(SOURCE) if from_picture else None), model), model)
     except RequestRejected as error:
         raise as_user_error(error) from error
 

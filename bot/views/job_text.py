@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from bot.domain import Action, Job, JobUpdate, Safety
 from bot.errors import UserError
-from bot.prompting import Prompt, format_prompt
+from bot.prompting import Prompt, asked_size, format_prompt
 from bot.texts import DEFAULT_LOCALE, codes, say
 
 MESSAGE_CHARACTERS = 2000
@@ -66,6 +66,11 @@ def result_text(job: Job, *, by_direct_message: bool = False) -> str:
         below.append(say("message.flagged_one", job.locale))
     elif withheld:
         below.append(say("message.flagged_many", job.locale, count=withheld))
+    if job.images:
+        width, height = job.images[0].width, job.images[0].height
+        asked = asked_size(job, width, height)
+        if asked is not None:
+            below.append(say("message.rounded", job.locale, width=width, height=height, asked=asked))
     if job.unread_words:
         below.append(say("message.unread_words", job.locale, words=_some(job.unread_words)))
     if job.unknown_words:

@@ -127,7 +127,7 @@ async def test_refusals_queue_nothing(engine: AsyncEngine, tiny_model: Path) -> 
         (make_request(tiny_model, "taken"), "request_id_in_use"),
         (make_request(tiny_model, "new", sampler="unheard"), "sampler_unknown"),
         (make_request(tiny_model, "new", sampler="lcm", num_inference_steps=51), "steps_out_of_range"),
-        (make_request(tiny_model, "new", width=33), "size_unsupported"),
+        (make_request(tiny_model, "new", width=333), "size_unsupported"),
         (make_request(tiny_model, "new", seeds=()), "pictures_out_of_range"),
         (make_request(tiny_model, "new", seeds=(-1,)), "seed_out_of_range"),
         (make_request(tiny_model, "new", share_weight=0.0), "share_weight_out_of_range"),

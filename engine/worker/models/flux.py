@@ -149,7 +149,8 @@ class _Denoise:
             keep_outside(picture, stepped[row : row + 1], predicted[row : row + 1])
             for row, picture in enumerate(rows)
         ]
-        for picture, (picture.latents, picture.predicted) in zip(rows, whole, strict=True):
+        for picture, kept in zip(rows, whole, strict=True):
+            picture.latents, picture.predicted = kept
             picture.step += 1
 
     def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:

@@ -28,7 +28,9 @@ PLAIN = replace(JOB, parameters=Parameters())
 
 
 def picture(index: int, safety: Safety = Safety.SAFE) -> StoredImage:
-    return StoredImage(index=index, seed=5 + index, width=64, height=64, sha256="", safety=safety, path=None)  # type: ignore[arg-type]
+    return StoredImage(
+        index=index, seed=5 + index, width=512, height=512, sha256="", safety=safety, path=None
+    )  # type: ignore[arg-type]
 
 
 def update(state: JobState, **fields) -> JobUpdate:
@@ -59,6 +61,17 @@ def test_the_result_says_whose_it_is_and_where_it_came_from():
     assert result_text(single) == "**a cat** – Image #2 <@42>\n-# Seed 6"
     variations = replace(PLAIN, action=Action.VARY, parent_id=UUID(int=1), parent_index=2, images=images)
     assert "**a cat** – Variations by <@42>\n" in result_text(variations)
+
+
+def test_a_rounded_size_is_said():
+    images = (picture(0),)
+    square = replace(PLAIN, images=images)
+    assert "Rounded" not in result_text(square)
+    assert "Rounded" not in result_text(replace(square, parameters=Parameters(aspect=(2, 2))))
+    wide = replace(square, parameters=Parameters(aspect=(16, 9)))
+    assert "-# Rounded to 512 × 512 px, the nearest to 16:9 that this model draws." in result_text(wide)
+    other = replace(square, sampling=replace(JOB.sampling, width=500))
+    assert "Rounded to 512 × 512 px, the nearest to 500 × 512" in result_text(other)
 
 
 def test_flags_are_shown_as_they_would_be_typed():
