@@ -17,6 +17,7 @@ from engine.output import Safety
 from engine.passes import stopped_after
 from engine.request import Hires, Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
+from engine.worker.compiled import CompiledDenoiser
 from engine.worker.hires import begin_second_pass
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
@@ -60,6 +61,7 @@ class _Denoise:
     def __init__(self, components: Components, *, exact: bool) -> None:
         self._prompts = PromptEncoder(components.tokenizer, components.text_encoder, components.device)
         self._unet = components.unet
+        self._compiled = CompiledDenoiser(components.unet) if components.compiles else None
         adaptable = {"unet": components.unet, "text_encoder": components.text_encoder}
         self._loras = LoraStore(adaptable, components.device, components.dtype)
         self._embeddings = EmbeddingStore(
@@ -228,11 +230,12 @@ class _Denoise:
         rows = [*guided, *range(len(pictures))]
         unconds = [picture.uncond for picture in pictures if picture.guided and picture.uncond is not None]
         conditions = [picture.timestep_cond for picture in pictures if picture.timestep_cond is not None]
-        with (
-            applied(self._unet, "unet", [pictures[row].loras for row in rows]),
-            edges_joined(self._unet, joined=pictures[0].tiling),
-        ):
-            prediction = self._unet(
+        loras = [pictures[row].loras for row in rows]
+        # LoRAs and joined edges change the module, and what is compiled was compiled without them.
+        changed = self._compiled is None or any(loras) or pictures[0].tiling
+        unet: Any = self._unet if changed else self._compiled
+        with applied(self._unet, "unet", loras), edges_joined(self._unet, joined=pictures[0].tiling):
+            prediction = unet(
                 latents if not guided else latents[rows],
                 times[rows].to(self._device),
                 encoder_hidden_states=torch.cat([*unconds, *(picture.cond for picture in pictures)]),

@@ -18,6 +18,7 @@ from engine.output import Safety
 from engine.passes import stopped_after
 from engine.request import Hires, Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
+from engine.worker.compiled import CompiledDenoiser
 from engine.worker.hires import begin_second_pass
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
@@ -82,6 +83,7 @@ class _Denoise:
         )
         self._zeros_for_empty = bool(components.settings.get("force_zeros_for_empty_prompt", True))
         self._unet = components.unet
+        self._compiled = CompiledDenoiser(components.unet) if components.compiles else None
         self._device = components.device
         self._dtype = components.dtype
         self._exact = exact
@@ -237,11 +239,12 @@ class _Denoise:
         pooled = [pictures[row].uncond_pooled for row in guided] + [picture.pooled for picture in pictures]
         time_ids = [pictures[row].time_ids for row in rows]
         conditions = [pictures[row].timestep_cond for row in rows]
-        with (
-            applied(self._unet, "unet", [pictures[row].loras for row in rows]),
-            edges_joined(self._unet, joined=pictures[0].tiling),
-        ):
-            prediction = self._unet(
+        loras = [pictures[row].loras for row in rows]
+        # LoRAs and joined edges change the module, and what is compiled was compiled without them.
+        changed = self._compiled is None or any(loras) or pictures[0].tiling
+        unet: Any = self._unet if changed else self._compiled
+        with applied(self._unet, "unet", loras), edges_joined(self._unet, joined=pictures[0].tiling):
+            prediction = unet(
                 latents if not guided else latents[rows],
                 times[rows].to(self._device),
                 encoder_hidden_states=_joined([*unconds, *(picture.cond for picture in pictures)]),
