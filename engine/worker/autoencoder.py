@@ -26,19 +26,22 @@ _RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_
 class Autoencoder:
     """AutoencoderKL or AutoencoderTiny on the device, with what goes with its latents."""
 
-    def __init__(self, vae: Any, dtype: torch.dtype, *, heeds_upcast: bool) -> None:
-        """`dtype`: of latents. `heeds_upcast`: compute in float32 where the configuration says that the autoencoder
-        overflows in float16, as SDXL's does; Stable Diffusion's own pipelines pay it no heed.
+    def __init__(self, vae: Any, device: torch.device, dtype: torch.dtype, *, heeds_upcast: bool) -> None:
+        """`device`: where it computes; its weights may lie elsewhere. `dtype`: of latents. `heeds_upcast`: compute in
+        float32 where the configuration says that the autoencoder overflows in float16, as SDXL's does; Stable
+        Diffusion's own pipelines pay it no heed.
         """
         self.vae = vae
         self.scaling = float(vae.config.scaling_factor)
         self.channels = int(vae.config.latent_channels)
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         """Pixels per latent on a side."""
+        self.device = device
         self.dtype = dtype
         self._upcast = heeds_upcast and bool(vae.config.get("force_upcast", False))
         self._vae_dtype = torch.float32 if self._upcast and dtype is torch.float16 else dtype
-        vae.to(self._vae_dtype)
+        if vae.dtype is not self._vae_dtype:
+            vae.to(self._vae_dtype)
         self.estimate = make_estimate(vae, self.scaling)
         self._saving_memory = False
 
@@ -48,9 +51,11 @@ class Autoencoder:
 
     def encode(self, pixels: torch.Tensor) -> Any:
         """The answer to (1, 3, height, width) in −1…1, to be drawn from with `sample`."""
-        pixels = pixels.to(self.vae.device, self.dtype)
+        pixels = pixels.to(self.device, self.dtype)
         if not self._upcast:
             return self.vae.encode(pixels)
+        if self._vae_dtype is torch.float32:
+            return self.vae.encode(pixels.float())
         self.vae.to(torch.float32)
         try:
             return self.vae.encode(pixels.float())
@@ -87,9 +92,8 @@ class Autoencoder:
 class AutoencoderStore:
     """The autoencoders beside a loaded model's own that requests have named lately."""
 
-    def __init__(self, own: Autoencoder, dtype: torch.dtype, *, heeds_upcast: bool) -> None:
+    def __init__(self, own: Autoencoder, *, heeds_upcast: bool) -> None:
         self._own = own
-        self._dtype = dtype
         self._heeds_upcast = heeds_upcast
         self._saving_memory = False
         self._files: FileCache[Autoencoder] = FileCache(self._read, _BYTES)
@@ -129,11 +133,11 @@ class AutoencoderStore:
         if odd is not None:
             raise _mismatch(path, reason)
         vae.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
-        vae.to(self._own.vae.device, self._dtype).eval()
+        vae.to(self._own.device, self._own.dtype).eval()
         first = next(parameter for parameter in self._own.vae.parameters() if parameter.ndim == 4)
         if first.is_contiguous(memory_format=torch.channels_last) and not first.is_contiguous():
             vae.to(memory_format=torch.channels_last)
-        return Autoencoder(vae, self._dtype, heeds_upcast=self._heeds_upcast)
+        return Autoencoder(vae, self._own.device, self._own.dtype, heeds_upcast=self._heeds_upcast)
 
     def _of_folder(self, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         """Built as its own configuration says, once that is known to fit, and its tensors."""

@@ -52,7 +52,7 @@ class PictureState:
     loras: Loras = ()
     """What is added to the denoiser's layers for this picture's rows."""
     autoencoder: Autoencoder | None = None
-    """What the request asks for instead of the model's own."""
+    """What the request asks for instead of the model's own, which may have left the device and come back since."""
     solver: Any = None
     """A diffusers scheduler of the picture's own, for samplers that have no vector form."""
 

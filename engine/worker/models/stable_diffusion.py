@@ -7,6 +7,7 @@ Follows diffusers' StableDiffusionPipeline, its Img2Img and its Inpaint pipeline
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,8 +74,8 @@ class _Denoise:
         self._dtype = components.dtype
         self._exact = exact
         self._samplers = Samplers(components.scheduler)
-        self._autoencoder = Autoencoder(components.vae, components.dtype, heeds_upcast=False)
-        self.autoencoders = AutoencoderStore(self._autoencoder, components.dtype, heeds_upcast=False)
+        self._autoencoder = Autoencoder(components.vae, self._device, self._dtype, heeds_upcast=False)
+        self.autoencoders = AutoencoderStore(self._autoencoder, heeds_upcast=False)
         self._safety_checker: SafetyChecker | None = None
         if components.safety_checker is not None:
             self._safety_checker = SafetyChecker(components.safety_checker, components.feature_extractor)
@@ -107,8 +108,7 @@ class _Denoise:
         if params.hires is not None:
             width, height, stop_after = params.hires.width, params.hires.height, None
             second_pass = self._second_pass(params, params.hires)
-        autoencoder = state.weights.autoencoder or self._autoencoder
-        source = _Source(autoencoder, request) if from_image else None
+        source = _Source(state.weights.autoencoder or self._autoencoder, request) if from_image else None
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             region = None
@@ -139,7 +139,7 @@ class _Denoise:
                 second_pass=second_pass,
                 tiling=params.tiling,
                 loras=loras,
-                autoencoder=autoencoder,
+                autoencoder=state.weights.autoencoder,
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
@@ -316,9 +316,7 @@ class _Source:
             mask = read_mask(request.mask, width, height)
             self._outside = autoencoder.encode(pixels * (mask < 0.5))
             size = (height // autoencoder.factor, width // autoencoder.factor)
-            self.mask = torch.nn.functional.interpolate(mask, size).to(
-                autoencoder.vae.device, autoencoder.dtype
-            )
+            self.mask = torch.nn.functional.interpolate(mask, size).to(autoencoder.device, autoencoder.dtype)
 
     def latents(self, generator: torch.Generator) -> torch.Tensor:
         """(1, c, h, w): a sample of the initial picture's latents."""

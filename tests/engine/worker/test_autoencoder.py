@@ -164,7 +164,7 @@ def test_previews_are_its_own_too(bench: Bench, tiny_model: Path, vaes: dict[str
 
 
 def test_what_is_held_is_bounded_and_read_once(bench: Bench, vaes: dict[str, Path]) -> None:
-    store = AutoencoderStore(bench.stage._autoencoder, torch.float64, heeds_upcast=False)
+    store = AutoencoderStore(bench.stage._autoencoder, heeds_upcast=False)
     one = store.load(vaes["folder"])
     assert store.load(vaes["folder"]) is one
     store._files._most_bytes = one.nbytes
