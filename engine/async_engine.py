@@ -14,7 +14,7 @@ from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.core import EngineCore, Output
 from engine.errors import EngineDead, GenerationFailed, RequestRejected
-from engine.executor import Executor, Loaded, Prepared
+from engine.executor import Executor, Fetched, Loaded, Prepared
 from engine.output import EngineStats, FinishReason, Loading, RequestOutput
 from engine.output_stream import OutputStream
 from engine.request import Request, rounded, validate
@@ -31,7 +31,7 @@ class _Close:
     """Ask the engine thread to end."""
 
 
-_Message = Request | _Abort | _Close | Loading | Loaded | Prepared
+_Message = Request | _Abort | _Close | Loading | Fetched | Loaded | Prepared
 
 
 class AsyncEngine:
@@ -127,11 +127,11 @@ class AsyncEngine:
             messages.append(self._inbox.get())
         return messages
 
-    def _take(self, message: Request | _Abort | Loading | Loaded | Prepared) -> list[Output]:
+    def _take(self, message: Request | _Abort | Loading | Fetched | Loaded | Prepared) -> list[Output]:
         match message:
             case _Abort(request_id):
                 return self._core.abort(request_id)
-            case Loading() | Loaded():
+            case Loading() | Fetched() | Loaded():
                 return self._core.on_load(message)
             case Prepared():
                 return self._core.on_prepared(message)

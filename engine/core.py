@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from engine.catalog import ModelInfo, unknown_words
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed
-from engine.executor import Executor, Loaded, Prepared, StepOutput
+from engine.executor import Executor, Fetched, Loaded, Prepared, StepOutput
 from engine.output import (
     EngineStats,
     FinishReason,
@@ -23,6 +23,7 @@ from engine.output import (
 )
 from engine.passes import passes
 from engine.request import Request, rounded
+from engine.residents import Residents
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import BatchKey, ScheduledBatch, Scheduler
 
@@ -66,7 +67,7 @@ class EngineCore:
         executor: Executor,
         models: dict[str, ModelInfo],
         config: EngineConfig,
-        report: Callable[[Loading | Loaded | Prepared], None],
+        report: Callable[[Loading | Fetched | Loaded | Prepared], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`models` is kept up to date: a model that was downloaded replaces what was assumed of it.
@@ -82,6 +83,10 @@ class EngineCore:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._loading: dict[str, Loading] = {}
+        self._residents = Residents()
+        self._displaced_at: float | None = None
+        """When a model last came that others with work had to make room for."""
+        self._displacing: str | None = None
         self._seconds_per_row_step: float | None = None
         self._device = ""
         self._places_seen = -1
@@ -120,46 +125,60 @@ class EngineCore:
         self._executor.forget(request_id)
         return [self._end(request_id, FinishReason.ABORTED)]
 
-    def on_load(self, event: Loading | Loaded) -> list[Output]:
+    def on_load(self, event: Loading | Fetched | Loaded) -> list[Output]:
         """Take in what a loading thread reported."""
         if isinstance(event, Loading):
-            self._loading[event.model] = event
-            return [(request_id, event) for request_id in self.scheduler.waits_for(event.model)]
+            before = self._loading.get(event.model)
+            if before is None or event.fraction >= before.fraction:
+                self._loading[event.model] = event
+            return [
+                (request_id, self._loading[event.model])
+                for request_id in self.scheduler.waits_for(event.model)
+            ]
+        if isinstance(event, Fetched):
+            self._residents.budget = event.budget
+            self._residents.ask(event.model, event.size)
+            return []
         self._loading.pop(event.model, None)
         self._places_seen = -1
+        if self._displacing == event.model:
+            self._displacing, self._displaced_at = None, self._clock()
         if event.error is None:
             if event.info is not None:
                 self._models[event.model] = event.info
+            self._residents.loaded(event.model)
             self.scheduler.ready.add(event.model)
             self._device = event.device
             return []
+        self._residents.leave(event.model)
         # A later request for the same model tries again: the network or the disk may be back by then.
         failure = _as_failure(event.error)
         return [self._fail(request_id, failure) for request_id in self.scheduler.waits_for(event.model)]
 
     def on_prepared(self, event: Prepared) -> list[Output]:
-        """Let a request whose files have been read take its turn, or fail it."""
+        """Take in that what a request names has been read, or could not be."""
         request_id = event.request.request_id
         running = self._running.get(request_id)
         if running is None:
-            # It was aborted meanwhile, and what has been read since is not needed.
+            # It was aborted meanwhile, and what was read for it came after.
             self._executor.forget(request_id)
             return []
         if running.request != event.request:
-            return []  # A namesake, which waits for its own.
+            return []  # A namesake of one that was aborted; its own is on its way.
         if event.error is not None:
             return [self._fail(request_id, event.error)]
         self.scheduler.release(request_id)
         return []
 
     def step(self) -> list[Output]:
-        """Schedule, execute, update."""
+        """Schedule, execute, update; then make room for models that wait for it."""
         batch = self.scheduler.schedule()
         if batch is None:
-            return []
+            return self._make_room()
         started = time.perf_counter()
+        self._residents.use(batch.key.model)
         output = self._executor.execute(batch, self._previews_due(batch))
-        return self._update(batch, output, time.perf_counter() - started)
+        return self._update(batch, output, time.perf_counter() - started) + self._make_room()
 
     def queue_updates(self) -> list[Output]:
         """Queued for every waiting request whose place changed, or whose ETA changed by more than a fifth.
@@ -215,6 +234,54 @@ class EngineCore:
         """End every request as aborted and free the device."""
         outputs = [self._end(request_id, FinishReason.ABORTED) for request_id in self.request_ids]
         self._executor.close()
+        return outputs
+
+    def _make_room(self) -> list[Output]:
+        """Load what waits for room, where models without work can go; or else what is to be served before those that
+        have some.
+
+        A model that others with work had to go for stays for as long as the scheduler holds one, counted from when it
+        was loaded, so that two that do not fit together take turns instead of loading all the time. The scheduler's
+        own order bounds the wait: nobody younger goes before a request that is over age, whatever its model.
+        """
+        residents = self._residents
+        outputs: list[Output] = []
+        if not residents.waiting:
+            return outputs
+        idle = {model for model in self.scheduler.ready if not self.scheduler.wants(model)}
+        for model in list(residents.waiting):
+            victims = residents.victims(model, idle)
+            if victims and not self.scheduler.wants(model):
+                # Whoever asked for it has gone; nobody's model is thrown out for that.
+                residents.leave(model)
+                del self._loading[model]
+            elif victims is not None:
+                outputs += self._replace(victims, model)
+        held = (
+            self._displaced_at is not None and self._clock() - self._displaced_at < self.scheduler.hold
+        ) and self.scheduler.has_work
+        if residents.waiting and not residents.loading and not held:
+            preferred = self.scheduler.preferred(residents.waiting)
+            victims = None if preferred is None else residents.victims(preferred, self.scheduler.ready)
+            if preferred is not None and victims is not None:
+                self._displacing = preferred
+                outputs += self._replace(victims, preferred)
+        return outputs
+
+    def _replace(self, victims: list[str], model: str) -> list[Output]:
+        """Load a model in the place of others, which come back when there is room for them again."""
+        outputs: list[Output] = []
+        for victim in victims:
+            self.scheduler.ready.discard(victim)
+            self._residents.leave(victim)
+            self._executor.evict(victim)
+        self._residents.give(model)
+        self._executor.place(model, self._report)
+        for victim in victims:
+            if self.scheduler.wants(victim):
+                self.load(victim)
+                loading = self._loading[victim]
+                outputs += [(request_id, loading) for request_id in self.scheduler.waits_for(victim)]
         return outputs
 
     def _previews_due(self, batch: ScheduledBatch) -> frozenset[str]:

@@ -72,6 +72,17 @@ class WorkerInterface(Protocol):
         """What pictures are made on, for people: `cpu`, or the name of the GPU."""
         ...
 
+    @property
+    def memory_budget(self) -> int:
+        """Most bytes that the weights of all loaded models may take."""
+        ...
+
+    def fetch(self, model: str, report: Callable[[Loading], None]) -> int:
+        """Download a model where needed, and say how many bytes it will take of the device's memory. Raises
+        GenerationFailed or ModelUnavailable, also for a model that fits in no way.
+        """
+        ...
+
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
         """Download and load a model, and say what it is, now that its files are surely here. Raises
         GenerationFailed or ModelUnavailable with what can be done about it.
@@ -88,6 +99,10 @@ class WorkerInterface(Protocol):
         """Run one step; `previews` names the requests that want thumbnails of it."""
         ...
 
+    def evict(self, model: str) -> None:
+        """Free what a loaded model takes. Requests that have begun go on once it is loaded again."""
+        ...
+
     def forget(self, request_id: str) -> None:
         """Free what is held for a request."""
         ...
@@ -95,6 +110,15 @@ class WorkerInterface(Protocol):
     def close(self) -> None:
         """Free everything."""
         ...
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A model's files are here; it can be loaded once there is room for its bytes within the budget's."""
+
+    model: str
+    size: int
+    budget: int
 
 
 @dataclass(frozen=True)
@@ -118,8 +142,18 @@ class Prepared:
 class Executor(Protocol):
     """How the core reaches the device plane."""
 
-    def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
-        """Start loading in the background; `report` is called from another thread, with Loaded last."""
+    def load(self, model: str, report: Callable[[Loading | Fetched | Loaded], None]) -> None:
+        """Start fetching a model in the background; `report` is called from another thread: last with Fetched, which
+        asks for `place`, or with Loaded where nothing is left to be done or it failed.
+        """
+        ...
+
+    def place(self, model: str, report: Callable[[Loading | Fetched | Loaded], None]) -> None:
+        """Start loading a fetched model in the background; `report` is called from another thread, with Loaded last."""
+        ...
+
+    def evict(self, model: str) -> None:
+        """Free what a loaded model takes."""
         ...
 
     def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
@@ -136,48 +170,44 @@ class Executor(Protocol):
 
 
 class DirectExecutor:
-    """Calls the worker on the caller's thread; loads models on a thread of its own, one after the other."""
+    """Calls the worker on the caller's thread; fetches and loads models on threads of their own, loading one after the
+    other.
+    """
 
     def __init__(self, make_worker: Callable[[], WorkerInterface]) -> None:
         self._make_worker = make_worker
         self._worker: WorkerInterface | None = None
-        self._loading = threading.Lock()
+        self._making = threading.Lock()
         self._reading = threading.Lock()
+        self._loading = threading.Lock()
 
-    def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
-        def run() -> None:
-            try:
-                with self._loading:
-                    if self._worker is None:
-                        # Made here and not earlier because it imports torch, which takes seconds.
-                        self._worker = self._make_worker()
-                    info = self._worker.load(model, report)
-                loaded = Loaded(model, None, info, self._worker.device)
-            except EngineError as error:
-                log.warning("loading %s failed: %s", model, error)
-                loaded = Loaded(model, error)
-            except Exception as error:  # Whatever a library raises, the queue has to hear of it.
-                log.exception("loading %s failed", model)
-                sentence = f"{model} could not be loaded: {error}"
-                loaded = Loaded(
-                    model, GenerationFailed("model_load_failed", sentence, model=model, reason=str(error))
-                )
-            report(loaded)
+    def load(self, model: str, report: Callable[[Loading | Fetched | Loaded], None]) -> None:
+        def work() -> Fetched:
+            with self._making:
+                if self._worker is None:
+                    # Made here and not earlier because it imports torch, which takes seconds.
+                    self._worker = self._make_worker()
+            return Fetched(model, self._worker.fetch(model, report), self._worker.memory_budget)
 
-        # A daemon, because a download in progress cannot be interrupted and must not hold up the end of the
-        # process.
-        threading.Thread(target=run, name=f"load {model}", daemon=True).start()
+        self._in_background(f"fetch {model}", model, work, report)
+
+    def place(self, model: str, report: Callable[[Loading | Fetched | Loaded], None]) -> None:
+        def work() -> Loaded:
+            assert self._worker is not None, "only fetched models are loaded"
+            with self._loading:
+                info = self._worker.load(model, report)
+            return Loaded(model, None, info, self._worker.device)
+
+        self._in_background(f"load {model}", model, work, report)
 
     def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
-        worker = self._worker
-        assert worker is not None, "only requests of loaded models have been scheduled"
-
         def run() -> None:
-            error = None
+            error: GenerationFailed | None = None
             try:
+                assert self._worker is not None, "only loaded models are scheduled"
                 # One after the other, so that what two requests name is read once.
                 with self._reading:
-                    worker.prepare(request)
+                    self._worker.prepare(request)
             except GenerationFailed as failure:
                 error = failure
             except Exception as failure:  # Whatever a library raises, the request has to hear of it.
@@ -189,9 +219,39 @@ class DirectExecutor:
 
         threading.Thread(target=run, name=f"prepare {request.request_id}", daemon=True).start()
 
+    def _in_background(
+        self,
+        name: str,
+        model: str,
+        work: Callable[[], Fetched | Loaded],
+        report: Callable[[Loading | Fetched | Loaded], None],
+    ) -> None:
+        def run() -> None:
+            result: Fetched | Loaded
+            try:
+                result = work()
+            except EngineError as error:
+                log.warning("loading %s failed: %s", model, error)
+                result = Loaded(model, error)
+            except Exception as error:  # Whatever a library raises, the queue has to hear of it.
+                log.exception("loading %s failed", model)
+                sentence = f"{model} could not be loaded: {error}"
+                result = Loaded(
+                    model, GenerationFailed("model_load_failed", sentence, model=model, reason=str(error))
+                )
+            report(result)
+
+        # A daemon, because a download in progress cannot be interrupted and must not hold up the end of the
+        # process.
+        threading.Thread(target=run, name=name, daemon=True).start()
+
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         assert self._worker is not None, "only loaded models are scheduled"
         return self._worker.execute(batch, previews)
+
+    def evict(self, model: str) -> None:
+        if self._worker is not None:
+            self._worker.evict(model)
 
     def forget(self, request_id: str) -> None:
         if self._worker is not None:

@@ -212,7 +212,7 @@ class Scheduler:
         """The pictures of the next step, or None when nothing can run."""
         now = self.clock()
         over_age_before = now - self.max_wait
-        first = self._first(now)
+        first = self._first(now, self.ready)
         if first is None:
             return None
         order, key = first
@@ -330,14 +330,23 @@ class Scheduler:
         """Whether `schedule` would find anything."""
         return any(model in self._piles for model in self.ready)
 
+    def wants(self, model: str) -> bool:
+        """Whether any request needs a model."""
+        return model in self._piles or any(item.request.model == model for item in self._requests.values())
+
+    def preferred(self, models: Iterable[str]) -> str | None:
+        """The one of some models that are not ready whose request goes before those of all others, if there is one."""
+        first = self._first(self.clock(), {*self.ready, *models})
+        return None if first is None or first[1].model in self.ready else first[1].model
+
     def waits_for(self, model: str) -> list[str]:
         """Ids of the requests that need a model, in the order of their arrival."""
         return [item.request.request_id for item in self._requests.values() if item.request.model == model]
 
-    def _first(self, now: float) -> tuple[tuple[float, ...], BatchKey] | None:
-        """Who goes first of all, and its key."""
-        piles = {model: pile for model in self.ready if (pile := self._piles.get(model)) is not None}
-        held = self._model in piles and now - self._held_since < self.hold
+    def _first(self, now: float, models: Iterable[str]) -> tuple[tuple[float, ...], BatchKey] | None:
+        """Who goes first of all requests of some models, and its key."""
+        piles = {model: pile for model in models if (pile := self._piles.get(model)) is not None}
+        held = self._model in piles and self._model in self.ready and now - self._held_since < self.hold
         heads = [
             head
             for model, pile in piles.items()

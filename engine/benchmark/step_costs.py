@@ -11,7 +11,7 @@ from typing import Any
 from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.core import EngineCore
-from engine.executor import Loaded, Prepared, StepOutput
+from engine.executor import Fetched, Loaded, Prepared, StepOutput
 from engine.output import Loading
 from engine.request import GenerateRequest, Request, SamplingParams
 from engine.scheduler import ScheduledBatch
@@ -112,8 +112,14 @@ class _Inline:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    def load(self, model: str, report: Callable[[Loading | Loaded], None]) -> None:
+    def load(self, model: str, report: Callable[[Loading | Fetched | Loaded], None]) -> None:
         raise AssertionError("the model is loaded before the core is made")
+
+    def place(self, model: str, report: Callable[[Loading | Fetched | Loaded], None]) -> None:
+        raise AssertionError("the model is loaded before the core is made")
+
+    def evict(self, model: str) -> None:
+        raise AssertionError("no other model needs room")
 
     def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
         self._worker.prepare(request)

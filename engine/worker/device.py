@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from engine.config import EngineConfig
 from engine.errors import ModelUnavailable
+
+_OWN_SHARE = 0.85
+"""Of a graphics card's memory that weights may take; the rest is for what is computed from them."""
+_SHARED_SHARE = 0.6
+"""Of the machine's memory where the device shares it with everything else that runs."""
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 
@@ -68,3 +74,11 @@ def device_name(device: torch.device) -> str:
 def device_memory(device: torch.device) -> int:
     """Bytes of a CUDA device; 0 where the device shares the machine's own memory."""
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
+
+
+def memory_budget(config: EngineConfig, device: torch.device) -> int:
+    """Most bytes that the weights of all loaded models may take."""
+    if config.memory_budget is not None:
+        return config.memory_budget
+    own = device_memory(device)
+    return int(_OWN_SHARE * own) if own else int(_SHARED_SHARE * psutil.virtual_memory().total)

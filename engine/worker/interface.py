@@ -50,6 +50,13 @@ class TwoPassStage(Stage, Protocol):
 
 
 @runtime_checkable
+class BoundStage(Stage, Protocol):
+    """A stage whose pictures are in the midst of something of the model's: when it leaves the device, they begin anew."""
+
+    bound: bool
+
+
+@runtime_checkable
 class WeightsReader(Protocol):
     """A family whose requests may name weights of their own."""
 

@@ -94,14 +94,15 @@ def load_components(
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
         library.utils.logging.set_verbosity_error()
+    downloaded = locate_model(name, config) is None
     path = fetch_model(name, config, report)
-    report(Loading(name, _DOWNLOAD_SHARE))
+    report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))
     with _LOADING:
         if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
             pipeline = _read_pipeline(path, dtype)
             _place(pipeline.components, device, offloaded=offloaded)
             report(Loading(name, 1.0))
-            nothing = dict.fromkeys(_COMPONENTS)
+            nothing: dict[str, Any] = dict.fromkeys(_COMPONENTS)
             return Components(**nothing, settings={}, pipeline=pipeline, device=device, dtype=dtype)
         parts = (
             _read_folder(name, path, dtype) if path.is_dir() else _read_single_file(name, path, config, dtype)
@@ -113,7 +114,9 @@ def load_components(
             # Its convolutions are fewer and wider than a UNet's, which gains nothing from this layout.
             parts["vae"].to(memory_format=torch.channels_last)
     report(Loading(name, 1.0))
-    return Components(**parts, device=device, dtype=dtype, compiles=config.compile and not config.exact)
+    return Components(
+        **parts, device=device, dtype=dtype, compiles=config.compile and not config.exact and not offloaded
+    )
 
 
 def fetch_model(name: str, config: EngineConfig, report: Callable[[Loading], None]) -> Path:

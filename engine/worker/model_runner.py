@@ -17,7 +17,7 @@ from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
 from engine.request import Request
 from engine.scheduler import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture
-from engine.worker.interface import LoadedFamily, Stage, TwoPassStage, WeightsReader
+from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStage, WeightsReader
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import NamedWeights, PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
@@ -34,13 +34,19 @@ class ModelRunner:
         self._states: dict[str, RequestState] = {}
         self._weights: dict[str, tuple[Request, NamedWeights]] = {}
         """Of requests that are prepared and have not started."""
+        self._begun_anew: dict[str, set[int]] = {}
+        """Of requests that begin once more, because they could not outlive their model: the pictures that are done."""
         self._failures: dict[str, GenerationFailed] = {}
         self._row_budget: int | None = None
+        self._offload: Callable[[], bool] = lambda: False
+        """Takes the weights of the step's model off the device, as far as that can be; set by `execute`."""
         self._timer = StepTimer(residency.device)
 
     @torch.inference_mode()
     def prepare(self, request: Request) -> None:
         """Read the weights that a request names, on another thread than the engine's. Raises GenerationFailed."""
+        if not self._residency.holds(request.model):
+            return  # It was evicted meanwhile; once it is back, the request is prepared again.
         family = self._residency.family(request.model)
         assert isinstance(family, WeightsReader), "other families' requests name none, see the front door"
         try:
@@ -53,6 +59,7 @@ class ModelRunner:
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         """Begin what is new, denoise every picture of the batch by one step, finish what is done."""
         family = self._residency.family(batch.key.model)
+        self._offload = partial(self._residency.offload, batch.key.model)
         stage = next(stage for stage in family.stages if stage.name == batch.key.stage)
         self._failures, self._row_budget = {}, None
         unread = {}
@@ -64,6 +71,8 @@ class ModelRunner:
                 _, weights = self._weights.pop(request_id, (request, NamedWeights()))
                 state = RequestState(request, weights)
                 if self._try(request_id, family, partial(stage.begin, state)):
+                    for index in self._begun_anew.pop(request_id, ()):
+                        state.pictures[index].step = len(state.pictures[index].schedule.timesteps)
                     self._states[request_id] = state
                     unread[request_id] = state.unread_words
         pictures = [self._states[p.request.request_id].pictures[p.index] for p in self._alive(scheduled)]
@@ -89,8 +98,22 @@ class ModelRunner:
             row_budget=self._row_budget,
         )
 
+    def evict(self, model: str) -> None:
+        """Free a model. What is held for its requests stays, and goes on with the model once it is loaded again; a
+        request whose pictures cannot leave the model begins anew, with the same seeds.
+        """
+        stages = self._residency.family(model).stages
+        if any(isinstance(stage, BoundStage) for stage in stages):
+            for request_id, state in list(self._states.items()):
+                if state.request.model == model:
+                    done = {index for index, picture in state.pictures.items() if picture.done}
+                    self._begun_anew[request_id] = done
+                    del self._states[request_id]
+        self._residency.evict(model)
+
     def forget(self, request_id: str) -> None:
         self._states.pop(request_id, None)
+        self._begun_anew.pop(request_id, None)
         self._weights.pop(request_id, None)
 
     def _is_prepared(self, request: Request) -> bool:
@@ -102,8 +125,12 @@ class ModelRunner:
     def _alive(self, pictures: Sequence[ScheduledPicture]) -> list[ScheduledPicture]:
         return [picture for picture in pictures if picture.request.request_id not in self._failures]
 
-    def _denoise(self, family: LoadedFamily, stage: Stage, pictures: Sequence[PictureState]) -> None:
-        """Step every picture. Out of memory: in halves. Any other error: request by request."""
+    def _denoise(
+        self, family: LoadedFamily, stage: Stage, pictures: Sequence[PictureState], *, again: bool = True
+    ) -> None:
+        """Step every picture. Out of memory: in halves, and a single picture with the weights off the device, or at least
+        `again`, now that there may be more memory. Any other error: request by request.
+        """
         if not pictures:
             return
         try:
@@ -115,7 +142,10 @@ class ModelRunner:
         if _is_out_of_memory(problem):
             free_memory(self._residency.device)
             if len(pictures) == 1:
-                self._failures[pictures[0].request_id] = _out_of_memory(problem)
+                if self._offload() or again:
+                    self._denoise(family, stage, pictures, again=False)
+                else:
+                    self._failures[pictures[0].request_id] = _out_of_memory(problem)
                 return
             rows = sum(1 if picture.uncond is None else 2 for picture in pictures)
             self._row_budget = max(2, min(self._row_budget or rows, rows // 2))
@@ -177,14 +207,20 @@ class ModelRunner:
         return PictureProgress(picture.request_id, picture.index, picture.steps_done, picture.steps, next_key)
 
     def _try(self, request_id: str, family: LoadedFamily, work: Callable[[], None]) -> bool:
-        """Do a request's own work; out of memory: once more in slices and tiles. Only it can fail."""
+        """Do a request's own work; out of memory: decode in slices and tiles, then with the weights off the device, then
+        once more as it is. Only the request can fail.
+        """
         problem = _caught(work)
-        if problem is not None and _is_out_of_memory(problem):
+        for relieve, what in (
+            (family.save_memory, "pictures are decoded in tiles from now on"),
+            (self._offload, "the model's weights stay off the device from now on"),
+            (lambda: True, "trying once more"),
+        ):
+            if problem is None or not _is_out_of_memory(problem):
+                break
             free_memory(self._residency.device)
-            if family.save_memory():
-                log.warning(
-                    "out of memory outside the denoising loop; from now on pictures are decoded in tiles"
-                )
+            if relieve():
+                log.warning("out of memory outside the denoising loop; %s", what)
                 problem = _caught(work)
         if problem is not None:
             failure = _out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)
@@ -215,8 +251,11 @@ class ModelRunner:
                 for picture, thumb in zip(running, stage.preview(running), strict=True):
                     if thumb is not None:
                         thumbs[request_id, picture.index] = thumb
-            except Exception:  # A preview is a courtesy; the picture itself goes on.
-                log.warning("a preview failed", exc_info=True)
+            except Exception as error:  # A preview is a courtesy; the picture itself goes on.
+                problem = _without_frames(error)
+                log.warning("a preview failed: %s", problem, exc_info=problem)
+                if _is_out_of_memory(problem):
+                    free_memory(self._residency.device)
         return thumbs
 
 

@@ -1,4 +1,7 @@
-"""Which models are on the device. Every configured model is loaded when it is first asked for, and stays."""
+"""The models on the device: what they take of it, how they get there and how they leave.
+
+Which of them go to make room is decided in `engine.core`; here is what that costs and what is done about it.
+"""
 
 from __future__ import annotations
 
@@ -10,44 +13,97 @@ import torch
 
 from engine.catalog import ModelInfo, read_model
 from engine.config import EngineConfig
-from engine.errors import GenerationFailed
+from engine.errors import GenerationFailed, ModelUnavailable
 from engine.output import Loading
-from engine.worker.device import resolve_device, resolve_dtype
+from engine.worker.device import memory_budget, resolve_device, resolve_dtype
+from engine.worker.footprint import measure
 from engine.worker.interface import LoadedFamily
-from engine.worker.loader import load_components
+from engine.worker.loader import Components, fetch_model, load_components
+from engine.worker.offload import can_offload, offload
 from engine.worker.registry import make_family
 
 log = logging.getLogger(__name__)
 
+OFFLOAD = ("auto", "always", "never")
+
 
 class Residency:
-    """Loaded models by name. `load` runs on a loader thread, the rest on the engine thread."""
+    """Loaded models by name. `fetch` and `load` run on loader threads, the rest on the engine thread."""
 
     def __init__(self, config: EngineConfig) -> None:
+        if config.offload not in OFFLOAD:
+            raise ModelUnavailable(
+                "offload_unknown",
+                f"The offload setting {config.offload} is not one of {', '.join(OFFLOAD)}.",
+                offload=config.offload,
+            )
         self._config = config
         self.device = resolve_device(config.device)
         self.dtype = resolve_dtype(config, self.device)
+        self.budget = memory_budget(config, self.device)
+        """Most bytes that weights may take of the device's memory."""
+        self.can_offload = can_offload(self.device)
+        if config.offload == "always" and not self.can_offload:
+            log.warning(
+                "offload is without effect: %s computes in the machine's own memory, where the weights lie anyway",
+                self.device,
+            )
         if config.exact:
             # NVIDIA's convolutions otherwise round float32 inputs to 10 bits of mantissa.
             torch.backends.cudnn.allow_tf32 = False
         self._families: dict[str, LoadedFamily] = {}
+        self._components: dict[str, Components] = {}
+        self._offloaded: dict[str, bool] = {}
+        """Whether the models that have been fetched are loaded with offload."""
+
+    def fetch(self, name: str, report: Callable[[Loading], None]) -> int:
+        """Download a model where needed; the bytes it will take of the device's memory.
+
+        Raises:
+            ModelUnavailable: its files cannot be read. GenerationFailed: the download failed, or it does not fit.
+        """
+        path = fetch_model(name, self._config, report)
+        footprint = measure(path, self.dtype)
+        fits = footprint.whole <= self.budget
+        offloads = self.can_offload and (
+            self._config.offload == "always" or (self._config.offload == "auto" and not fits)
+        )
+        needed = footprint.offloaded if offloads else footprint.whole
+        if needed > self.budget:
+            raise self._too_large(name, needed, offloads=offloads)
+        if offloads and not fits:
+            log.info("%s does not fit whole; its weights stay in the machine's memory (offload)", name)
+        self._offloaded[name] = offloads
+        return needed
 
     def load(self, name: str, report: Callable[[Loading], None]) -> ModelInfo:
         """Load a model and say what it is, now that its files are surely here."""
         if name not in self._families:
+            if name not in self._offloaded:
+                self.fetch(name, report)
             try:
                 # Not inference mode: tensors that are born in it take other matrix products than those of diffusers'
                 # pipelines, which sum in another order.
                 with torch.no_grad():
-                    components = load_components(name, self._config, self.device, self.dtype, report)
+                    components = load_components(
+                        name,
+                        self._config,
+                        self.device,
+                        self.dtype,
+                        report,
+                        offloaded=self._offloaded[name],
+                    )
                     family = read_model(name, self._config).family
-                    self._families[name] = make_family(family, components, exact=self._config.exact)
+                    made = make_family(family, components, exact=self._config.exact)
+                    self._components[name], self._families[name] = components, made
             except torch.OutOfMemoryError as error:
+                error.__traceback__ = None  # Its frames hold what was loaded so far.
                 free_memory(self.device)
                 beside = f" beside {', '.join(self._families)}" if self._families else ""
                 raise GenerationFailed(
                     "model_too_large",
-                    f"{name} does not fit into the memory of {self.device}{beside}. Configure fewer or smaller models.",
+                    f"{name} does not fit into the memory of {self.device}{beside}. Configure fewer or smaller models, or"
+                    " set FOURFOLD_OFFLOAD=always.",
                     model=name,
                     device=str(self.device),
                 ) from error
@@ -57,9 +113,54 @@ class Residency:
     def family(self, name: str) -> LoadedFamily:
         return self._families[name]
 
+    def holds(self, name: str) -> bool:
+        """Whether a model is loaded."""
+        return name in self._families
+
+    def evict(self, name: str) -> None:
+        """Give a model's memory back. Its weights go even where something still refers to the model."""
+        components = self._components.pop(name)
+        del self._families[name]
+        for module in components.modules().values():
+            module.to("meta")
+        del components
+        log.info("%s has made room for another model", name)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def offload(self, name: str) -> bool:
+        """Take a loaded model's weights off the device until they are needed; False where that cannot help (any more)."""
+        if not self.can_offload or self._config.offload == "never" or self._offloaded[name]:
+            return False
+        if self._components[name].compiles:
+            return False  # What was compiled expects its weights on the device.
+        self._offloaded[name] = True
+        offload(self._components[name].modules(), self.device)
+        free_memory(self.device)
+        return True
+
     def close(self) -> None:
         self._families.clear()
+        self._components.clear()
         free_memory(self.device)
+
+    def _too_large(self, name: str, needed: int, *, offloads: bool) -> GenerationFailed:
+        """What it needs, what there is, and what can be done."""
+        what = "at least, with offload," if offloads else ""
+        advice = "Configure a smaller model, or raise FOURFOLD_MEMORY_BUDGET where the device has more."
+        if not offloads and not self.can_offload:
+            advice += f" Offload cannot help: {self.device} computes in the machine's own memory."
+        elif not offloads:
+            advice += " FOURFOLD_OFFLOAD=auto may help."
+        return GenerationFailed(
+            "model_too_large",
+            f"{name} needs {_gigabytes(needed)} of the memory of {self.device} {what}".rstrip()
+            + f" in {str(self.dtype).removeprefix('torch.')}, and models may take {_gigabytes(self.budget)} of it. {advice}",
+            model=name,
+            device=str(self.device),
+            needed=needed,
+            budget=self.budget,
+        )
 
 
 def free_memory(device: torch.device) -> None:
@@ -67,3 +168,7 @@ def free_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 5e7 else f"{size / 1e6:.2f} MB"

@@ -26,6 +26,13 @@ class Worker:
     def device(self) -> str:
         return device_name(self._residency.device)
 
+    @property
+    def memory_budget(self) -> int:
+        return self._residency.budget
+
+    def fetch(self, model: str, report: Callable[[Loading], None]) -> int:
+        return self._residency.fetch(model, report)
+
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
         return self._residency.load(model, report)
 
@@ -34,6 +41,9 @@ class Worker:
 
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         return self._runner.execute(batch, previews)
+
+    def evict(self, model: str) -> None:
+        self._runner.evict(model)
 
     def forget(self, request_id: str) -> None:
         self._runner.forget(request_id)

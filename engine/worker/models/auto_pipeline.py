@@ -51,6 +51,8 @@ class _Denoise:
     """The whole pipeline, from prompt to picture."""
 
     name = "denoise"
+    bound = True
+    """A run is in the midst of a call of the pipeline."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline

@@ -1,0 +1,91 @@
+"""What a model takes of the device's memory, read from its files' headers before anything is loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from engine.catalog import read_header
+from engine.catalog.files import weight_files
+from engine.errors import ModelUnavailable
+
+_STAYS = ("vae", "movq", "safety_checker")
+"""Components that are on the device all the time, with offload too: small, and not called layer by layer."""
+_SINGLE_FILE = {"model.diffusion_model": "unet", "first_stage_model": "vae"}
+"""What the tensors of a single file begin with; all others are text encoders."""
+_FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of weights in the dtype that they are loaded in."""
+
+    whole: int
+    """All of it at once."""
+    offloaded: int
+    """The most that is on the device at once where the denoiser's blocks and the text encoders' layers come one by one."""
+
+
+def measure(path: Path, dtype: torch.dtype) -> Footprint:
+    """Of a folder or a single file.
+
+    Raises:
+        ModelUnavailable: a weights file is cut short, or gone.
+    """
+    tensors = list(_folder(path, dtype) if path.is_dir() else _single_file(path, dtype))
+    if not tensors:
+        raise ModelUnavailable(
+            "model_without_safetensors",
+            f"{path} holds no .safetensors weights any more. Download the model again.",
+            path=str(path),
+        )
+    stays = sum(size for component, _, size in tensors if component in _STAYS)
+    return Footprint(sum(size for _, _, size in tensors), stays + _largest_at_once(tensors))
+
+
+def _largest_at_once(tensors: Iterable[tuple[str, str, int]]) -> int:
+    """Of what comes and goes: a block beside what belongs to no block, or a layer of a text encoder."""
+    blocks: Counter[str] = Counter()
+    rest: Counter[str] = Counter()
+    largest = 0
+    for component, name, size in tensors:
+        parts = name.split(".")
+        if component in _STAYS:
+            continue
+        if component.startswith("text_encoder"):
+            largest = max(largest, size)
+        elif len(parts) > 1 and parts[1].isdecimal():
+            blocks[f"{component} {parts[0]} {parts[1]}"] += size
+        else:
+            rest[component] += size
+    for component in {*rest, *(block.split()[0] for block in blocks)}:
+        its = (size for block, size in blocks.items() if block.split()[0] == component)
+        largest = max(largest, rest[component] + max(its, default=0))
+    return largest
+
+
+def _folder(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, str, int]]:
+    for file in weight_files(folder):
+        for name, size in _sizes(file, dtype):
+            yield file.parent.name, name, size
+
+
+def _single_file(file: Path, dtype: torch.dtype) -> Iterator[tuple[str, str, int]]:
+    for name, size in _sizes(file, dtype):
+        prefix = next((prefix for prefix in _SINGLE_FILE if name.startswith(prefix)), None)
+        # Blocks are named otherwise in these files; the UNet counts as one.
+        yield ("text_encoder", name, size) if prefix is None else (_SINGLE_FILE[prefix], "whole", size)
+
+
+def _sizes(file: Path, dtype: torch.dtype) -> Iterator[tuple[str, int]]:
+    """Names and bytes of a file's tensors as they are loaded: floats in the engine's dtype, others as they are."""
+    for name, entry in read_header(file).items():
+        begin, end = entry["data_offsets"]
+        count = 1
+        for side in entry["shape"]:
+            count *= side
+        yield name, count * dtype.itemsize if entry["dtype"] in _FLOATS else end - begin
