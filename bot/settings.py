@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ByteSize, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     exact: bool = False
     compile: bool = False
     row_budget: int | None = Field(default=None, ge=1)
+    memory_budget: ByteSize | None = Field(default=None, gt=0)
+    """Most that the weights of all loaded models may take, such as 8GB; None: a share of the device's memory."""
+    offload: Literal["auto", "always", "never"] = "auto"
+    """Whether weights stay in the machine's memory and come to a graphics card block by block."""
     offline: bool = False
     """Never contact the model hub."""
     max_running_per_user: int = Field(default=3, ge=1)

@@ -25,5 +25,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         exact=settings.exact,
         compile=settings.compile,
         row_budget=settings.row_budget,
+        memory_budget=settings.memory_budget,
+        offload=settings.offload,
         offline=settings.offline,
     )
