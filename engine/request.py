@@ -27,20 +27,11 @@ MAX_EMBEDDING_WORD = 64
 
 _PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 
-_READ_BY: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    (
-        "adapters",
-        "embeddings",
-        "vae",
-        "clip_skip",
-        "guidance_rescale",
-        "guidance_interval",
-        "stop",
-        "tiling",
-        "hires",
-    ),
-    ("stable-diffusion", "stable-diffusion-xl"),
-)
+_UNETS = ("stable-diffusion", "stable-diffusion-xl")
+_READ_BY: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("embeddings", "vae", "clip_skip", "guidance_rescale", "tiling", "hires"), _UNETS),
+    **dict.fromkeys(("adapters", "guidance_interval", "stop"), (*_UNETS, "flux", "z-image")),
+}
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Lora:
     nbytes: int
 
 
+Translate = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+
 _HALF = re.compile(
     r"(?P<module>.+?)[._]lora(?:_linear_layer)?[._](?P<half>down|up|A|B)(?:\.[A-Za-z]\w*)?\.weight"
 )
@@ -61,8 +63,19 @@ class _MisfitError(Exception):
     """What of a file has no place in the model."""
 
 
-def read_lora(path: Path, components: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Lora:
+def read_lora(
+    path: Path,
+    components: Mapping[str, Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    translate: Translate | None = None,
+    shared: Sequence[str] = (),
+) -> Lora:
     """Read and check a file against the components (by their names in diffusers' pipelines) it may add to.
+
+    `translate`: from other namings of the family to diffusers'. `shared`: what the names of layers begin with that see
+    all rows of a batch as one.
 
     Raises:
         GenerationFailed: the file is missing, cut short, made for another architecture, or no LoRA.
@@ -75,24 +88,30 @@ def read_lora(path: Path, components: Mapping[str, Any], device: torch.device, d
             raise ValueError("its configuration is no object")
     except ValueError as error:
         raise unreadable(path, "adapter", str(error)) from error
+    for name in tensors:
+        _refuse_other_kinds(path.name, name)
+    if translate is not None:
+        given_names = tensors
+        try:
+            tensors = translate(dict(given_names))
+        except (
+            Exception
+        ) as error:  # Whatever a converter stumbles over, the file is of no naming that it knows.
+            raise _mismatch(path.name, given_names, f"its layers' names are unknown ({error})") from error
     halves, alphas = _sorted_out(path.name, tensors)
     modules = {name: _adaptable(component) for name, component in components.items()}
     layers: dict[str, dict[str, LoraLayer]] = {}
     for given, pair in halves.items():
         try:
             component, name = _resolve(given, modules)
+            if name.startswith(tuple(shared)):
+                raise _MisfitError(
+                    f"{given} sees the pictures of all rows as one, and cannot differ between them"
+                )
             module = modules[component][name.replace(".", "_")][1]
             down, up = _shaped(given, module, pair)
         except _MisfitError as misfit:
-            base = made_for({name: tuple(pair["down"].shape) for name, pair in halves.items()})
-            raise GenerationFailed(
-                "adapter_mismatch",
-                f"The LoRA {path.name} was made for {base or 'another kind of model'}: {misfit}. Choose one made for"
-                " this model's base.",
-                adapter=path.name,
-                base=base or "another kind of model",
-                reason=str(misfit),
-            ) from None
+            raise _mismatch(path.name, tensors, str(misfit)) from None
         alpha, rank = _scaling(given, component, name, down.shape[0], alphas, configuration)
         layers.setdefault(component, {})[name] = LoraLayer(
             down.to(device, dtype), up.to(device, dtype), alpha, rank
@@ -114,14 +133,7 @@ def _sorted_out(
         elif (alpha := _ALPHA.fullmatch(name)) and tensor.numel() == 1:
             alphas[alpha["module"]] = float(tensor)
         else:
-            kind = next((kind for mark, kind in _OTHER_KINDS.items() if mark in name), None)
-            raise GenerationFailed(
-                "adapter_kind_unsupported",
-                f"{adapter} is {kind or f'no plain LoRA (it holds {name})'}; only plain LoRAs can share a step"
-                " with other pictures, so others are refused. Look for a LoRA version of it.",
-                adapter=adapter,
-                kind=kind or name,
-            )
+            raise _other_kind(adapter, f"no plain LoRA (it holds {name})")
     broken = next((name for name, pair in halves.items() if len(pair) != 2), None)
     if broken is not None or not halves:
         raise GenerationFailed(
@@ -131,6 +143,38 @@ def _sorted_out(
             reason=broken or "no layers",
         )
     return halves, alphas
+
+
+def _mismatch(adapter: str, tensors: Mapping[str, torch.Tensor], reason: str) -> GenerationFailed:
+    downs = {
+        half["module"]: tuple(tensor.shape)
+        for name, tensor in tensors.items()
+        if (half := _HALF.fullmatch(name)) and half["half"] in ("down", "A")
+    }
+    base = made_for(downs) or "another kind of model"
+    return GenerationFailed(
+        "adapter_mismatch",
+        f"The LoRA {adapter} was made for {base}: {reason}. Choose one made for this model's base.",
+        adapter=adapter,
+        base=base,
+        reason=reason,
+    )
+
+
+def _refuse_other_kinds(adapter: str, name: str) -> None:
+    for mark, kind in _OTHER_KINDS.items():
+        if mark in name:
+            raise _other_kind(adapter, kind)
+
+
+def _other_kind(adapter: str, kind: str) -> GenerationFailed:
+    return GenerationFailed(
+        "adapter_kind_unsupported",
+        f"{adapter} is {kind}; only plain LoRAs can share a step with other pictures, so others are refused. Look for a"
+        " LoRA version of it.",
+        adapter=adapter,
+        kind=kind,
+    )
 
 
 def _adaptable(component: Any) -> dict[str, tuple[str, Any]]:
@@ -157,7 +201,9 @@ def _resolve(given: str, modules: Mapping[str, Mapping[str, Any]]) -> tuple[str,
     else:
         dotted = given.removeprefix("base_model.model.").replace(".processor.", ".")
         first, _, rest = dotted.partition(".")
-        component, dotted = (first, rest) if first in (*modules, "text_encoder_2") else ("unet", dotted)
+        # Files for the denoiser alone may leave its name out.
+        named = first in (*modules, "text_encoder_2")
+        component, dotted = (first, rest) if named else (next(iter(modules)), dotted)
         flat = dotted.replace(".", "_")
     # transformers has renamed the text encoder's modules, and diffusers its output projections, since the first LoRAs.
     for spelling in (flat, flat.removeprefix("text_model_"), f"text_model_{flat}", f"{flat}_0"):

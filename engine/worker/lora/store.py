@@ -10,7 +10,7 @@ import torch
 
 from engine.worker.file_cache import FileCache
 from engine.worker.lora.bypass import Loras
-from engine.worker.lora.reading import Lora, read_lora
+from engine.worker.lora.reading import Lora, Translate, read_lora
 
 _BYTES = 512 * 2**20
 
@@ -24,12 +24,18 @@ class LoraStore:
         device: torch.device,
         dtype: torch.dtype,
         *,
+        translate: Translate | None = None,
+        shared: Sequence[str] = (),
         most_bytes: int = _BYTES,
     ) -> None:
-        """`components`: what LoRAs may add to, by name in diffusers' pipelines."""
-        self._files: FileCache[Lora] = FileCache(
-            lambda path: read_lora(path, components, device, dtype), most_bytes
-        )
+        """`components`: what LoRAs may add to, by name in diffusers' pipelines, the denoiser first. `translate` and
+        `shared`: see `read_lora`.
+        """
+
+        def read(path: Path) -> Lora:
+            return read_lora(path, components, device, dtype, translate=translate, shared=shared)
+
+        self._files: FileCache[Lora] = FileCache(read, most_bytes)
 
     def load(self, adapters: Sequence[tuple[Path, float]]) -> Loras:
         """Raises GenerationFailed for a file that is missing, unreadable or made for something else."""

@@ -11,22 +11,27 @@ from __future__ import annotations
 
 import string
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from engine.catalog import Operation
 from engine.output import Safety
+from engine.passes import stopped_after
+from engine.request import Request
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
+from engine.worker.lora.bypass import Loras, applied
+from engine.worker.lora.store import LoraStore
 from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.request_state import PictureState, Region, RequestState
+from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState
 
 TRUE_CFG_SCALE = 2.0
 """How strongly a negative prompt is subtracted."""
@@ -57,7 +62,8 @@ class Flux:
         """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
         self._vae = components.vae
         self._saving_memory = False
-        self.stages: tuple[Stage, ...] = (_Denoise(components, exact=exact),)
+        self._denoise = _Denoise(components, exact=exact)
+        self.stages: tuple[Stage, ...] = (self._denoise,)
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
@@ -67,6 +73,10 @@ class Flux:
         self._vae.enable_slicing()
         self._vae.enable_tiling()
         return True
+
+    def read_weights(self, request: Request) -> NamedWeights:
+        """The LoRAs that a request names."""
+        return NamedWeights(loras=self._denoise.loras.load(request.adapters))
 
 
 class _Denoise:
@@ -85,6 +95,8 @@ class _Denoise:
         self._dtype = components.dtype
         self._exact = exact
         self._sampler = FlowMatchEuler(components.scheduler)
+        adaptable = {"transformer": components.transformer, "text_encoder": components.text_encoder}
+        self.loras = LoraStore(adaptable, components.device, components.dtype, translate=_in_diffusers_names)
         self._reads_guidance = bool(self._transformer.config.guidance_embeds)
         window = _WINDOW_DEV if self._reads_guidance else _WINDOW_SCHNELL
         self._window = min(window, self._tokenizer_2.model_max_length)
@@ -92,15 +104,16 @@ class _Denoise:
         self._shift = float(self._vae.config.shift_factor or 0.0)
         self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self._estimate = make_estimate(self._vae, self._scaling)
-        self._encoded: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._encoded: OrderedDict[Hashable, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
 
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
         state.unread_words = self._unread_words(request.prompt)
-        cond, pooled = self._encode(request.prompt)
+        loras = state.weights.loras
+        cond, pooled = self._encode(request.prompt, loras)
         uncond, uncond_pooled = (
-            self._encode(params.negative_prompt)
+            self._encode(params.negative_prompt, loras)
             if self._reads_guidance and params.negative_prompt
             else (None, None)
         )
@@ -131,6 +144,9 @@ class _Denoise:
                 cond=cond,
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
+                guidance_interval=params.guidance_interval,
+                stop_after=None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps)),
+                loras=state.weights.loras,
                 region=region,
                 pooled=pooled,
                 uncond_pooled=uncond_pooled,
@@ -158,7 +174,11 @@ class _Denoise:
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
         done = cast("Sequence[_Picture]", pictures)
-        latents = torch.cat([_unpack(picture.latents, picture) for picture in done])
+        results = [
+            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
+            for picture in done
+        ]
+        latents = torch.cat([_unpack(result, picture) for result, picture in zip(results, done, strict=True)])
         decoded = self._vae.decode((latents / self._scaling) + self._shift, return_dict=False)[0]
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
@@ -175,25 +195,27 @@ class _Denoise:
 
     def _predict(self, pictures: Sequence[_Picture]) -> torch.Tensor:
         """(pictures, tokens, 4 · channels): the velocity of each picture's latents."""
-        negative = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
+        negative = [row for row, picture in enumerate(pictures) if picture.guided]
         rows = [*negative, *range(len(pictures))]
         latents = torch.cat([picture.latents for picture in pictures])
         times = torch.tensor([picture.schedule.timesteps[picture.step] for picture in pictures])
         times = times.to(torch.float32).to(self._device).to(self._dtype) / 1000
         scales = torch.tensor([picture.guidance_scale for picture in pictures], dtype=torch.float32)
-        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
-        unpooled = [picture.uncond_pooled for picture in pictures if picture.uncond_pooled is not None]
-        text = torch.cat([*unconds, *(picture.cond for picture in pictures)])
-        velocity: torch.Tensor = self._transformer(
-            hidden_states=latents[rows] if negative else latents,
-            timestep=times[rows],
-            guidance=scales[rows].to(self._device) if self._reads_guidance else None,
-            pooled_projections=torch.cat([*unpooled, *(picture.pooled for picture in pictures)]),
-            encoder_hidden_states=text,
-            txt_ids=torch.zeros(text.shape[1], 3, device=self._device, dtype=self._dtype),
-            img_ids=self._image_ids(pictures[0].height // 2, pictures[0].width // 2),
-            return_dict=False,
-        )[0]
+        texts = [pictures[row].uncond for row in negative] + [picture.cond for picture in pictures]
+        summaries = [pictures[row].uncond_pooled for row in negative] + [p.pooled for p in pictures]
+        text = torch.cat([text for text in texts if text is not None])
+        velocity: torch.Tensor
+        with applied(self._transformer, "transformer", [pictures[row].loras for row in rows]):
+            velocity = self._transformer(
+                hidden_states=latents[rows] if negative else latents,
+                timestep=times[rows],
+                guidance=scales[rows].to(self._device) if self._reads_guidance else None,
+                pooled_projections=torch.cat([summary for summary in summaries if summary is not None]),
+                encoder_hidden_states=text,
+                txt_ids=torch.zeros(text.shape[1], 3, device=self._device, dtype=self._dtype),
+                img_ids=self._image_ids(pictures[0].height // 2, pictures[0].width // 2),
+                return_dict=False,
+            )[0]
         if negative:
             without, velocity = velocity[: len(negative)], velocity[len(negative) :].clone()
             velocity[negative] = without + TRUE_CFG_SCALE * (velocity[negative] - without)
@@ -206,11 +228,13 @@ class _Denoise:
         ids[..., 2] = torch.arange(width, dtype=torch.float32)[None, :]
         return ids.reshape(height * width, 3).to(self._device, self._dtype)
 
-    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encode(self, text: str, loras: Loras) -> tuple[torch.Tensor, torch.Tensor]:
         """T5's (1, tokens, width) and CLIP's (1, width); what does not fit their windows is cut off."""
-        if text in self._encoded:
-            self._encoded.move_to_end(text)
-            return self._encoded[text]
+        adding = tuple((lora.key, weight) for lora, weight in loras if "text_encoder" in lora.layers)
+        key = (text, adding)
+        if key in self._encoded:
+            self._encoded.move_to_end(key)
+            return self._encoded[key]
         short = self._tokenizer(
             text,
             padding="max_length",
@@ -221,12 +245,13 @@ class _Denoise:
         long = self._tokenizer_2(
             text, padding="max_length", max_length=self._window, truncation=True, return_tensors="pt"
         )
-        pooled = self._text_encoder(short.input_ids.to(self._device)).pooler_output
+        with applied(self._text_encoder, "text_encoder", [loras]):
+            pooled = self._text_encoder(short.input_ids.to(self._device)).pooler_output
         sequence = self._text_encoder_2(long.input_ids.to(self._device))[0]
-        self._encoded[text] = sequence.to(self._dtype), pooled.to(self._dtype)
+        self._encoded[key] = sequence.to(self._dtype), pooled.to(self._dtype)
         if len(self._encoded) > _CACHED_PROMPTS:
             self._encoded.popitem(last=False)
-        return self._encoded[text]
+        return self._encoded[key]
 
     def _unread_words(self, prompt: str) -> tuple[str, ...]:
         """The words that T5's window cuts off, wholly or in part; CLIP reads only the beginning of any long prompt."""
@@ -256,6 +281,12 @@ class _Denoise:
             mask = torch.nn.functional.interpolate(read_mask(request.mask, width, height), size)
             mask = mask.to(self._device, self._dtype)
         return self._vae.encode(pixels.to(self._device, self._dtype)), mask
+
+
+def _in_diffusers_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """LoRAs for this family come in several namings, some with layers joined; diffusers knows how to part them."""
+    state, alphas = diffusers.FluxPipeline.lora_state_dict(tensors, return_alphas=True)
+    return {**state, **{name: torch.as_tensor(alpha) for name, alpha in (alphas or {}).items()}}
 
 
 def _pack(latents: torch.Tensor) -> torch.Tensor:

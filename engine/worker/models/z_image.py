@@ -13,24 +13,32 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from engine.catalog import Operation
 from engine.output import Safety
+from engine.passes import stopped_after
+from engine.request import Request
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
+from engine.worker.lora.bypass import applied
+from engine.worker.lora.store import LoraStore
 from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.request_state import PictureState, Region, RequestState
+from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState
 
 _WINDOW = 512
 """Tokens of Qwen3, its chat template included, that the transformer was trained on."""
 
 _CACHED_PROMPTS = 64
 """Rerolls, variations and upscales of a picture encode the same prompts again."""
+
+_RAGGED = ("all_x_embedder", "cap_embedder", "siglip_embedder")
+"""Layers that see the tokens of all rows in one line."""
 
 
 class ZImage:
@@ -40,7 +48,8 @@ class ZImage:
         """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
         self._vae = components.vae
         self._saving_memory = False
-        self.stages: tuple[Stage, ...] = (_Denoise(components, exact=exact),)
+        self._denoise = _Denoise(components, exact=exact)
+        self.stages: tuple[Stage, ...] = (self._denoise,)
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
@@ -50,6 +59,10 @@ class ZImage:
         self._vae.enable_slicing()
         self._vae.enable_tiling()
         return True
+
+    def read_weights(self, request: Request) -> NamedWeights:
+        """The LoRAs that a request names."""
+        return NamedWeights(loras=self._denoise.loras.load(request.adapters))
 
 
 class _Denoise:
@@ -66,6 +79,13 @@ class _Denoise:
         self._dtype = components.dtype
         self._exact = exact
         self._sampler = FlowMatchEuler(components.scheduler)
+        self.loras = LoraStore(
+            {"transformer": components.transformer},
+            components.device,
+            components.dtype,
+            translate=diffusers.ZImagePipeline.lora_state_dict,
+            shared=_RAGGED,
+        )
         self._window = min(_WINDOW, self._tokenizer.model_max_length)
         self._scaling = float(self._vae.config.scaling_factor)
         self._shift = float(self._vae.config.shift_factor or 0.0)
@@ -104,6 +124,9 @@ class _Denoise:
                 cond=cond,
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
+                guidance_interval=params.guidance_interval,
+                stop_after=None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps)),
+                loras=state.weights.loras,
                 region=None if mask is None else Region(mask, start, noise),
             )
 
@@ -130,7 +153,11 @@ class _Denoise:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
-        latents = torch.cat([picture.latents for picture in pictures]).to(self._dtype)
+        results = [
+            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
+            for picture in pictures
+        ]
+        latents = torch.cat(results).to(self._dtype)
         decoded = self._vae.decode((latents / self._scaling) + self._shift, return_dict=False)[0]
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
@@ -146,20 +173,21 @@ class _Denoise:
 
     def _predict(self, pictures: Sequence[PictureState]) -> list[torch.Tensor]:
         """The guided velocity of each picture, float32 (c, h, w)."""
-        guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
+        guided = [row for row, picture in enumerate(pictures) if picture.guided]
         rows = [*range(len(pictures)), *guided]
         latents = [picture.latents.to(self._dtype)[0].unsqueeze(1) for picture in pictures]
         times = torch.tensor(
             [picture.schedule.timesteps[picture.step] for picture in pictures], dtype=torch.float32
         )
         times = (1000 - times) / 1000
-        unconds = [picture.uncond for picture in pictures if picture.uncond is not None]
-        outputs = self._transformer(
-            [latents[row] for row in rows],
-            times[rows].to(self._device),
-            [*(picture.cond for picture in pictures), *unconds],
-            return_dict=False,
-        )[0]
+        texts = [picture.cond for picture in pictures] + [pictures[row].uncond for row in guided]
+        with applied(self._transformer, "transformer", [pictures[row].loras for row in rows]):
+            outputs = self._transformer(
+                [latents[row] for row in rows],
+                times[rows].to(self._device),
+                [text for text in texts if text is not None],
+                return_dict=False,
+            )[0]
         velocities = [output.float() for output in outputs[: len(pictures)]]
         for row, without in zip(guided, outputs[len(pictures) :], strict=True):
             with_text = velocities[row]
