@@ -37,6 +37,8 @@ class BatchKey:
     conditioning: str = ""
     """What an adapter that cannot be mixed per row adds of itself."""
     padding: str = ""
+    precision: str = ""
+    """Set where pictures are made once more in another one than their model's."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,11 @@ _TOLD = frozenset(
         "error.download_failed",
         "error.model_too_large",
         "error.model_load_failed",
+        "error.picture_not_finite",
+        "error.decode_not_finite",
+        "error.picture_unreadable",
+        "error.mask_empty",
+        "error.mask_mismatch",
         "error.prompt_weights_not_positive",
     }
 )
@@ -31,7 +36,8 @@ def as_user_error(error: EngineError) -> UserError:
     """What the user is told. What a library or the system said may name the host's files and stays in the log."""
     if isinstance(error, EngineDead) or error.code == ENGINE_DEAD:
         return UserError("engine_dead")
+    told = f"error.{error.code}" in _TOLD
     if isinstance(error, RequestRejected):
-        return UserError("request_rejected", reason=str(error))
+        return UserError(error.code) if told else UserError("request_rejected", reason=str(error))
     log.warning("the engine could not serve a request: %s (%s)", error, error.code)
-    return UserError(error.code if f"error.{error.code}" in _TOLD else "internal_error")
+    return UserError(error.code if told else "internal_error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from engine.errors import GenerationFailed
 from engine.worker.file_cache import FileCache, read_tensors, unreadable
 from engine.worker.previews import make_estimate
 from engine.worker.seamless import edges_joined
+
+log = logging.getLogger(__name__)
 
 _BYTES = 2**30
 _CLASSES = {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny}
@@ -70,10 +73,7 @@ class Autoencoder:
     def decode(self, latents: torch.Tensor, *, tiling: bool) -> torch.Tensor:
         """(n, c, h, w) → (n, 3, height, width) in −1…1."""
         with edges_joined(self.vae, joined=tiling):
-            decoded: torch.Tensor = self.vae.decode(
-                latents.to(self._vae_dtype) / self.scaling, return_dict=False
-            )[0]
-        return decoded
+            return decode_finite(self.vae, latents.to(self._vae_dtype) / self.scaling)
 
     def preview(self, latents: torch.Tensor) -> torch.Tensor:
         """(n, c, h, w) → (n, 3, ?, ?) in about −1…1, at little cost."""
@@ -87,6 +87,37 @@ class Autoencoder:
         self.vae.enable_slicing()
         self.vae.enable_tiling()
         return True
+
+
+def decode_finite(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """(n, c, h, w) as the autoencoder reads them → (n, 3, height, width) in −1…1.
+
+    Pictures that overflow in half precision are decoded once more in float32.
+
+    Raises:
+        GenerationFailed: a picture is no number in float32 either.
+    """
+    decoded: torch.Tensor = vae.decode(latents, return_dict=False)[0]
+    fine = torch.isfinite(decoded).flatten(1).all(dim=1).tolist()
+    if all(fine):
+        return decoded
+    if latents.dtype in (torch.float16, torch.bfloat16):
+        log.warning("the autoencoder overflowed in %s; decoding once more in float32", latents.dtype)
+        bad = [row for row, good in enumerate(fine) if not good]
+        vae.to(torch.float32)
+        try:
+            again = vae.decode(latents[bad].float(), return_dict=False)[0]
+        finally:
+            vae.to(latents.dtype)
+        # What a picture shows is small; only inside the autoencoder do numbers grow.
+        decoded[bad] = again.to(decoded.dtype)
+        if torch.isfinite(again).all():
+            return decoded
+    raise GenerationFailed(
+        "decode_not_finite",
+        "The autoencoder made something that is no number of the picture, in float32 too. Try another autoencoder"
+        " (vae), or the model's own; if none helps, the model's weights are damaged.",
+    )
 
 
 class AutoencoderStore:

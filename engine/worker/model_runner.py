@@ -21,6 +21,7 @@ from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStag
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import NamedWeights, PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
+from engine.worker.second_try import FLOAT32, SecondTries, not_finite_among
 from engine.worker.step_timer import StepTimer
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class ModelRunner:
         self._offload: Callable[[], bool] = lambda: False
         """Takes the weights of the step's model off the device, as far as that can be; set by `execute`."""
         self._timer = StepTimer(residency.device)
+        self._second = SecondTries(residency)
 
     @torch.inference_mode()
     def prepare(self, request: Request) -> None:
@@ -58,7 +60,9 @@ class ModelRunner:
     @torch.inference_mode()
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         """Begin what is new, denoise every picture of the batch by one step, finish what is done."""
-        family = self._residency.family(batch.key.model)
+        second = batch.key.precision == FLOAT32
+        copy = self._second.family(batch.key.model) if second else None
+        family = copy or self._residency.family(batch.key.model)
         self._offload = partial(self._residency.offload, batch.key.model)
         stage = next(stage for stage in family.stages if stage.name == batch.key.stage)
         self._failures, self._row_budget = {}, None
@@ -70,14 +74,18 @@ class ModelRunner:
             if request_id not in self._states and request_id not in unprepared:
                 _, weights = self._weights.pop(request_id, (request, NamedWeights()))
                 state = RequestState(request, weights)
+                self._second.forget(request_id)
                 if self._try(request_id, family, partial(stage.begin, state)):
                     for index in self._begun_anew.pop(request_id, ()):
                         state.pictures[index].step = len(state.pictures[index].schedule.timesteps)
                     self._states[request_id] = state
                     unread[request_id] = state.unread_words
         pictures = [self._states[p.request.request_id].pictures[p.index] for p in self._alive(scheduled)]
-        with self._timer.step(batch.key, sum(1 + picture.guided for picture in pictures)):
+        pictures = [picture for picture in pictures if not self._second.waits(picture)]
+        # What float32 takes says nothing of the width that pays otherwise.
+        with self._timer.step(batch.key, 0 if second else sum(1 + picture.guided for picture in pictures)):
             self._denoise(family, stage, pictures)
+        self._try_again(family, batch.key.stage, scheduled, idle=not pictures)
         finished = self._finish(family, stage, scheduled)
         thumbs = self._previews(family, stage, scheduled, finished, previews)
         self._enlarge(family, stage, scheduled)
@@ -115,6 +123,7 @@ class ModelRunner:
         self._states.pop(request_id, None)
         self._begun_anew.pop(request_id, None)
         self._weights.pop(request_id, None)
+        self._second.forget(request_id)
 
     def _is_prepared(self, request: Request) -> bool:
         if not request.names_weights or request.request_id in self._states:
@@ -182,6 +191,22 @@ class ModelRunner:
                     finished.append(FinishedPicture(request_id, picture.index, pixels, safety))
         return finished
 
+    def _try_again(
+        self, family: LoadedFamily, stage: str, scheduled: Sequence[ScheduledPicture], *, idle: bool
+    ) -> None:
+        """Let pictures that came out as no numbers wait for their second try, and begin that of those that can."""
+        states = {
+            one.request.request_id: self._states[one.request.request_id] for one in self._alive(scheduled)
+        }
+        through = [states[one.request.request_id].pictures[one.index] for one in self._alive(scheduled)]
+        for picture in not_finite_among([picture for picture in through if picture.pass_done]):
+            log.warning("picture %d of %s came out as no numbers", picture.index, picture.request_id)
+            request = states[picture.request_id].request
+            self._try(picture.request_id, family, partial(self._second.add, request, picture))
+        for request_id, state in states.items():
+            if request_id not in self._failures:
+                self._try(request_id, family, partial(self._second.begin, state, stage, idle=idle))
+
     def _enlarge(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
         """Take pictures that are through their first pass to the second."""
         through: dict[str, list[PictureState]] = {}
@@ -203,6 +228,12 @@ class ModelRunner:
             # The second pass is at the size that was asked for.
             params = scheduled.request.params
             key = replace(key, width=params.width, height=params.height)
+        second = self._second.runs(picture)
+        key = replace(key, precision=FLOAT32 if second else "")
+        if second:
+            hires = scheduled.request.params.hires
+            if hires is not None and not picture.steps_before:
+                key = replace(key, width=hires.width, height=hires.height)
         next_key = None if picture.done else key
         return PictureProgress(picture.request_id, picture.index, picture.steps_done, picture.steps, next_key)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -109,6 +110,15 @@ class Residency:
                 ) from error
             log.info("%s is loaded on %s in %s", name, self.device, self.dtype)
         return read_model(name, self._config)
+
+    def load_float32(self, name: str) -> LoadedFamily:
+        """Another copy of a model, which computes in float32; whoever asked for it keeps it. Runs on any thread."""
+        config = replace(self._config, compile=False)
+        with torch.no_grad():
+            components = load_components(
+                name, config, self.device, torch.float32, lambda _: None, offloaded=name in self._offloaded
+            )
+            return make_family(read_model(name, config).family, components, exact=config.exact)
 
     def family(self, name: str) -> LoadedFamily:
         return self._families[name]

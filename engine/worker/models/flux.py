@@ -24,6 +24,7 @@ from engine.catalog import Operation
 from engine.output import Safety
 from engine.passes import stopped_after
 from engine.request import Request
+from engine.worker.autoencoder import decode_finite
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
@@ -179,7 +180,7 @@ class _Denoise:
             for picture in done
         ]
         latents = torch.cat([_unpack(result, picture) for result, picture in zip(results, done, strict=True)])
-        decoded = self._vae.decode((latents / self._scaling) + self._shift, return_dict=False)[0]
+        decoded = decode_finite(self._vae, (latents / self._scaling) + self._shift)
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
 

@@ -22,6 +22,7 @@ from engine.catalog import Operation
 from engine.output import Safety
 from engine.passes import stopped_after
 from engine.request import Request
+from engine.worker.autoencoder import decode_finite
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
@@ -158,7 +159,7 @@ class _Denoise:
             for picture in pictures
         ]
         latents = torch.cat(results).to(self._dtype)
-        decoded = self._vae.decode((latents / self._scaling) + self._shift, return_dict=False)[0]
+        decoded = decode_finite(self._vae, (latents / self._scaling) + self._shift)
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
         return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
 

@@ -1,0 +1,151 @@
+"""Pictures that are no numbers: noticed at the end, made once more in float32, and then failed with advice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine import Hires
+from tests.engine.bench import Bench, make_request
+from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_pixart, write_tiny_z_image
+from tests.engine.tiny_xl import write_tiny_xl
+
+DENOISERS = ("_unet", "_transformer")
+
+
+def overflow(bench: Bench, module: Any = None) -> None:
+    """Let the denoiser answer with one NaN in each tensor in half precision."""
+    module = module or next(getattr(bench.stage, name) for name in DENOISERS if hasattr(bench.stage, name))
+
+    def spoil(_: Any, args: Any, output: Any) -> None:
+        for part in output[0]:
+            if part.dtype in (torch.float16, torch.bfloat16):
+                part.view(-1)[0] = torch.nan
+
+    module.register_forward_hook(spoil)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "sd": tiny_model,
+        "sdxl": write_tiny_xl(folder / "sdxl"),
+        "flux": write_tiny_flux(folder / "flux"),
+        "z-image": write_tiny_z_image(folder / "z-image"),
+    }
+
+
+def ask(folder: Path, family: str, request_id: str = "one", **changes: Any) -> Any:
+    flow = family in ("flux", "z-image")
+    values = {"sampler": "flow_euler" if flow else "euler_a", "negative_prompt": ""} | changes
+    return make_request(folder, request_id, **values)
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "flux", "z-image"])
+def test_half_precision_that_overflows_is_done_again_in_float32(
+    folders: dict[str, Path], family: str
+) -> None:
+    folder = folders[family]
+    request = ask(folder, family)
+    bench = Bench(folder, dtype="bfloat16", channels_last=False)
+    overflow(bench)
+    result = bench.run(request)["one"]
+    wanted = Bench(folder, dtype="float32").run(request)["one"]
+    assert result.failure is None
+    for index, pixels in wanted.pixels.items():
+        assert np.array_equal(result.pixels[index], pixels), "the same seeds, in float32 from the start"
+    assert not bench.worker._runner._second._copies, "the copy is given back"
+
+
+def test_the_neighbours_are_unharmed(folders: dict[str, Path]) -> None:
+    """One picture of a grid overflows; the others of its grid and other requests come out as they would have."""
+    folder = folders["sd"]
+    grid, other = ask(folder, "sd", seeds=(1, 2, 3)), ask(folder, "sd", "other", seeds=(7,), prompt="a dog")
+    undisturbed = Bench(folder, dtype="bfloat16").run(grid, other)
+    bench = Bench(folder, dtype="bfloat16")
+    denoise = type(bench.stage).denoise
+
+    def spoil(pictures: Any) -> None:
+        denoise(bench.stage, pictures)
+        for picture in pictures:
+            if (picture.request_id, picture.index, picture.step) == ("one", 1, 2):
+                picture.latents = torch.full_like(picture.latents, torch.inf)
+
+    bench.stage.denoise = spoil
+    results = bench.run(grid, other)
+    in_full = Bench(folder, dtype="float32").run(ask(folder, "sd", seeds=(2,)))["one"]
+    assert np.array_equal(results["one"].pixels[1], in_full.pixels[0])
+    for request_id, index in (("one", 0), ("one", 2), ("other", 0)):
+        assert np.array_equal(results[request_id].pixels[index], undisturbed[request_id].pixels[index])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_what_is_no_number_in_float32_either_fails_with_advice(tmp_path: Path, dtype: str) -> None:
+    folder = write_tiny_xl(tmp_path / "damaged")
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["conv_out.bias"][0] = torch.nan
+    save_file(weights, file, metadata={"format": "pt"})
+    failure = Bench(folder, dtype=dtype).run(ask(folder, "sdxl"))["one"].failure
+    assert failure is not None
+    assert failure.code == "picture_not_finite"
+    assert "lower guidance scale" in str(failure)
+
+
+def test_two_passes_begin_with_the_first(folders: dict[str, Path]) -> None:
+    folder = folders["sd"]
+    request = ask(folder, "sd", seeds=(5,))
+    hires = Hires(width=16, height=16, strength=0.5)
+    request = replace(request, params=replace(request.params, hires=hires))
+    bench = Bench(folder, dtype="bfloat16", channels_last=False)
+    overflow(bench)
+    result = bench.run(request)["one"]
+    wanted = Bench(folder, dtype="float32").run(request)["one"]
+    assert result.failure is None
+    assert np.array_equal(result.pixels[0], wanted.pixels[0])
+
+
+def test_pipelines_without_a_family_too(tmp_path: Path) -> None:
+    folder = write_tiny_pixart(tmp_path / "pixart")
+    request = make_request(folder, sampler="own", num_inference_steps=2, seeds=(5,))
+    bench = Bench(folder, dtype="bfloat16")
+    overflow(bench, bench.stage._pipeline.transformer)
+    result = bench.run(request)["one"]
+    wanted = Bench(folder, dtype="float32").run(request)["one"]
+    assert result.failure is None
+    assert np.array_equal(result.pixels[0], wanted.pixels[0])
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "flux", "z-image"])
+def test_an_autoencoder_that_overflows_decodes_again(folders: dict[str, Path], family: str) -> None:
+    folder = folders[family]
+    request = ask(folder, family)
+    bench = Bench(folder, dtype="bfloat16", channels_last=False)
+    plain = bench.run(request)["one"]
+    vae = bench.stage._vae if family in ("flux", "z-image") else bench.stage._autoencoder.vae
+    seen = []
+
+    def spoil(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
+        seen.append(output.dtype)
+        if output.dtype is torch.bfloat16:
+            output[-1, 0, 0, 0] = torch.inf
+        return output
+
+    handle = vae.decoder.register_forward_hook(spoil)
+    result = bench.run(request)["one"]
+    assert result.failure is None
+    assert np.array_equal(result.pixels[0], plain.pixels[0]), "the one that was fine stays as it is"
+    assert np.abs(result.pixels[1].astype(int) - plain.pixels[1]).max() < 16
+    assert next(vae.parameters()).dtype is torch.bfloat16, "and it goes on in half precision"
+    handle.remove()
+    vae.decoder.register_forward_hook(lambda *_: torch.full((2, 3, 32, 32), torch.nan))
+    failure = bench.run(request)["one"].failure
+    assert failure is not None
+    assert failure.code == "decode_not_finite"
