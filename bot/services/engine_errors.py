@@ -27,6 +27,18 @@ _TOLD = frozenset(
         "error.mask_empty",
         "error.mask_mismatch",
         "error.prompt_weights_not_positive",
+        "error.clip_skip_out_of_range",
+        "error.adapter_missing",
+        "error.adapter_unreadable",
+        "error.adapter_mismatch",
+        "error.adapter_kind_unsupported",
+        "error.embedding_missing",
+        "error.embedding_unreadable",
+        "error.embedding_unknown",
+        "error.embedding_mismatch",
+        "error.vae_missing",
+        "error.vae_unreadable",
+        "error.vae_mismatch",
     }
 )
 """The engine's codes that have a sentence of their own: each names what somebody can do."""

@@ -8,7 +8,8 @@ samplers        schedules and noise solvers     vector_samplers  the common ones
 flow_match      the same for flow matching
 previews        thumbnails of what is not done  safety_checker   the checkpoint's own filter
 prompts/        from text to vectors            lora/          what LoRAs add, per row
-seamless        edges that fit together
+autoencoder     pixels and latents              file_cache     what was read of files lately
+seamless        edges that fit together         hires          large pictures in two passes
 inpainting      masks and what they keep
 models/         families, one self-contained file each
 """
