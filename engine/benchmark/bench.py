@@ -18,6 +18,7 @@ from PIL import Image
 
 from engine import Engine, GenerateRequest, ImageReady, RequestOutput, SamplingParams
 from engine.benchmark.baseline import Baseline
+from engine.benchmark.gpu import ArchitectureReport, measure_architectures
 from engine.benchmark.mix import PICTURES, BenchJob, Kind, draw_flood, draw_grids, draw_mix, draw_singles
 from engine.benchmark.outcome import Outcome, Summary, fairness, summarise
 from engine.benchmark.served import serve
@@ -35,7 +36,7 @@ LOAD = 0.85
 FLOOD_LOAD = 0.4
 """What the seven others ask for while one user floods."""
 STATIC_ROWS = 16
-"""Most rows of a static batch: what the engine's own budget is before it has measured."""
+"""Most rows of a static batch: where rows stop paying for the embedded model on two cores."""
 
 Beside = Callable[[Engine], AbstractAsyncContextManager[Callable[[], int]]]
 """Runs a bot on the engine under test; yields what says how many of its heartbeats came late."""
@@ -68,6 +69,8 @@ class Report:
     """Of a bot beside the engine; None: the engine ran alone."""
     peak_bytes: int
     """Of the process, or of the GPU's memory, while the engine ran."""
+    architectures: Sequence[ArchitectureReport]
+    """Stable Diffusion 1.5 and XL with random weights; empty where no GPU was at hand."""
 
     def ratios(self) -> dict[str, float]:
         """Engine ÷ job by job: images a second should be above 1, times below."""
@@ -136,6 +139,7 @@ async def bench(config: EngineConfig, *, jobs: int = 32, beside: Beside | None =
                     late_heartbeats = None if late is None else late()
         costs = await asyncio.to_thread(measure, config, pictures=(1, 4, 8, 16))
     device = resolve_device(config.device)
+    architectures = await measure_architectures(config) if device.type == "cuda" else []
     return Report(
         model=info.title,
         device=device_name(device),
@@ -151,6 +155,7 @@ async def bench(config: EngineConfig, *, jobs: int = 32, beside: Beside | None =
         lag_p99={"loading": loading_lag, "saturated": watch.lag_p99},
         late_heartbeats=late_heartbeats,
         peak_bytes=watch.peak_bytes,
+        architectures=architectures,
     )
 
 

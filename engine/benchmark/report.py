@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.benchmark.bench import ENGINE, JOB_BY_JOB, STATIC, Report
+from engine.benchmark.gpu import ARCHITECTURES
 
 TARGETS = {
     "singles images/s": ("≥", 1.7),
@@ -65,8 +66,27 @@ def as_table(report: Report) -> str:
             else f"{report.late_heartbeats} heartbeats came late"
         ),
         f"peak memory: {report.peak_bytes / 1e9:.2f} GB",
+        "",
+        *_architectures(report),
     ]
     return "\n".join(lines)
+
+
+def _architectures(report: Report) -> list[str]:
+    measured = {architecture.title: architecture for architecture in report.architectures}
+    lines = ["architectures with random weights, eight users"]
+    for architecture in ARCHITECTURES:
+        figures = measured.get(architecture.title)
+        if figures is None:
+            lines.append(f"  {architecture.title:26}not measured: this needs a CUDA GPU")
+            continue
+        theirs = figures.images_per_second[JOB_BY_JOB]
+        lines.append(f"  {figures.title}, {figures.side}²")
+        for name, speed in figures.images_per_second.items():
+            lines.append(f"    {name:50}{speed:8.2f} images/s{speed / theirs:8.2f}×")
+        sweep = ", ".join(f"{speed:.1f} at {rows}" for rows, speed in figures.rows_per_second.items())
+        lines.append(f"    rows/s: {sweep}")
+    return lines
 
 
 def as_json(report: Report) -> str:

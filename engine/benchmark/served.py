@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine import Engine, FinishReason, GenerateRequest, Operation, Progress, RequestOutput, SamplingParams
@@ -12,7 +13,13 @@ from engine.benchmark.mix import VARIATION_STRENGTH, BenchJob, Kind
 from engine.benchmark.outcome import Outcome
 
 
-async def serve(engine: Engine, jobs: Sequence[BenchJob], source: Path) -> list[Outcome]:
+async def serve(
+    engine: Engine,
+    jobs: Sequence[BenchJob],
+    source: Path,
+    *,
+    guidance_interval: tuple[float, float] = (0.0, 1.0),
+) -> list[Outcome]:
     """Submit every job when it arrives and wait for all. `source` is the picture that variations start from.
 
     Raises:
@@ -20,14 +27,17 @@ async def serve(engine: Engine, jobs: Sequence[BenchJob], source: Path) -> list[
     """
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_serve(engine, job, source, started)) for job in jobs]
+        tasks = [
+            group.create_task(_serve(engine, job, _request(engine, job, source, guidance_interval), started))
+            for job in jobs
+        ]
     return [task.result() for task in tasks]
 
 
-async def _serve(engine: Engine, job: BenchJob, source: Path, started: float) -> Outcome:
+async def _serve(engine: Engine, job: BenchJob, request: GenerateRequest, started: float) -> Outcome:
     await asyncio.sleep(max(0.0, job.arrival - (time.perf_counter() - started)))
     first_preview: float | None = None
-    async for update in engine.submit(_request(engine, job, source)):
+    async for update in engine.submit(replace(request, submitted_at=time.time())):
         now = time.perf_counter() - started - job.arrival
         if isinstance(update, Progress) and update.previews and first_preview is None:
             first_preview = now
@@ -41,7 +51,9 @@ async def _serve(engine: Engine, job: BenchJob, source: Path, started: float) ->
     raise AssertionError("every stream ends with its RequestOutput")
 
 
-def _request(engine: Engine, job: BenchJob, source: Path) -> GenerateRequest:
+def _request(
+    engine: Engine, job: BenchJob, source: Path, guidance_interval: tuple[float, float]
+) -> GenerateRequest:
     info = engine.models()[0]
     varied = job.kind is Kind.VARIATIONS
     return GenerateRequest(
@@ -55,10 +67,10 @@ def _request(engine: Engine, job: BenchJob, source: Path) -> GenerateRequest:
             width=info.native_width,
             height=info.native_height,
             strength=VARIATION_STRENGTH if varied else 1.0,
+            guidance_interval=guidance_interval,
         ),
         seeds=job.seeds,
         operation=Operation.IMAGE_TO_IMAGE if varied else Operation.TEXT_TO_IMAGE,
         init_image=source if varied else None,
         share_key=str(job.user),
-        submitted_at=time.time(),
     )

@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 log = logging.getLogger(__name__)
 
 BACKEND = "inductor"
+COMPILING = "compile"
+"""The name of the threads that do; benchmarks wait for them."""
 MAX_SHAPES = 8
 """Sizes and kinds of input that are compiled for; further ones run uncompiled."""
 
@@ -45,11 +47,13 @@ class CompiledDenoiser:
         if shape not in self._asked and not busy and len(self._asked) < MAX_SHAPES:
             self._asked.add(shape)
             # The values do not matter; the step's own tensors would be written to while the compiler reads them.
-            alike = tree_map(lambda leaf: torch.zeros_like(leaf) if _is_tensor(leaf) else leaf, (args, options))
+            alike = tree_map(
+                lambda leaf: torch.zeros_like(leaf) if _is_tensor(leaf) else leaf, (args, options)
+            )
             # A thread of its own that ends: torch keeps helper threads for every thread that computes, and while those
             # live they get in the way of the engine's.
             self._compiling = threading.Thread(
-                target=self._compile, args=(shape, *alike), name="compile", daemon=True
+                target=self._compile, args=(shape, *alike), name=COMPILING, daemon=True
             )
             self._compiling.start()
         return self._module(*args, **options)
@@ -76,7 +80,9 @@ def _shape_of(arguments: Any) -> Hashable:
     return (
         repr(structure),
         *(
-            (leaf.shape[:1] == (1,), leaf.shape[1:], leaf.stride()[1:], leaf.dtype) if _is_tensor(leaf) else leaf
+            (leaf.shape[:1] == (1,), leaf.shape[1:], leaf.stride()[1:], leaf.dtype)
+            if _is_tensor(leaf)
+            else leaf
             for leaf in leaves
         ),
     )

@@ -27,6 +27,7 @@ from engine import (
 )
 from engine.benchmark.mix import PROMPTS
 from engine.launch import launch_engine
+from engine.worker.compiled import COMPILING
 from tests.engine.likeness import psnr, ssim
 
 _PLAIN = {"channels_last": False, "compile": False}
@@ -79,7 +80,7 @@ async def _measure(config: EngineConfig, grids: int, runs: int) -> tuple[float, 
 
 
 def _compiling() -> list[Any]:
-    return [thread for thread in threading.enumerate() if thread.name == "compile"]
+    return [thread for thread in threading.enumerate() if thread.name == COMPILING]
 
 
 async def _make(engine: Engine, grids: int, run: str) -> Pictures:
