@@ -41,6 +41,8 @@ class Lora:
     nbytes: int
 
 
+Modules = Mapping[str, tuple[str, Any]]
+"""Linear and Conv2d modules with their names, by what files call them; see `adaptable`."""
 Translate = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 _HALF = re.compile(
@@ -65,14 +67,14 @@ class _MisfitError(Exception):
 
 def read_lora(
     path: Path,
-    components: Mapping[str, Any],
+    modules: Mapping[str, Modules],
     device: torch.device,
     dtype: torch.dtype,
     *,
     translate: Translate | None = None,
     shared: Sequence[str] = (),
 ) -> Lora:
-    """Read and check a file against the components (by their names in diffusers' pipelines) it may add to.
+    """Read and check a file against the `adaptable` modules of components, by their names in diffusers' pipelines.
 
     `translate`: from other namings of the family to diffusers'. `shared`: what the names of layers begin with that see
     all rows of a batch as one.
@@ -99,7 +101,6 @@ def read_lora(
         ) as error:  # Whatever a converter stumbles over, the file is of no naming that it knows.
             raise _mismatch(path.name, given_names, f"its layers' names are unknown ({error})") from error
     halves, alphas = _sorted_out(path.name, tensors)
-    modules = {name: _adaptable(component) for name, component in components.items()}
     layers: dict[str, dict[str, LoraLayer]] = {}
     for given, pair in halves.items():
         try:
@@ -118,6 +119,23 @@ def read_lora(
         )
     made = [layer for component in layers.values() for layer in component.values()]
     return Lora(key, layers, sum(layer.down.nbytes + layer.up.nbytes for layer in made))
+
+
+def adaptable(component: Any) -> Modules:
+    """Linear and Conv2d modules by their names with underscores for dots, as kohya's files spell them; a UNet's also by
+    the names that they had in the first code of Stable Diffusion, which kohya's files for SDXL keep to.
+    """
+    modules = {
+        name: module
+        for name, module in component.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+    }
+    found = {name.replace(".", "_"): (name, module) for name, module in modules.items()}
+    if isinstance(component, diffusers.UNet2DConditionModel):
+        for name, module in modules.items():
+            if (original := original_name(component.config, name)) is not None:
+                found.setdefault(original.replace(".", "_"), (name, module))
+    return found
 
 
 def _sorted_out(
@@ -175,23 +193,6 @@ def _other_kind(adapter: str, kind: str) -> GenerationFailed:
         adapter=adapter,
         kind=kind,
     )
-
-
-def _adaptable(component: Any) -> dict[str, tuple[str, Any]]:
-    """Linear and Conv2d modules by their names with underscores for dots, as kohya's files spell them; a UNet's also by
-    the names that they had in the first code of Stable Diffusion, which kohya's files for SDXL keep to.
-    """
-    modules = {
-        name: module
-        for name, module in component.named_modules()
-        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
-    }
-    found = {name.replace(".", "_"): (name, module) for name, module in modules.items()}
-    if isinstance(component, diffusers.UNet2DConditionModel):
-        for name, module in modules.items():
-            if (original := original_name(component.config, name)) is not None:
-                found.setdefault(original.replace(".", "_"), (name, module))
-    return found
 
 
 def _resolve(given: str, modules: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import torch
 
 from engine.worker.file_cache import FileCache
 from engine.worker.lora.bypass import Loras
-from engine.worker.lora.reading import Lora, Translate, read_lora
+from engine.worker.lora.reading import Lora, Translate, adaptable, read_lora
 
 _BYTES = 512 * 2**20
 
@@ -32,8 +32,11 @@ class LoraStore:
         `shared`: see `read_lora`.
         """
 
+        # Once and now: going through a large model takes so long that a step would feel it.
+        modules = {name: adaptable(component) for name, component in components.items()}
+
         def read(path: Path) -> Lora:
-            return read_lora(path, components, device, dtype, translate=translate, shared=shared)
+            return read_lora(path, modules, device, dtype, translate=translate, shared=shared)
 
         self._files: FileCache[Lora] = FileCache(read, most_bytes)
 
