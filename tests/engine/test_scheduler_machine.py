@@ -28,6 +28,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.shown: dict[str, tuple[int, float]] = {}
         self.added: Counter[tuple[Lane, str]] = Counter()
         self.work_added = 0.0
+        self.held: set[str] = set()
 
     @rule(changes=REQUESTS)
     def add(self, changes: dict[str, Any]) -> None:
@@ -47,6 +48,23 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert not self.harness.scheduler.abort(victim)
         self.forget(victim)
 
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def hold_back(self, data: st.DataObject) -> None:
+        """What a request needs is being read."""
+        one = data.draw(st.sampled_from(sorted(self.live)))
+        self.harness.scheduler.hold_back(one)
+        self.held.add(one)
+        self.within.clear()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(sorted(self.held)))
+        self.harness.scheduler.release(one)
+        self.held.discard(one)
+        self.within.clear()
+
     @rule()
     def other_model(self) -> None:
         """The second model is loaded or leaves."""
@@ -64,7 +82,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def step_once(self) -> None:
         harness = self.harness
-        runnable = {id_ for id_, new in self.live.items() if new.model in harness.scheduler.ready}
+        ready = harness.scheduler.ready
+        runnable = {id_ for id_, new in self.live.items() if new.model in ready and id_ not in self.held}
         eldest = self.over_age()
         for id_ in eldest & runnable:
             mine = self.share(id_)
@@ -148,6 +167,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if request_id in self.in_turn:
             self.turn_ended[self.share(request_id)] = self.harness.now
         del self.live[request_id]
+        self.held.discard(request_id)
         self.within.pop(request_id, None)
         self.shown.pop(request_id, None)
         if not self.live:
@@ -158,7 +178,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         scheduler = self.harness.scheduler
         assert len(scheduler) == len(self.live)
         assert all(request_id in scheduler for request_id in self.live)
-        assert scheduler.has_work == any(new.model in scheduler.ready for new in self.live.values())
+        free = [new for request_id, new in self.live.items() if request_id not in self.held]
+        assert scheduler.has_work == any(new.model in scheduler.ready for new in free)
 
 
 TestScheduler = SchedulerMachine.TestCase
