@@ -3,6 +3,7 @@
 models.py     a model's ModelInfo, from its own files or assumed of its family; the list of all; unknown words
 families.py   the one table of families, and the types
 location.py   which folder or file a name means
+single_files.py  what one .safetensors file holds of a model, and what it lacks
 files.py      JSON, safetensors headers, a hash of the weights
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 from engine.catalog.families import FAMILIES, SAMPLER_MAX_STEPS, Family, Guidance, ModelInfo, Operation
 from engine.catalog.files import read_header
 from engine.catalog.location import EMBEDDED_DIR, locate_model
-from engine.catalog.models import list_models, read_model, single_file_family, unknown_words
+from engine.catalog.models import list_models, read_model, unknown_words
+from engine.catalog.single_files import missing_parts, single_file_family
 
 __all__ = [
     "EMBEDDED_DIR",
@@ -23,6 +25,7 @@ __all__ = [
     "Operation",
     "list_models",
     "locate_model",
+    "missing_parts",
     "read_header",
     "read_model",
     "single_file_family",

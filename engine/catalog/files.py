@@ -31,6 +31,13 @@ def read_header(path: Path) -> dict[str, Any]:
         if path.stat().st_size != 8 + length + end:
             raise ValueError("the file is cut short")
     except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
+        if _is_pickled(path):
+            raise ModelUnavailable(
+                "model_pickled",
+                f"{path} is a pickled checkpoint that was renamed; it can run any program when it is opened, so it is"
+                " refused. Use the .safetensors version of the model.",
+                model=str(path),
+            ) from error
         raise ModelUnavailable(
             "model_unreadable",
             f"{path} cannot be read as safetensors: {error}. Download the file again.",
@@ -38,6 +45,16 @@ def read_header(path: Path) -> dict[str, Any]:
             reason=str(error),
         ) from error
     return header
+
+
+def _is_pickled(path: Path) -> bool:
+    """Whether a file that is no safetensors file begins as those of torch.save do, today's (ZIP) or the older ones."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(2)
+    except OSError:
+        return False
+    return begin in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def read_json(path: Path) -> dict[str, Any]:

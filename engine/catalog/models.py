@@ -19,6 +19,7 @@ from engine.catalog.files import (
     weights_hash,
 )
 from engine.catalog.location import embedded_names, hub_names, locate_model
+from engine.catalog.single_files import WHOLE, missing_parts, single_file_family
 from engine.config import EngineConfig
 from engine.errors import ModelUnavailable
 
@@ -120,45 +121,90 @@ def _with_weights(info: ModelInfo, folder: Path) -> ModelInfo:
 def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
     header = read_header(path)
     family_name = single_file_family(header)
-    first = header.get("model.diffusion_model.input_blocks.0.0.weight")
-    cross = next(
-        (key for key in header if key.endswith("attn2.to_k.weight") and key.startswith("model.diff")), None
-    )
+    info = replace(_assumed(name, family_name, FAMILIES[family_name], present=True), title=path.stem)
+    if family_name in ("flux", "z-image"):
+        missing_parts(name, header, config)  # Without a folder nothing else can be said.
+        assert config.model_config_dir is not None, "it has the parts that are missing"
+        info = _with_file_of_transformer(info, header, config.model_config_dir)
+    else:
+        info = _with_file_of_unet(info, header, config)
+    elsewhere = [
+        file
+        for part in missing_parts(name, header, config)
+        for file in weight_files(config.model_config_dir or path.parent)
+        if file.parent.name == part
+    ]
+    size = sum(map(tensor_bytes, [path, *elsewhere]))
+    return replace(info, memory_bytes=size, hash=weights_hash([path]))
+
+
+def _with_file_of_unet(info: ModelInfo, header: Mapping[str, Any], config: EngineConfig) -> ModelInfo:
+    name = info.name
+    first = header.get(f"{WHOLE}input_blocks.0.0.weight")
+    cross = next((key for key in header if key.endswith("attn2.to_k.weight") and key.startswith(WHOLE)), None)
     if first is None or cross is None:
         raise _unsupported(
             name, "not a whole Stable Diffusion checkpoint (its UNet's first layers are missing)"
         )
-    if first["shape"][1] != 4:
-        raise _unsupported(name, f"a checkpoint whose UNet takes {first['shape'][1]} channels")
-    width = header[cross]["shape"][1]
-    info = _assumed(name, family_name, FAMILIES[family_name], present=True)
+    width, channels = header[cross]["shape"][1], first["shape"][1]
+    if channels not in (4, 9):
+        raise _unsupported(name, f"a checkpoint whose UNet takes {channels} channels")
+    if channels == 9:
+        # Made for inpainting: it was never trained to draw without a mask and what is kept beside it.
+        info = replace(info, operations=(Operation.INPAINT,))
     if config.model_config_dir is not None:
-        expected = read_json(config.model_config_dir / "unet" / "config.json").get("cross_attention_dim")
-        if expected != width:
-            raise ModelUnavailable(
-                "model_config_mismatch",
-                f"{name} reads text vectors of {width} numbers, the configuration in"
-                f" {config.model_config_dir} is for"
-                f" {expected}. Point FOURFOLD_MODEL_CONFIG at the configuration of the same base model.",
-                model=name,
-                got=width,
-                expected=expected,
-            )
-        info = _with_configs(info, config.model_config_dir)
-    elif family_name == "stable-diffusion-xl":
+        unet = read_json(config.model_config_dir / "unet" / "config.json")
+        _check_config(
+            name,
+            config.model_config_dir,
+            "text vectors of so many numbers",
+            width,
+            unet["cross_attention_dim"],
+        )
+        _check_config(name, config.model_config_dir, "so many channels", channels, unet.get("in_channels", 4))
+        return _with_configs(info, config.model_config_dir)
+    if info.family == "stable-diffusion-xl":
         if width != 2048:
             raise _unsupported(name, f"a checkpoint whose UNet reads text vectors of {width} numbers")
     elif width == 1024:
         info = replace(info, native_width=768, native_height=768, max_side=1536)
     elif width != 768:
         raise _unsupported(name, f"a checkpoint whose UNet reads text vectors of {width} numbers")
-    return replace(info, title=path.stem, memory_bytes=tensor_bytes(path), hash=weights_hash([path]))
+    return info
 
 
-def single_file_family(header: Mapping[str, object]) -> str:
-    """The family of a checkpoint with the tensor names of the original code; the first one if nothing speaks for another."""
-    second_encoder = any(tensor.startswith("conditioner.embedders.1.") for tensor in header)
-    return "stable-diffusion-xl" if second_encoder else "stable-diffusion"
+def _with_file_of_transformer(info: ModelInfo, header: Mapping[str, Any], folder: Path) -> ModelInfo:
+    transformer = read_json(folder / "transformer" / "config.json")
+    shapes = {name.removeprefix(WHOLE): entry["shape"] for name, entry in header.items()}
+    if info.family == "flux":
+        first = shapes.get("img_in.weight") or shapes.get("x_embedder.weight") or [0, 0]
+        _check_config(info.name, folder, "so many channels", first[1], transformer.get("in_channels"))
+        guided = any("guidance" in name for name in shapes)
+        _check_config(
+            info.name,
+            folder,
+            "the guidance scale as a condition",
+            guided,
+            bool(transformer.get("guidance_embeds")),
+        )
+    else:
+        first = shapes.get("cap_embedder.1.weight") or [0, 0]
+        _check_config(
+            info.name, folder, "text vectors of so many numbers", first[1], transformer.get("cap_feat_dim")
+        )
+    return _with_transformer(info, folder)
+
+
+def _check_config(name: str, folder: Path, what: str, got: object, expected: object) -> None:
+    if got != expected:
+        raise ModelUnavailable(
+            "model_config_mismatch",
+            f"{name} reads {what}: {got}; the configuration in {folder} is for {expected}. Point FOURFOLD_MODEL_CONFIG at"
+            " the configuration of the same base model.",
+            model=name,
+            got=got,
+            expected=expected,
+        )
 
 
 def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:

@@ -2,6 +2,8 @@
 
 worker          what the executor calls         model_runner   anything on the device happens here
 residency       which models are loaded         loader         how they get here: folder, single file, hub
+components      the parts of a folder           single_file    a model in one file
+second_try      once more in float32
 interface       what a family offers            registry       which file holds which family
 request_state   what a request is while it runs
 samplers        schedules and noise solvers     vector_samplers  the common ones, over rows

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import torch
 
-from engine.catalog import read_header
+from engine.catalog import missing_parts, read_header, single_file_family
 from engine.catalog.files import weight_files
+from engine.catalog.single_files import WHOLE
+from engine.config import EngineConfig
 from engine.errors import ModelUnavailable
 
 _STAYS = ("vae", "movq", "safety_checker")
@@ -30,13 +32,15 @@ class Footprint:
     """The most that is on the device at once where the denoiser's blocks and the text encoders' layers come one by one."""
 
 
-def measure(path: Path, dtype: torch.dtype) -> Footprint:
-    """Of a folder or a single file.
+def measure(path: Path, dtype: torch.dtype, config: EngineConfig | None = None) -> Footprint:
+    """Of a folder, or of a single file and what it lacks.
 
     Raises:
         ModelUnavailable: a weights file is cut short, or gone.
     """
-    tensors = list(_folder(path, dtype) if path.is_dir() else _single_file(path, dtype))
+    tensors = list(
+        _folder(path, dtype) if path.is_dir() else _single_file(path, dtype, config or EngineConfig())
+    )
     if not tensors:
         raise ModelUnavailable(
             "model_without_safetensors",
@@ -74,11 +78,22 @@ def _folder(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, str, int]]:
             yield file.parent.name, name, size
 
 
-def _single_file(file: Path, dtype: torch.dtype) -> Iterator[tuple[str, str, int]]:
+def _single_file(file: Path, dtype: torch.dtype, config: EngineConfig) -> Iterator[tuple[str, str, int]]:
+    header = read_header(file)
+    transformer = single_file_family(header) in ("flux", "z-image")
+    alone = not any(name.startswith(WHOLE) for name in header)
     for name, size in _sizes(file, dtype):
+        if transformer:
+            # Whatever else such a file holds is taken from the folder.
+            if alone or name.startswith(WHOLE):
+                yield "transformer", name.removeprefix(WHOLE), size
+            continue
         prefix = next((prefix for prefix in _SINGLE_FILE if name.startswith(prefix)), None)
         # Blocks are named otherwise in these files; the UNet counts as one.
         yield ("text_encoder", name, size) if prefix is None else (_SINGLE_FILE[prefix], "whole", size)
+    missing = missing_parts(str(file), header, config)
+    if config.model_config_dir is not None:
+        yield from (part for part in _folder(config.model_config_dir, dtype) if part[0] in missing)
 
 
 def _sizes(file: Path, dtype: torch.dtype) -> Iterator[tuple[str, int]]:

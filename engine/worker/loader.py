@@ -20,26 +20,21 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import DryRunError, RepositoryNotFoundError
 from tqdm.auto import tqdm
 
-from engine.catalog import FAMILIES, locate_model, read_header, single_file_family
+from engine.catalog import FAMILIES, locate_model
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
+from engine.worker.components import COMPONENTS, read_folder, variant_of
 from engine.worker.offload import OFFLOADED, offload
+from engine.worker.single_file import read_single_file
 
 log = logging.getLogger(__name__)
 
 _LOADING = threading.Lock()
 """diffusers and transformers patch module-level state of torch while they build a model, so one at a time in a process."""
 
-_WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
-_COMPONENTS = ("tokenizer", "tokenizer_2", "scheduler", "feature_extractor", *_WEIGHTED)
 _FURTHER = ("tokenizer_3", "text_encoder_3")
 """What pipelines without a family have beside these; downloaded where it is there."""
-_PIPELINES = {
-    "stable-diffusion": diffusers.StableDiffusionPipeline,
-    "stable-diffusion-xl": diffusers.StableDiffusionXLPipeline,
-}
-"""Which pipeline of diffusers takes the single files of a family apart."""
 _DOWNLOAD_SHARE = 0.9
 """How much of Loading.fraction the download is; the rest is reading the files."""
 
@@ -102,10 +97,10 @@ def load_components(
             pipeline = _read_pipeline(path, dtype)
             _place(pipeline.components, device, offloaded=offloaded)
             report(Loading(name, 1.0))
-            nothing: dict[str, Any] = dict.fromkeys(_COMPONENTS)
+            nothing: dict[str, Any] = dict.fromkeys(COMPONENTS)
             return Components(**nothing, settings={}, pipeline=pipeline, device=device, dtype=dtype)
         parts = (
-            _read_folder(name, path, dtype) if path.is_dir() else _read_single_file(name, path, config, dtype)
+            read_folder(name, path, dtype) if path.is_dir() else read_single_file(name, path, config, dtype)
         )
         # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
         # Whatever runs them does so in inference mode.
@@ -142,125 +137,10 @@ def _class_name(folder: Path) -> str:
 def _read_pipeline(folder: Path, dtype: torch.dtype) -> Any:
     """A whole pipeline of diffusers; it builds only classes of diffusers and transformers, never code of the folder's."""
     denoisers = (folder / part for part in ("transformer", "unet"))
-    variant = next((_variant(part) for part in denoisers if part.is_dir()), None)
+    variant = next((variant_of(part) for part in denoisers if part.is_dir()), None)
     return diffusers.DiffusionPipeline.from_pretrained(
         folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant
     )
-
-
-def _read_folder(name: str, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
-    index = diffusers.DiffusionPipeline.load_config(folder)
-    parts: dict[str, Any] = {
-        "settings": {key: value for key, value in index.items() if not isinstance(value, list | tuple)}
-    }
-    for component in _COMPONENTS:
-        _, class_name = index.get(component) or (None, None)
-        if class_name is None or (
-            component == "safety_checker" and index.get("requires_safety_checker") is False
-        ):
-            parts[component] = None
-            continue
-        made = _component_class(name, component, class_name)
-        if component in _WEIGHTED:
-            parts[component] = made.from_pretrained(
-                folder / component,
-                torch_dtype=dtype,
-                use_safetensors=True,
-                variant=_variant(folder / component),
-            )
-        else:
-            parts[component] = made.from_pretrained(folder / component)
-    return parts
-
-
-def _component_class(name: str, component: str, class_name: str) -> Any:
-    """The class for a component of model_index.json; only classes that are known to fit are built."""
-    match component, class_name:
-        case "tokenizer" | "tokenizer_2", "CLIPTokenizer" | "CLIPTokenizerFast":
-            return transformers.CLIPTokenizer
-        case "tokenizer_2", "T5Tokenizer" | "T5TokenizerFast":
-            return transformers.T5Tokenizer
-        case "tokenizer", "Qwen2Tokenizer" | "Qwen2TokenizerFast":
-            return transformers.Qwen2Tokenizer
-        case "text_encoder", "Qwen3Model" | "Qwen3ForCausalLM":
-            return getattr(transformers, class_name)
-        case "text_encoder", "CLIPTextModel":
-            return transformers.CLIPTextModel
-        case "text_encoder_2", "CLIPTextModelWithProjection":
-            return transformers.CLIPTextModelWithProjection
-        case "text_encoder_2", "T5EncoderModel":
-            return transformers.T5EncoderModel
-        case "unet", "UNet2DConditionModel":
-            return diffusers.UNet2DConditionModel
-        case "transformer", "FluxTransformer2DModel":
-            return diffusers.FluxTransformer2DModel
-        case "transformer", "ZImageTransformer2DModel":
-            return diffusers.ZImageTransformer2DModel
-        case "vae", "AutoencoderKL" | "AutoencoderTiny":
-            return getattr(diffusers, class_name)
-        case "scheduler", _ if class_name.endswith("Scheduler") and hasattr(diffusers, class_name):
-            return getattr(diffusers, class_name)
-        case "feature_extractor", "CLIPImageProcessor" | "CLIPFeatureExtractor" | "CLIPImageProcessorPil":
-            # The default class of this name needs torchvision; this one does the same with Pillow.
-            from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-            return CLIPImageProcessorPil
-        case "safety_checker", "StableDiffusionSafetyChecker":
-            # Not exported by the package, and few checkpoints have one.
-            from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-
-            return StableDiffusionSafetyChecker
-    raise ModelUnavailable(
-        "model_unsupported",
-        f"{name} has a {component} of the class {class_name}, which is not supported. Supported are checkpoints of"
-        f" {', '.join(FAMILIES)} with diffusers' usual parts.",
-        model=name,
-        what=class_name,
-    )
-
-
-def _variant(folder: Path) -> str | None:
-    """`fp16` where a component ships only as `….fp16.safetensors`."""
-    names = sorted(file.name for file in folder.glob("*.safetensors"))
-    if not names or any(name.count(".") == 1 for name in names):
-        return None
-    # Large components come in parts, `….fp16-00001-of-00002.safetensors`.
-    return names[0].split(".")[1].split("-")[0]
-
-
-def _read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.dtype) -> dict[str, Any]:
-    if config.model_config_dir is None and config.offline:
-        raise ModelUnavailable(
-            "model_config_missing",
-            f"{name} is a single file, which says nothing of its configuration, and the engine is offline."
-            f" Set"
-            " FOURFOLD_MODEL_CONFIG to a diffusers folder of the same base model.",
-            model=name,
-        )
-    family = single_file_family(read_header(path))
-    # Only Stable Diffusion's pipeline knows a safety checker; none is fetched for a file that has none.
-    extra = {"safety_checker": None, "requires_safety_checker": False} if family == "stable-diffusion" else {}
-    try:
-        pipeline = _PIPELINES[family].from_single_file(
-            str(path),
-            config=None if config.model_config_dir is None else str(config.model_config_dir),
-            torch_dtype=dtype,
-            local_files_only=config.offline or config.model_config_dir is not None,
-            cache_dir=config.cache_dir,
-            **extra,
-        )
-    except OSError as error:
-        if config.model_config_dir is not None:
-            raise
-        raise GenerationFailed(
-            "download_failed",
-            f"The configuration that {name} needs could not be fetched: {error}. Check the network, or set"
-            " FOURFOLD_MODEL_CONFIG to a diffusers folder of the same base model.",
-            model=name,
-            reason=str(error),
-        ) from error
-    parts = {component: getattr(pipeline, component, None) for component in _COMPONENTS}
-    return parts | {"settings": dict(pipeline.config)}
 
 
 def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]) -> Path:
@@ -335,7 +215,7 @@ def _wanted_files(files: list[str]) -> list[str]:
     The index comes last: where it lies in the cache, the rest does, and a download that broke off is gone on with.
     """
     wanted: list[str] = []
-    for component in (*_COMPONENTS, *_FURTHER):
+    for component in (*COMPONENTS, *_FURTHER):
         here = [file for file in files if file.startswith(f"{component}/")]
         wanted += [file for file in here if file.endswith((".json", ".txt", ".jinja", ".model"))]
         weights = [file for file in here if file.endswith(".safetensors") and "non_ema" not in file]

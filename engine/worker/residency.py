@@ -64,7 +64,7 @@ class Residency:
             ModelUnavailable: its files cannot be read. GenerationFailed: the download failed, or it does not fit.
         """
         path = fetch_model(name, self._config, report)
-        footprint = measure(path, self.dtype)
+        footprint = measure(path, self.dtype, self._config)
         fits = footprint.whole <= self.budget
         offloads = self.can_offload and (
             self._config.offload == "always" or (self._config.offload == "auto" and not fits)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine import EMBEDDED_MODEL, EngineConfig, ModelUnavailable, Operation
 from engine.catalog import EMBEDDED_DIR, FAMILIES, list_models, read_header, read_model, unknown_words
@@ -42,6 +43,8 @@ def checkpoint(path: Path, text_width: int = 768, channels: int = 4, **more: tup
         {
             f"{unet}.0.0.weight": (4, channels, 3, 3),
             f"{unet}.1.1.transformer_blocks.0.attn2.to_k.weight": (4, text_width),
+            "cond_stage_model.bias": (1,),
+            "first_stage_model.bias": (1,),
             **more,
         },
     )
@@ -93,13 +96,49 @@ def test_a_card_overrides_what_is_assumed(tiny_model: Path, tmp_path: Path) -> N
 def test_a_single_file(tmp_path: Path, text_width: int, side: int) -> None:
     info = read_model(str(checkpoint(tmp_path / "dream.safetensors", text_width)), CONFIG)
     assert (info.title, info.native_width, info.present) == ("dream", side, True)
-    assert info.memory_bytes == 2 * (4 * 4 * 9 + 4 * text_width)
+    assert info.memory_bytes == 2 * (4 * 4 * 9 + 4 * text_width + 2)
 
 
 def test_a_single_file_with_two_text_encoders(tmp_path: Path) -> None:
-    second = {"conditioner.embedders.1.model.ln_final.weight": (2,)}
+    second: dict[str, Any] = {f"conditioner.embedders.{index}.model.bias": (2,) for index in range(2)}
     info = read_model(str(checkpoint(tmp_path / "dream.safetensors", 2048, **second)), CONFIG)
     assert (info.family, info.native_width) == ("stable-diffusion-xl", 1024)
+
+
+def test_a_single_file_made_for_inpainting(tmp_path: Path) -> None:
+    info = read_model(str(checkpoint(tmp_path / "dream.safetensors", channels=9)), CONFIG)
+    assert info.operations == (Operation.INPAINT,)
+
+
+def test_a_single_file_without_its_autoencoder(tmp_path: Path, tiny_model: Path) -> None:
+    """The folder has to have what the file has not; a folder of configurations alone is not enough."""
+    names = ("0.0.weight", "1.1.transformer_blocks.0.attn2.to_k.weight")
+    shapes = ((4, 4, 3, 3), (4, 768))
+    tensors = {
+        f"model.diffusion_model.input_blocks.{name}": shape for name, shape in zip(names, shapes, strict=True)
+    }
+    file = write_safetensors(tmp_path / "unet.safetensors", tensors)
+    with pytest.raises(
+        ModelUnavailable, match="no text_encoder and no vae, and FOURFOLD_MODEL_CONFIG"
+    ) as caught:
+        read_model(str(file), EngineConfig(cache_dir=tmp_path, models=(str(file),)))
+    assert caught.value.code == "model_incomplete"
+    tensors["model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"] = (4, 16)
+    file = write_safetensors(tmp_path / "tiny.safetensors", tensors)
+    assert read_model(str(file), EngineConfig(model_config_dir=tiny_model)).memory_bytes > 10_000
+    bare = shutil.copytree(tiny_model, tmp_path / "bare")
+    (bare / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ModelUnavailable, match=r"holds no vae, and .* has no weights of it either"):
+        read_model(str(file), EngineConfig(model_config_dir=bare))
+
+
+def test_a_renamed_pickle_is_refused_as_one(tmp_path: Path) -> None:
+    for new in (True, False):
+        file = tmp_path / f"{new}.safetensors"
+        torch.save({"weight": torch.zeros(2)}, file, _use_new_zipfile_serialization=new)
+        with pytest.raises(ModelUnavailable, match="pickled checkpoint that was renamed") as caught:
+            read_model(str(file), CONFIG)
+        assert caught.value.code == "model_pickled"
 
 
 def test_a_single_file_with_a_configuration(tmp_path: Path, tiny_model: Path) -> None:
@@ -201,7 +240,10 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
         (str(tmp_path / "missing.safetensors"), "model_path_missing"),
         (str(tmp_path / "empty"), "model_not_diffusers"),
         (str(tmp_path / "text.txt"), "model_not_safetensors"),
-        (str(tmp_path / "old.ckpt"), "model_pickled"),
+        *(
+            (str(tmp_path / f"old.{ending}"), "model_pickled")
+            for ending in ("ckpt", "pt", "pth", "bin", "PKL")
+        ),
         ("owner/model.bin", "model_pickled"),
     ]:
         with pytest.raises(ModelUnavailable) as caught:
@@ -213,7 +255,7 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"text_width": 100}, "100 numbers"),
-        ({"channels": 9}, "9 channels"),
+        ({"channels": 8}, "8 channels"),
         ({"text_width": 768, "conditioner.embedders.1.model.ln_final.weight": (2,)}, "768 numbers"),
     ],
 )

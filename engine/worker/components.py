@@ -1,0 +1,102 @@
+"""The parts that a diffusers folder is made of, each built by a class that is known to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+from engine.catalog import FAMILIES
+from engine.errors import ModelUnavailable
+
+WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
+COMPONENTS = ("tokenizer", "tokenizer_2", "scheduler", "feature_extractor", *WEIGHTED)
+
+
+def read_folder(
+    name: str, folder: Path, dtype: torch.dtype, wanted: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The parts of a diffusers folder by name, and its `settings`; None for those that it lacks or that are not `wanted`."""
+    index = diffusers.DiffusionPipeline.load_config(folder)
+    parts: dict[str, Any] = {
+        "settings": {key: value for key, value in index.items() if not isinstance(value, list | tuple)}
+    }
+    for component in COMPONENTS:
+        _, class_name = index.get(component) or (None, None)
+        if wanted is not None and component not in wanted:
+            class_name = None
+        if class_name is None or (
+            component == "safety_checker" and index.get("requires_safety_checker") is False
+        ):
+            parts[component] = None
+            continue
+        made = _component_class(name, component, class_name)
+        if component in WEIGHTED:
+            parts[component] = made.from_pretrained(
+                folder / component,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                variant=variant_of(folder / component),
+            )
+        else:
+            parts[component] = made.from_pretrained(folder / component)
+    return parts
+
+
+def _component_class(name: str, component: str, class_name: str) -> Any:
+    """The class for a component of model_index.json; only classes that are known to fit are built."""
+    match component, class_name:
+        case "tokenizer" | "tokenizer_2", "CLIPTokenizer" | "CLIPTokenizerFast":
+            return transformers.CLIPTokenizer
+        case "tokenizer_2", "T5Tokenizer" | "T5TokenizerFast":
+            return transformers.T5Tokenizer
+        case "tokenizer", "Qwen2Tokenizer" | "Qwen2TokenizerFast":
+            return transformers.Qwen2Tokenizer
+        case "text_encoder", "Qwen3Model" | "Qwen3ForCausalLM":
+            return getattr(transformers, class_name)
+        case "text_encoder", "CLIPTextModel":
+            return transformers.CLIPTextModel
+        case "text_encoder_2", "CLIPTextModelWithProjection":
+            return transformers.CLIPTextModelWithProjection
+        case "text_encoder_2", "T5EncoderModel":
+            return transformers.T5EncoderModel
+        case "unet", "UNet2DConditionModel":
+            return diffusers.UNet2DConditionModel
+        case "transformer", "FluxTransformer2DModel":
+            return diffusers.FluxTransformer2DModel
+        case "transformer", "ZImageTransformer2DModel":
+            return diffusers.ZImageTransformer2DModel
+        case "vae", "AutoencoderKL" | "AutoencoderTiny":
+            return getattr(diffusers, class_name)
+        case "scheduler", _ if class_name.endswith("Scheduler") and hasattr(diffusers, class_name):
+            return getattr(diffusers, class_name)
+        case "feature_extractor", "CLIPImageProcessor" | "CLIPFeatureExtractor" | "CLIPImageProcessorPil":
+            # The default class of this name needs torchvision; this one does the same with Pillow.
+            from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+            return CLIPImageProcessorPil
+        case "safety_checker", "StableDiffusionSafetyChecker":
+            # Not exported by the package, and few checkpoints have one.
+            from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+            return StableDiffusionSafetyChecker
+    raise ModelUnavailable(
+        "model_unsupported",
+        f"{name} has a {component} of the class {class_name}, which is not supported. Supported are checkpoints of"
+        f" {', '.join(FAMILIES)} with diffusers' usual parts.",
+        model=name,
+        what=class_name,
+    )
+
+
+def variant_of(folder: Path) -> str | None:
+    """`fp16` where a component ships only as `….fp16.safetensors`."""
+    names = sorted(file.name for file in folder.glob("*.safetensors"))
+    if not names or any(name.count(".") == 1 for name in names):
+        return None
+    # Large components come in parts, `….fp16-00001-of-00002.safetensors`.
+    return names[0].split(".")[1].split("-")[0]
