@@ -10,6 +10,7 @@ from engine.executor import StepOutput
 from engine.output import Loading
 from engine.request import Request
 from engine.scheduler import ScheduledBatch
+from engine.worker.background import Background
 from engine.worker.device import device_name
 from engine.worker.model_runner import ModelRunner
 from engine.worker.residency import Residency
@@ -20,6 +21,7 @@ class Worker:
 
     def __init__(self, config: EngineConfig) -> None:
         self._residency = Residency(config)
+        self._background = Background()
         self._runner = ModelRunner(self._residency)
 
     @property
@@ -31,16 +33,20 @@ class Worker:
         return self._residency.budget
 
     def fetch(self, model: str, report: Callable[[Loading], None]) -> int:
-        return self._residency.fetch(model, report)
+        with self._background.giving_way():
+            return self._residency.fetch(model, report)
 
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
-        return self._residency.load(model, report)
+        with self._background.giving_way():
+            return self._residency.load(model, report)
 
     def prepare(self, request: Request) -> None:
-        self._runner.prepare(request)
+        with self._background.giving_way():
+            self._runner.prepare(request)
 
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
-        return self._runner.execute(batch, previews)
+        with self._background.step():
+            return self._runner.execute(batch, previews)
 
     def evict(self, model: str) -> None:
         self._runner.evict(model)

@@ -1,0 +1,107 @@
+"""Loading beside steps: the loading thread gives way to the engine's."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+_ALLOWANCE = 0.015
+"""Seconds of Python that a loading thread may run during one step."""
+_NICENESS = 19
+"""Of loading threads and what they start."""
+
+
+class Background:
+    """Keeps what runs beside the steps from holding them up.
+
+    Python runs one thread at a time. A load is hundreds of thousands of small calls, and a step that computes in hundreds
+    of operations would wait for the interpreter's lock up to 5 ms at every one of them. So a loading thread looks at the
+    clock whenever it calls a function, and once it has had its allowance of a step, it waits for the next.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._steps = 0
+        self._stepping = False
+        _freeze_once()
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """On the engine's thread: within, background work has only its allowance."""
+        with self._changed:
+            self._steps += 1
+            self._stepping = True
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._stepping = False
+                self._changed.notify_all()
+
+    @contextmanager
+    def giving_way(self) -> Iterator[None]:
+        """On a thread of its own, which is to end afterwards: what runs within gives way to steps. The main thread, on which
+        nobody loads while others step, is left as it is.
+        """
+        if threading.current_thread() is threading.main_thread():
+            yield
+            return
+        _lower_priority()
+        _compute_alone()
+        seen, began = -1, 0.0
+
+        def look(frame: Any, event: str, argument: Any) -> None:
+            nonlocal seen, began
+            if not self._stepping:
+                return
+            used = time.thread_time()
+            if self._steps != seen:
+                seen, began = self._steps, used
+            elif used - began > _ALLOWANCE:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._stepping or self._steps != seen)
+
+        sys.setprofile(look)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+
+_frozen = threading.Lock()
+
+
+def _freeze_once() -> None:
+    """Leave the libraries' objects, which live as long as the process, out of garbage collections: going through them takes
+    longer than many a step, and a load sets off several.
+    """
+    if _frozen.acquire(blocking=False):
+        gc.collect()
+        gc.freeze()
+
+
+def _compute_alone() -> None:
+    """Let this thread compute by itself: torch would otherwise start as many helpers for it as for the engine's thread, and
+    on all cores both would wait for each other.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # Said by another thread, the number is that of the threads to come, and this one keeps its own.
+    restoring = threading.Thread(target=torch.set_num_threads, args=(usual,))
+    restoring.start()
+    restoring.join()
+
+
+def _lower_priority() -> None:
+    """Of this thread alone, where the system knows priorities of threads; those that it starts inherit it."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
