@@ -1,12 +1,12 @@
-"""What a picture goes through, known before anything of it is opened: its passes, their sizes and their steps."""
+"""What a picture goes through, known before anything of it is opened: its passes, their sizes, steps and rows."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from engine.catalog import FAMILIES, ModelInfo, Operation
-from engine.request import GenerateRequest
+from engine.catalog import FAMILIES, Guidance, ModelInfo, Operation
+from engine.request import GenerateRequest, Request
 
 _FROM_THE_END = ("flux", "z-image")
 """Families whose pipelines in diffusers round what strength leaves out, not what it leaves."""
@@ -36,6 +36,20 @@ def passes(request: GenerateRequest, model: ModelInfo) -> tuple[Pass, ...]:
     ]
     last = made[-1]
     return (*made[:-1], Pass(last.width, last.height, stopped_after(params.stop, last.steps)))
+
+
+def rows_per_picture(request: Request, model: ModelInfo) -> int:
+    """2 where guidance adds an unconditional row to every picture, else 1."""
+    match model.guidance:
+        case Guidance.CLASSIFIER_FREE:
+            guided = request.params.guidance_scale > 1
+        case Guidance.FROM_ZERO:
+            guided = request.params.guidance_scale > 0
+        case Guidance.EMBEDDED:
+            guided = bool(request.params.negative_prompt)
+        case Guidance.NONE:
+            guided = False
+    return 2 if guided else 1
 
 
 def stopped_after(stop: float, steps: int) -> int:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.catalog import FAMILIES, Guidance, ModelInfo
-from engine.passes import passes
+from engine.catalog import FAMILIES, ModelInfo
+from engine.passes import passes, rows_per_picture
 from engine.request import GenerateRequest, Lane, Request
 from engine.shares import Pile, Share, ShareId
 
@@ -68,20 +68,6 @@ class PictureProgress:
     step: int
     steps: int
     next_key: BatchKey | None
-
-
-def rows_per_picture(request: Request, model: ModelInfo) -> int:
-    """2 where guidance adds an unconditional row to every picture, else 1."""
-    match model.guidance:
-        case Guidance.CLASSIFIER_FREE:
-            guided = request.params.guidance_scale > 1
-        case Guidance.FROM_ZERO:
-            guided = request.params.guidance_scale > 0
-        case Guidance.EMBEDDED:
-            guided = bool(request.params.negative_prompt)
-        case Guidance.NONE:
-            guided = False
-    return 2 if guided else 1
 
 
 PileId = str | tuple[BatchKey, int]
