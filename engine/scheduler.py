@@ -1,6 +1,7 @@
 """Which pictures step next. Plain Python on a clock that tests can turn; it never sees a tensor.
 
-What is scheduled is one picture: one row of a step, two where guidance asks for it. The first picture in
+What is scheduled is one picture: one row of a step, two where guidance asks for it, and as many times that as it is
+larger than its model's native size where sizes mix. The first picture in
 order sets the BatchKey; pictures with the same key fill the row budget. Every choice comes from one sort
 key, `Scheduler._order`.
 """
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.catalog import FAMILIES, ModelInfo
-from engine.passes import passes, rows_per_picture
+from engine.passes import passes, rows_per_picture, weight_of
 from engine.request import GenerateRequest, Lane, Request
 from engine.shares import Pile, Share, ShareId
 
@@ -48,6 +49,8 @@ class ScheduledPicture:
     request: Request
     index: int
     rows: int
+    weight: int = 1
+    """As how many rows of the model's native size each of its rows counts."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class _Waiting:
     share: Share
     rows: int
     """Of each picture."""
+    weight: int
+    """Of each of its rows."""
     pictures: dict[int, BatchKey]
     steps_left: dict[int, int]
     steps_done: dict[int, int]
@@ -124,7 +129,8 @@ class Scheduler:
     """
 
     row_budget: int
-    """Most rows of one step where nothing was measured; at least 2, so that one guided picture always fits."""
+    """Most rows of one step where nothing was measured; at least 2, so that one guided picture always fits. A picture that
+    is larger than the whole budget steps alone."""
     clock: Callable[[], float] = time.time
     ready: set[str] = field(default_factory=set)
     """Models that are loaded; pictures of other models wait. Set by the core."""
@@ -138,6 +144,8 @@ class Scheduler:
         self._requests: dict[str, _Waiting] = {}
         self._shares: dict[ShareId, Share] = {}
         self._piles: dict[PileId, Pile] = {}
+        self._widths: dict[BatchKey, set[int]] = {}
+        """How many rows the waiting pictures of a key take each."""
         self._floors = {False: 0, True: 0}
         self._model: str | None = None
         self._held_since = 0.0
@@ -164,6 +172,7 @@ class Scheduler:
             arrival=self._arrivals,
             share=share,
             rows=rows_per_picture(request, model),
+            weight=weight_of(request, model),
             pictures=dict.fromkeys(indices, first_key(request, model)),
             steps_left=dict.fromkeys(indices, sum(each.steps for each in passes(request, model))),
             steps_done=dict.fromkeys(indices, 0),
@@ -216,8 +225,10 @@ class Scheduler:
         while True:
             fitting = [
                 pile
-                for width in (1, 2)
-                if rows + width <= budget and (pile := self._piles.get((key, width))) is not None
+                for width in self._widths.get(key, ())
+                # What is larger than the whole budget steps alone.
+                if (rows + width <= budget or not rows)
+                and (pile := self._piles.get((key, width))) is not None
             ]
             heads = [head for pile in fitting if (head := pile.first(over_age_before)) is not None]
             if not heads:
@@ -227,10 +238,9 @@ class Scheduler:
             waiting.stepped_over_age |= not order[0]
             indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
             # One picture after the other where not all fit, so that the first can be seen early.
-            for index in sorted(indices, key=waiting.steps_left.__getitem__)[
-                : (budget - rows) // waiting.rows
-            ]:
-                pictures.append(ScheduledPicture(waiting.request, index, waiting.rows))
+            count = max((budget - rows) // waiting.rows, 0 if rows else 1)
+            for index in sorted(indices, key=waiting.steps_left.__getitem__)[:count]:
+                pictures.append(ScheduledPicture(waiting.request, index, waiting.rows, waiting.weight))
                 rows += waiting.rows
             self._piles[key, waiting.rows].drop(
                 request_id, waiting.share.id, waiting.share.level(self.quantum)
@@ -409,9 +419,15 @@ class Scheduler:
                 share.piles.discard(pile)
             if not len(pile):
                 del self._piles[id_]
+                if isinstance(id_, tuple):
+                    self._widths[id_[0]].discard(id_[1])
+                    if not self._widths[id_[0]]:
+                        del self._widths[id_[0]]
         for id_ in piles:
             if id_ not in self._piles:
                 self._piles[id_] = Pile()
+                if isinstance(id_, tuple):
+                    self._widths.setdefault(id_[0], set()).add(id_[1])
             pile = self._piles[id_]
             pile.put(request_id, share.id, share.level(self.quantum), waiting.work, waiting.arrival)
             share.piles.add(pile)

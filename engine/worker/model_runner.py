@@ -80,10 +80,15 @@ class ModelRunner:
                         state.pictures[index].step = len(state.pictures[index].schedule.timesteps)
                     self._states[request_id] = state
                     unread[request_id] = state.unread_words
-        pictures = [self._states[p.request.request_id].pictures[p.index] for p in self._alive(scheduled)]
-        pictures = [picture for picture in pictures if not self._second.waits(picture)]
+        pictures = []
+        for one in self._alive(scheduled):
+            picture = self._states[one.request.request_id].pictures[one.index]
+            picture.weight = one.weight
+            if not self._second.waits(picture):
+                pictures.append(picture)
+        rows = sum(picture.weight * (1 + picture.guided) for picture in pictures)
         # What float32 takes says nothing of the width that pays otherwise.
-        with self._timer.step(batch.key, 0 if second else sum(1 + picture.guided for picture in pictures)):
+        with self._timer.step(batch.key, 0 if second else rows):
             self._denoise(family, stage, pictures)
         self._try_again(family, batch.key.stage, scheduled, idle=not pictures)
         finished = self._finish(family, stage, scheduled)
@@ -156,7 +161,7 @@ class ModelRunner:
                 else:
                     self._failures[pictures[0].request_id] = _out_of_memory(problem)
                 return
-            rows = sum(1 if picture.uncond is None else 2 for picture in pictures)
+            rows = sum(picture.weight * (1 if picture.uncond is None else 2) for picture in pictures)
             self._row_budget = max(2, min(self._row_budget or rows, rows // 2))
             log.warning("the device cannot hold %d rows; trying %d", rows, self._row_budget)
             half = len(pictures) // 2

@@ -56,6 +56,9 @@ class PictureState:
     solver: Any = None
     """A diffusers scheduler of the picture's own, for samplers that have no vector form."""
 
+    weight: int = 1
+    """As how many rows of the model's native size each of its rows counts; the scheduler says it with every step."""
+
     # Changed by every denoise.
     step: int = 0
     """Steps done of this pass; `schedule.timesteps[step]` is the next one."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from engine import EngineConfig, GenerateRequest, Lane, ModelInfo, SamplingParams
 from engine.catalog import Guidance, read_model
+from engine.passes import rows_per_picture
 from engine.scheduler import MAX_WAIT, PictureProgress, ScheduledBatch, Scheduler
 
 MODEL = "owner/model"
@@ -280,3 +281,50 @@ def test_importing_the_front_door_loads_no_torch() -> None:
     code = f"import sys, engine, engine.launch; assert not {heavy} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert EngineConfig().models
+
+
+def z_image() -> ModelInfo:
+    return read_model("Tongyi-MAI/Z-Image-Turbo", EngineConfig(cache_dir=Path("nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "rows"),
+    [(512, 512, 1), (1024, 1024, 1), (1168, 944, 1), (1360, 1024, 2), (1536, 1536, 3), (2048, 2048, 4)],
+)
+def test_rows_weigh_by_their_size_where_sizes_mix(width: int, height: int, rows: int) -> None:
+    info = z_image()
+    new = request("a", model=info.name, width=width, height=height, guidance_scale=0.0)
+    assert rows_per_picture(new, info) == rows
+    guided = replace(new, params=replace(new.params, guidance_scale=2.0))
+    assert rows_per_picture(guided, info) == 2 * rows
+    assert rows_per_picture(request("b", width=width, height=height), model()) == 2, (
+        "one size, one budget of its own"
+    )
+
+
+@settings(deadline=None)
+@given(
+    budget=st.integers(2, 9),
+    sizes=st.lists(
+        st.tuples(st.sampled_from([512, 1024, 1536, 2048]), st.booleans(), st.integers(1, 4)), max_size=8
+    ),
+)
+def test_what_is_larger_than_the_budget_steps_alone(budget: int, sizes: list[tuple[int, bool, int]]) -> None:
+    info = z_image()
+    harness = Harness(row_budget=budget, ready=(info.name,))
+    for index, (side, guided, count) in enumerate(sizes):
+        new = request(
+            str(index),
+            model=info.name,
+            width=side,
+            height=side,
+            guidance_scale=float(guided),
+            seeds=tuple(range(count)),
+            share_key=str(index % 3),
+        )
+        harness.scheduler.add(new, info)
+    while (batch := harness.tick()) is not None:
+        assert batch.rows == sum(picture.rows for picture in batch.pictures)
+        assert batch.rows <= budget or len(batch.pictures) == 1
+    assert sorted(harness.finished) == sorted(map(str, range(len(sizes))))
+    assert not harness.scheduler._widths
