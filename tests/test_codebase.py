@@ -75,6 +75,7 @@ def test_readme_gives_every_default_as_it_is() -> None:
         "the platform's user data folder": None,
         "–": None,
         "chosen for the device": None,
+        "measured": None,
         "Discord": None,
     }
     fields = {

@@ -25,6 +25,7 @@ from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
 from engine.worker.components import COMPONENTS, read_folder, variant_of
+from engine.worker.load_errors import disk_full, is_disk_full, reading
 from engine.worker.offload import OFFLOADED, offload
 from engine.worker.single_file import read_single_file
 
@@ -92,7 +93,7 @@ def load_components(
     downloaded = locate_model(name, config) is None
     path = fetch_model(name, config, report)
     report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))
-    with _LOADING:
+    with _LOADING, reading(name, path):
         if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
             pipeline = _read_pipeline(path, dtype)
             _place(pipeline.components, device, offloaded=offloaded)
@@ -152,6 +153,7 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
             f" name a folder.",
             model=name,
         )
+    total = 0
     try:
         listed = snapshot_download(
             name, cache_dir=config.cache_dir, allow_patterns=["model_index.json", "*/*"], dry_run=True
@@ -184,6 +186,8 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
     except (
         Exception
     ) as error:  # The hub's client has errors of its own beside OSErrors; all mean the same here.
+        if is_disk_full(error):
+            raise disk_full(name, config.cache_dir, total) from error
         raise GenerationFailed(
             "download_failed",
             f"{name} could not be downloaded: {_hub_reason(error)}. Check the name, the network and, for gated"

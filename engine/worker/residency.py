@@ -19,6 +19,7 @@ from engine.output import Loading
 from engine.worker.device import memory_budget, resolve_device, resolve_dtype
 from engine.worker.footprint import measure
 from engine.worker.interface import LoadedFamily
+from engine.worker.load_errors import check_weights
 from engine.worker.loader import Components, fetch_model, load_components
 from engine.worker.offload import can_offload, offload
 from engine.worker.registry import make_family
@@ -64,6 +65,7 @@ class Residency:
             ModelUnavailable: its files cannot be read. GenerationFailed: the download failed, or it does not fit.
         """
         path = fetch_model(name, self._config, report)
+        check_weights(path)
         footprint = measure(path, self.dtype, self._config)
         fits = footprint.whole <= self.budget
         offloads = self.can_offload and (
@@ -97,7 +99,7 @@ class Residency:
                     family = read_model(name, self._config).family
                     made = make_family(family, components, exact=self._config.exact)
                     self._components[name], self._families[name] = components, made
-            except torch.OutOfMemoryError as error:
+            except (torch.OutOfMemoryError, MemoryError) as error:
                 error.__traceback__ = None  # Its frames hold what was loaded so far.
                 free_memory(self.device)
                 beside = f" beside {', '.join(self._families)}" if self._families else ""

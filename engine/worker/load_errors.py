@@ -1,0 +1,95 @@
+"""What is wrong with a model's files, in sentences that somebody can act on."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.catalog import read_header
+from engine.catalog.files import read_json
+from engine.errors import EngineError, GenerationFailed, ModelUnavailable
+
+_WEIGHTED = (
+    *("unet", "transformer", "vae", "movq", "text_encoder", "text_encoder_2", "text_encoder_3"),
+    *("prior_prior", "prior_image_encoder", "prior_text_encoder"),
+)
+
+
+def check_weights(path: Path) -> None:
+    """Look at the files of a folder or a single file without reading them whole.
+
+    Raises:
+        ModelUnavailable: weights are missing or cut short.
+    """
+    if not path.is_dir():
+        read_header(path)
+        return
+    for component, kind in read_json(path / "model_index.json").items():
+        if component in _WEIGHTED and isinstance(kind, list) and None not in kind:
+            _check_component(path / component)
+
+
+def _check_component(folder: Path) -> None:
+    files = sorted(folder.glob("*.safetensors"))
+    parts = {
+        part for index in folder.glob("*.safetensors.index.json") for part in _parts(index) if _is_used(index)
+    }
+    missing = sorted(part for part in parts if not (folder / part).is_file())
+    if missing or not files:
+        what = missing[0] if missing else "no .safetensors file is there"
+        raise ModelUnavailable(
+            "model_incomplete",
+            f"Weights of {folder} are missing ({what}). Download the model again; pickled weights are not opened.",
+            path=str(folder),
+        )
+    for file in files:
+        read_header(file)
+
+
+def _parts(index: Path) -> set[str]:
+    """The files that an index of weights in several parts names."""
+    weight_map = read_json(index).get("weight_map")
+    return set(weight_map.values()) if isinstance(weight_map, dict) else set()
+
+
+def _is_used(index: Path) -> bool:
+    """Whether a file of this variant is here at all; a download fetches one variant, but may bring every index."""
+    return any((index.parent / part).is_file() for part in _parts(index))
+
+
+@contextmanager
+def reading(name: str, path: Path) -> Iterator[None]:
+    """Within, a model is read by libraries whose errors say little of its files."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        if is_disk_full(error):
+            raise disk_full(name, path) from error
+        # A file may have gone, or been cut short, since it was looked at.
+        check_weights(path)
+        raise
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, is that the disk or the user's share of it is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def disk_full(name: str, path: Path | None, size: int = 0) -> GenerationFailed:
+    """`path`: what was to be written or read; `size`: bytes that the whole download takes, where that is known."""
+    takes = f" The whole model takes {size / 1e9:.1f} GB." if size else ""
+    where = f" ({path})" if path is not None else ""
+    return GenerationFailed(
+        "disk_full",
+        f"{name} could not be loaded, because the disk is full{where}.{takes} Free some space and try again; what has been"
+        " downloaded is kept.",
+        model=name,
+    )

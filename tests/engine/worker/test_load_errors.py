@@ -1,0 +1,180 @@
+"""Files that are missing, cut short, or do not fit on the disk: what is said, and that everybody else goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine import EngineConfig, EngineError, FinishReason, GenerationFailed, ModelUnavailable
+from engine.launch import launch_engine
+from engine.worker import loader
+from engine.worker.residency import Residency
+from tests.engine.bench import make_request
+from tests.engine.ldm import write_single_file
+from tests.engine.test_async_engine import read
+
+WEIGHTS = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def try_to_load(model: Path, *, between: Callable[[], Any] = lambda: None, **config: Any) -> EngineError:
+    """What fetching or loading says; `between` happens after the fetch."""
+    residency = Residency(EngineConfig(models=(str(model),), device="cpu", dtype="float32", **config))
+
+    def both() -> None:
+        residency.fetch(str(model), lambda _: None)
+        between()
+        residency.load(str(model), lambda _: None)
+
+    with pytest.raises(EngineError) as caught:
+        both()
+    assert not residency.holds(str(model))
+    return caught.value
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+@pytest.mark.parametrize("moment", ["before", "between"])
+@pytest.mark.parametrize("component", WEIGHTS)
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [(Path.unlink, "model_incomplete"), (cut_short, "model_unreadable"), (empty, "model_unreadable")],
+)
+def test_damage_to_any_part_is_named(
+    model: Path, component: str, damage: Callable[[Path], None], code: str, moment: str
+) -> None:
+    """Also where it comes after the files have been looked at."""
+    file = model / component / WEIGHTS[component]
+    if moment == "before":
+        damage(file)
+    error = try_to_load(model, between=(lambda: damage(file)) if moment == "between" else lambda: None)
+    assert error.code == code
+    assert str(file.parent) in str(error)
+    assert "again" in str(error)
+
+
+@pytest.mark.parametrize("moment", ["before", "between"])
+def test_damage_to_a_single_file_is_named(tiny_model: Path, tmp_path: Path, moment: str) -> None:
+    file = write_single_file(tiny_model, tmp_path / "tiny.safetensors")
+    if moment == "before":
+        cut_short(file)
+    error = try_to_load(
+        file,
+        between=(lambda: cut_short(file)) if moment == "between" else lambda: None,
+        model_config_dir=tiny_model,
+    )
+    assert error.code == "model_unreadable"
+    assert "cut short" in str(error)
+
+
+def test_a_single_file_that_is_gone_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    file = write_single_file(tiny_model, tmp_path / "tiny.safetensors")
+    error = try_to_load(file, between=file.unlink, model_config_dir=tiny_model)
+    assert error.code == "model_path_missing"
+
+
+def test_a_missing_part_of_several_is_named(model: Path) -> None:
+    tensors = load_file(model / "unet" / WEIGHTS["unet"])
+    names = sorted(tensors)
+    index: dict[str, str] = {}
+    for part, chosen in enumerate((names[::2], names[1::2]), start=1):
+        file = f"diffusion_pytorch_model-0000{part}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in chosen}, model / "unet" / file, metadata={"format": "pt"})
+        index |= dict.fromkeys(chosen, file)
+    (model / "unet" / WEIGHTS["unet"]).unlink()
+    (model / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": index})
+    )
+    residency = Residency(EngineConfig(models=(str(model),), device="cpu", dtype="float32"))
+    residency.load(str(model), lambda _: None)
+    (model / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    assert "00002-of-00002" in str(try_to_load(model))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_while_downloading_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    files = {"unet/diffusion_pytorch_model.safetensors": 3_400_000_000, "model_index.json": 500}
+    listed = [SimpleNamespace(filename=name, file_size=size) for name, size in files.items()]
+
+    def fail(*args: Any, **options: Any) -> Any:
+        try:
+            raise OSError(number, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("Data processing error") from error
+
+    monkeypatch.setattr(loader, "snapshot_download", lambda *args, **options: listed)
+    monkeypatch.setattr(loader, "hf_hub_download", fail)
+    with pytest.raises(GenerationFailed, match=r"disk is full.*3\.4 GB.*Free some space") as caught:
+        loader.fetch_model("owner/name", EngineConfig(cache_dir=tmp_path), lambda _: None)
+    assert caught.value.code == "disk_full"
+
+
+def test_a_disk_that_is_full_while_loading_is_said(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("diffusers.UNet2DConditionModel.from_pretrained", fail)
+    error = try_to_load(model)
+    assert error.code == "disk_full"
+    assert str(model) in str(error)
+
+
+def test_memory_that_runs_out_while_loading_is_said(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("diffusers.UNet2DConditionModel.from_pretrained", fail)
+    assert try_to_load(model).code == "model_too_large"
+
+
+def test_a_folder_that_lost_its_index_is_said(model: Path) -> None:
+    error = try_to_load(model, between=(model / "model_index.json").unlink)
+    assert isinstance(error, ModelUnavailable)
+    assert "model_index.json" in str(error)
+
+
+async def test_others_go_on_and_a_mended_model_loads(tiny_model: Path, model: Path) -> None:
+    file = model / "vae" / WEIGHTS["vae"]
+    whole = file.read_bytes()
+    config = EngineConfig(models=(str(tiny_model), str(model)), device="cpu", preview_interval=1e9)
+    async with launch_engine(config) as engine:
+        first = engine.submit(make_request(tiny_model, "first", num_inference_steps=30))
+        cut_short(file)
+        _, failed = await read(engine.submit(make_request(model, "damaged")))
+        assert failed.error is not None
+        assert failed.error.code == "model_unreadable"
+        assert isinstance(failed.error, GenerationFailed)
+        assert (await read(first))[1].finish_reason is FinishReason.COMPLETED
+        assert (await read(engine.submit(make_request(tiny_model, "next"))))[1].error is None
+        file.unlink()
+        _, failed = await read(engine.submit(make_request(model, "missing")))
+        assert failed.error is not None
+        assert failed.error.code == "model_incomplete"
+        file.write_bytes(whole)
+        _, mended = await read(engine.submit(make_request(model, "mended")))
+        assert mended.finish_reason is FinishReason.COMPLETED
