@@ -131,6 +131,14 @@ def validate(request: Request, model: ModelInfo) -> None:
             operation=request.operation,
             allowed=", ".join(model.operations),
         )
+    for text in (request.prompt, params.negative_prompt):
+        # Python lets them into strings; no text encoder, file or database takes them.
+        if half := next((char for char in text if 0xD800 <= ord(char) <= 0xDFFF), None):
+            _reject(
+                "prompt_not_text",
+                f"The prompt holds half a character (U+{ord(half):X}), which is no text. Type it anew.",
+                got=f"U+{ord(half):X}",
+            )
     if params.sampler not in model.samplers:
         _reject(
             "sampler_unknown",

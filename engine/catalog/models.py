@@ -294,13 +294,15 @@ def _with_transformer(info: ModelInfo, folder: Path) -> ModelInfo:
         info = replace(info, default_steps=50, default_guidance_scale=4.0)
     factor = 2 ** (len(blocks) - 1)
     side = info.native_width * factor // 8
+    # Z-Image's positions come from a table.
+    farthest = min((transformer.get("axes_lens") or [0, 2 * side, 2 * side])[1:]) * 2 * factor
     return replace(
         info,
         native_width=side,
         native_height=side,
         size_multiple=2 * factor,
         min_side=max(2 * factor, side // 4 // (2 * factor) * 2 * factor),
-        max_side=2 * side,
+        max_side=min(2 * side, farthest),
     )
 
 

@@ -71,7 +71,8 @@ def _opened(path: Path, what: str, mode: str, width: int, height: int) -> Image.
             image = ImageOps.exif_transpose(opened)
             # diffusers scales a mask in the colours that it has, and a picture in RGB.
             image = image if mode == "L" else image.convert(mode)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    # Pillow's readers of single formats have no error in common.
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise GenerationFailed(
             "picture_unreadable",
             f"The {what} {path.name} cannot be read: {error}. Send it again as PNG, JPEG or WebP.",
