@@ -138,8 +138,8 @@ def qwen_tokenizer() -> Any:
     )
 
 
-def write_tiny_pixart(folder: Path, seed: int = 0) -> Path:
-    """A tiny PixArtSigmaPipeline: T5 alone, a DDPM-trained transformer that also predicts a variance."""
+def write_tiny_pixart(folder: Path, seed: int = 0, *, kind: str = "Sigma") -> Path:
+    """A tiny PixArt pipeline (Sigma or Alpha): T5 alone, a DDPM-trained transformer that also predicts a variance."""
     torch.manual_seed(seed)
     transformer = diffusers.PixArtTransformer2DModel(
         sample_size=16,
@@ -156,12 +156,64 @@ def write_tiny_pixart(folder: Path, seed: int = 0) -> Path:
         norm_eps=1e-6,
         use_additional_conditions=False,
     )
-    diffusers.PixArtSigmaPipeline(
+    getattr(diffusers, f"PixArt{kind}Pipeline")(
         tokenizer=t5_tokenizer(),
         text_encoder=t5_encoder(),
         vae=autoencoder(),
         transformer=transformer,
         scheduler=diffusers.DPMSolverMultistepScheduler(),
+    ).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_aura_flow(folder: Path, seed: int = 0) -> Path:
+    """A tiny AuraFlowPipeline: T5 alone, flow matching, its guidance by a second row."""
+    torch.manual_seed(seed)
+    transformer = diffusers.AuraFlowTransformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=4,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        caption_projection_dim=32,
+        out_channels=4,
+        pos_embed_max_size=256,
+    )
+    diffusers.AuraFlowPipeline(
+        tokenizer=t5_tokenizer(),
+        text_encoder=t5_encoder(),
+        vae=autoencoder(),
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+    ).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_chroma(folder: Path, seed: int = 0) -> Path:
+    """A tiny ChromaPipeline: FLUX.1's transformer without guidance, over packed latents; T5 alone, with a mask."""
+    torch.manual_seed(seed)
+    transformer = diffusers.ChromaTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        approximator_num_channels=8,
+        approximator_hidden_dim=32,
+        approximator_layers=1,
+    )
+    diffusers.ChromaPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=autoencoder(),
+        text_encoder=t5_encoder(),
+        tokenizer=t5_tokenizer(),
+        transformer=transformer,
     ).save_pretrained(folder)
     return folder
 

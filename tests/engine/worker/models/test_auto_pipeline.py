@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,18 @@ from engine.scheduler import Scheduler
 from tests.engine.bench import Bench, Result, make_request
 from tests.engine.tiny_transformers import (
     SIDE,
+    write_tiny_aura_flow,
+    write_tiny_chroma,
     write_tiny_kandinsky,
     write_tiny_pixart,
     write_tiny_stable_diffusion_3,
 )
 
+FURTHER: dict[str, Any] = {
+    "aura-flow": write_tiny_aura_flow,
+    "chroma": write_tiny_chroma,
+    "pixart-alpha": partial(write_tiny_pixart, kind="Alpha"),
+}
 WRITERS = {"pixart": write_tiny_pixart, "sd3": write_tiny_stable_diffusion_3}
 
 
@@ -121,6 +129,42 @@ def test_aborting_ends_the_call(bench: Bench, model: Path) -> None:
     bench.worker.forget("one")
     for thread in threads:
         thread.join(timeout=10)
+    assert not running()
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_pipelines(name: str, tmp_path: Path) -> None:
+    """Step by step what diffusers makes; shown where latents are a picture; given up within a step; failed alone."""
+    model = FURTHER[name](tmp_path / name)
+    bench = Bench(model, dtype="float32")
+    request = auto_request(model, num_inference_steps=3, prompt="a cat")
+    assert_equal(bench.run(request)["one"], pipeline_says(model, request, torch.float32))
+    assert len(bench.rows) == 3, "one tick per step of the solver"
+    scheduler = Scheduler(8, lambda: 0.0, {bench.info.name})
+    scheduler.add(request, bench.info)
+    batch = scheduler.schedule()
+    assert batch is not None
+    output = bench.worker.execute(batch, frozenset({"one"}))
+    assert [(report.step, report.steps) for report in output.progress] == [(1, 3), (1, 3)]
+    packed = name == "chroma"
+    assert [thumb.shape for thumb in output.previews.values()] == ([] if packed else [(SIDE, SIDE, 3)] * 2)
+    threads = running()
+    bench.worker.forget("one")
+    for thread in threads:
+        thread.join(timeout=10)
+    assert not running()
+    transformer = bench.stage._pipeline.transformer
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a kernel failed")
+
+    handle = transformer.register_forward_pre_hook(broken)
+    failure = bench.run(request)["one"].failure
+    assert failure is not None
+    assert failure.code == "generation_failed"
+    assert "a kernel failed" in str(failure)
+    handle.remove()
+    assert bench.run(request)["one"].failure is None
     assert not running()
 
 
