@@ -157,11 +157,19 @@ class _Run:
     """One picture's call of the pipeline, step by step. When nobody holds it any more, the call ends."""
 
     def __init__(self, pipeline: Any, call: dict[str, Any], expected: dict[str, int]) -> None:
-        self._pace = _Pace(expected)
+        self._pipeline, self._call, self._expected = pipeline, call, expected
+        self._seed = call["generator"].initial_seed() if "generator" in call else None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start from the first step: also when the call has failed and is tried again, with the same noise."""
+        if self._seed is not None:
+            self._call["generator"].manual_seed(self._seed)
+        self._pace = _Pace(dict(self._expected))
         # The thread knows the pace alone: as long as it knew the run, the run would never be given up.
-        own = _with_own_solvers(pipeline, self._pace)
+        own = _with_own_solvers(self._pipeline, self._pace)
         self._thread = threading.Thread(
-            target=self._pace.drive, args=(own, call), name="auto-pipeline", daemon=True
+            target=self._pace.drive, args=(own, self._call), name="auto-pipeline", daemon=True
         )
         weakref.finalize(self, self._pace.stop)
 
@@ -182,7 +190,9 @@ class _Run:
         return self._pace.latents
 
     def advance(self) -> None:
-        """Go on until the next step is made or the call has ended; raises what the call raised."""
+        """Go on until the next step is made or the call has ended; raises what the call raised, and then begins anew."""
+        if self._pace.error is not None:
+            self._begin()
         if not self._thread.is_alive() and not self._pace.ended:
             self._thread.start()
         if not self._pace.ended:
@@ -192,7 +202,9 @@ class _Run:
             raise self._pace.error
 
     def finish(self) -> npt.NDArray[np.uint8]:
-        """Go on to the end; (height, width, 3)."""
+        """Go on to the end, if need be once more from the beginning; (height, width, 3)."""
+        if self._pace.error is not None:
+            self._begin()
         while not self._pace.ended:
             self.advance()
         if self._pace.error is not None:
