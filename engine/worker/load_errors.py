@@ -66,7 +66,7 @@ def reading(name: str, path: Path) -> Iterator[None]:
         yield
     except EngineError:
         raise
-    except Exception as error:
+    except Exception as error:  # Whatever a library raises may come of what lies in the files.
         if is_disk_full(error):
             raise disk_full(name, path) from error
         # A file may have gone, or been cut short, since it was looked at.
