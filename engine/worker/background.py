@@ -14,9 +14,11 @@ from typing import Any
 import torch
 
 _ALLOWANCE = 0.015
-"""Seconds of Python that a loading thread may run during one step."""
-_NICENESS = 19
-"""Of loading threads and what they start."""
+"""Seconds that a loading thread may compute during one step; a single call, such as the conversion of a large tensor, is
+not cut off.
+"""
+_NICENESS = 5
+"""Of loading threads and what they start. At 19 nothing is loaded any more while steps keep every core busy."""
 
 
 class Background:

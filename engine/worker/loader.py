@@ -19,6 +19,7 @@ import transformers
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import DryRunError, RepositoryNotFoundError
 from tqdm.auto import tqdm
+from transformers import core_model_loading
 
 from engine.catalog import FAMILIES, locate_model
 from engine.config import EngineConfig
@@ -90,6 +91,8 @@ def load_components(
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
         library.utils.logging.set_verbosity_error()
+    # Its threads of readers would compete with steps.
+    core_model_loading.GLOBAL_WORKERS = 1
     downloaded = locate_model(name, config) is None
     path = fetch_model(name, config, report)
     report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))

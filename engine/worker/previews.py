@@ -38,7 +38,7 @@ def thumbnails(rgb: torch.Tensor) -> list[npt.NDArray[np.uint8]]:
 
 @torch.inference_mode()
 def _linear_fit(vae: Any, scaling_factor: float) -> Estimate:
-    """Fit latents → RGB by least squares on one chart of coloured patches, encoded once when the model is
+    """Fit latents → RGB by least squares on charts of coloured patches, encoded once when the model is
     loaded.
 
     The latents of Stable Diffusion's autoencoders are nearly linear in colour, so that a matrix shows
@@ -47,17 +47,19 @@ def _linear_fit(vae: Any, scaling_factor: float) -> Estimate:
     1.4.
     """
     generator = torch.Generator().manual_seed(0)
-    patches = torch.rand(1, 3, 8, 8, generator=generator, dtype=torch.float32)
-    chart = functional.interpolate(patches, size=(256, 256), mode="bilinear") * 2 - 1
+    patches = torch.rand(4, 3, 4, 4, generator=generator, dtype=torch.float32)
+    charts = functional.interpolate(patches, size=(128, 128), mode="bilinear") * 2 - 1
     parameter = next(vae.parameters())
-    encoded = vae.encode(chart.to(parameter.device, parameter.dtype))
-    latents = (
-        encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-    ) * scaling_factor
-    colours = functional.adaptive_avg_pool2d(chart, latents.shape[-2:])
-    known = latents.float().cpu().flatten(2)[0].T
+    # One after the other, because others' steps compute meanwhile, and wait for every large convolution.
+    encoded = [vae.encode(chart[None].to(parameter.device, parameter.dtype)) for chart in charts]
+    latents = scaling_factor * torch.cat(
+        [each.latent_dist.mode() if hasattr(each, "latent_dist") else each.latents for each in encoded]
+    )
+    height, width = latents.shape[-2:]
+    colours = functional.adaptive_avg_pool2d(charts, (height, width))
+    known = latents.float().cpu().movedim(1, -1).flatten(0, 2)
     known = torch.cat([known, torch.ones(len(known), 1, dtype=torch.float32)], dim=1)
-    matrix = torch.linalg.lstsq(known, colours.flatten(2)[0].T).solution.to(parameter.device)
+    matrix = torch.linalg.lstsq(known, colours.movedim(1, -1).flatten(0, 2)).solution.to(parameter.device)
 
     def estimate(latents: torch.Tensor) -> torch.Tensor:
         rgb = torch.einsum("nchw,cr->nrhw", latents.float(), matrix[:-1])
