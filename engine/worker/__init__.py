@@ -2,6 +2,8 @@
 
 worker          what the executor calls         model_runner   anything on the device happens here
 residency       which models are loaded         loader         how they get here: folder, single file, hub
+footprint       the bytes that they take        offload        weights that come when they are needed
+background      loading gives way to steps      load_errors    what is wrong with a model's files
 components      the parts of a folder           single_file    a model in one file
 second_try      once more in float32
 interface       what a family offers            registry       which file holds which family

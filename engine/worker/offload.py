@@ -2,6 +2,7 @@
 
 This is diffusers' group offloading: a hook brings a block of the denoiser, or a layer of a text encoder, to the device
 before its forward pass and takes it back afterwards. What is computed is the same; every step waits for the transfers.
+The tests run it from the processor to the processor. It has never run on a graphics card.
 """
 
 from __future__ import annotations
