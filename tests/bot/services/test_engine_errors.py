@@ -8,7 +8,7 @@ from bot.services.engine_errors import as_user_error
 from bot.views.job_text import error_text
 from engine import EngineDead, GenerationFailed, RequestRejected
 
-SECRET = "/home/host/models/secret.png"
+SECRET = "folder/of/the/host/secret.png"
 
 
 @pytest.mark.parametrize(
