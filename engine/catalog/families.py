@@ -87,6 +87,7 @@ _UNET_SAMPLERS = (
     "dpmpp_2m",
     "dpmpp_2m_karras",
     "dpmpp_2m_sde",
+    "dpmpp_sde",
     "unipc",
     "ddim",
     "lcm",

@@ -33,6 +33,10 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
         _DPMPP_2M | {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True},
     ),
     "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", _DPMPP_2M | {"algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_sde": (
+        "DPMSolverSinglestepScheduler",
+        _DPMPP_2M | {"algorithm_type": "sde-dpmsolver++", "lower_order_final": True},
+    ),
     "unipc": ("UniPCMultistepScheduler", {}),
     "lcm": ("LCMScheduler", {}),
     "tcd": ("TCDScheduler", {}),

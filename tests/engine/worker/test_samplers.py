@@ -160,8 +160,9 @@ def test_a_denoiser_that_knows_the_picture_is_led_to_it(schedule: str, sampler: 
     """No step is skipped, doubled or weighed wrongly, also from the infinite noise of zero terminal SNR."""
     samplers = samplers_of(schedule)
     config = samplers._scheduler.config
-    # Heun's scheduler has no zero terminal SNR, and so another idea of how noisy a timestep is.
-    base = samplers.schedule("heun", 1).prototype if sampler == "heun" else samplers._scheduler
+    # Two schedulers know no zero terminal SNR, and so have another idea of how noisy a timestep is.
+    own = sampler in ("heun", "dpmpp_sde")
+    base = samplers.schedule(sampler, 1).prototype if own else samplers._scheduler
     alphas = base.alphas_cumprod.double()
     target = torch.linspace(-2, 2, 256, dtype=torch.float64).reshape(1, 4, 8, 8)
 
