@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-_ALLOWANCE = 0.015
+_ALLOWANCE = 0.01
 """Seconds that a loading thread may compute during one step; a single call, such as the conversion of a large tensor, is
 not cut off.
 """
-_NICENESS = 5
+_NICENESS = 10
 """Of loading threads and what they start. At 19 nothing is loaded any more while steps keep every core busy."""
 
 
