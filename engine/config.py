@@ -27,6 +27,8 @@ class EngineConfig:
     """Lay the autoencoder's weights out channel by channel last, which convolutions read faster."""
     compile: bool = False
     """Compile denoisers with torch.compile, in the background; until then, and where it fails, they run as they are."""
+    row_buckets: bool = True
+    """Fill steps up to a few widths on a CPU, which builds its convolutions anew for every other one."""
     exact: bool = False
     """Real float32, and every picture predicted and decoded in a forward pass of its own rows: the same request gives
     the same bytes alone and in company, and costs what sharing would have saved.

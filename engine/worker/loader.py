@@ -65,6 +65,8 @@ class Components:
     dtype: torch.dtype
     compiles: bool = False
     """Whether the denoiser is to be compiled."""
+    row_buckets: bool = False
+    """Whether steps are filled up to a few widths."""
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """Everything that has weights, by diffusers' names."""
@@ -113,8 +115,13 @@ def load_components(
             # Its convolutions are fewer and wider than a UNet's, which gains nothing from this layout.
             parts["vae"].to(memory_format=torch.channels_last)
     report(Loading(name, 1.0))
+    same_as_diffusers = config.exact or dtype == torch.float64
     return Components(
-        **parts, device=device, dtype=dtype, compiles=config.compile and not config.exact and not offloaded
+        **parts,
+        device=device,
+        dtype=dtype,
+        compiles=config.compile and not config.exact and not offloaded,
+        row_buckets=config.row_buckets and device.type == "cpu" and not same_as_diffusers,
     )
 
 

@@ -30,16 +30,19 @@ from engine.launch import launch_engine
 from engine.worker.compiled import COMPILING
 from tests.engine.likeness import psnr, ssim
 
-_PLAIN = {"channels_last": False, "compile": False}
+_PLAIN = {"channels_last": False, "compile": False, "row_buckets": False}
 SWITCHES: dict[str, dict[str, Any]] = {
     "exact": {"exact": True},
     "float32": _PLAIN | {"dtype": "float32"},
     "bfloat16": _PLAIN | {"dtype": "bfloat16"},
     "float32, channels last": _PLAIN | {"dtype": "float32", "channels_last": True},
     "float32, compile": _PLAIN | {"dtype": "float32", "compile": True},
+    "float32, row buckets": _PLAIN | {"dtype": "float32", "row_buckets": True},
+    "bfloat16, row buckets": _PLAIN | {"dtype": "bfloat16", "row_buckets": True},
     "bfloat16, channels last": _PLAIN | {"dtype": "bfloat16", "channels_last": True},
     "bfloat16, compile": _PLAIN | {"dtype": "bfloat16", "compile": True},
-    "all": {"dtype": "bfloat16", "channels_last": True, "compile": True},
+    "defaults": {},
+    "defaults, compile": {"compile": True},
 }
 Pictures = dict[tuple[str, int], np.ndarray]
 

@@ -29,6 +29,7 @@ from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.row_buckets import as_they_are, in_bucket
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
@@ -63,6 +64,7 @@ class _Denoise:
         self._prompts = PromptEncoder(components.tokenizer, components.text_encoder, components.device)
         self._unet = components.unet
         self._compiled = CompiledDenoiser(components.unet) if components.compiles else None
+        self._forward = in_bucket if components.row_buckets else as_they_are
         adaptable = {"unet": components.unet, "text_encoder": components.text_encoder}
         self._loras = LoraStore(adaptable, components.device, components.dtype)
         self._embeddings = EmbeddingStore(
@@ -235,13 +237,14 @@ class _Denoise:
         changed = self._compiled is None or any(loras) or pictures[0].tiling
         unet: Any = self._unet if changed else self._compiled
         with applied(self._unet, "unet", loras), edges_joined(self._unet, joined=pictures[0].tiling):
-            prediction = unet(
+            prediction = self._forward(
+                unet,
                 latents if not guided else latents[rows],
                 times[rows].to(self._device),
                 encoder_hidden_states=torch.cat([*unconds, *(picture.cond for picture in pictures)]),
                 timestep_cond=torch.cat(conditions) if conditions else None,
                 return_dict=False,
-            )[0]
+            )
         if guided:
             without, prediction = prediction[: len(guided)], prediction[len(guided) :]
             scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)

@@ -30,6 +30,7 @@ from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
 from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.row_buckets import as_they_are, in_bucket
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
 
@@ -85,6 +86,7 @@ class _Denoise:
         self._zeros_for_empty = bool(components.settings.get("force_zeros_for_empty_prompt", True))
         self._unet = components.unet
         self._compiled = CompiledDenoiser(components.unet) if components.compiles else None
+        self._forward = in_bucket if components.row_buckets else as_they_are
         self._device = components.device
         self._dtype = components.dtype
         self._exact = exact
@@ -244,14 +246,15 @@ class _Denoise:
         changed = self._compiled is None or any(loras) or pictures[0].tiling
         unet: Any = self._unet if changed else self._compiled
         with applied(self._unet, "unet", loras), edges_joined(self._unet, joined=pictures[0].tiling):
-            prediction = unet(
+            prediction = self._forward(
+                unet,
                 latents if not guided else latents[rows],
                 times[rows].to(self._device),
                 encoder_hidden_states=_joined([*unconds, *(picture.cond for picture in pictures)]),
                 timestep_cond=_joined(conditions) if any(c is not None for c in conditions) else None,
                 added_cond_kwargs={"text_embeds": _joined(pooled), "time_ids": _joined(time_ids)},
                 return_dict=False,
-            )[0]
+            )
         if guided:
             without, prediction = prediction[: len(guided)], prediction[len(guided) :]
             scale = torch.tensor([pictures[row].guidance_scale for row in guided], dtype=torch.float64)
