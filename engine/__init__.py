@@ -2,8 +2,8 @@
 
 catalog       what a model is, read from its files without loading it
 request       what may be asked            output, output_stream   what comes back
-scheduler     which pictures step next   shares, row_budget      whose turn it is, and how wide steps pay
-passes        what a picture goes through
+scheduler     which pictures step next     shares, row_budget      whose turn it is, how wide steps pay
+batch         what steps are made of       passes, residents       what a picture goes through, which models stay
 executor      the line no tensor crosses
 core          schedule → execute → update  async_engine, launch    its asyncio face, and how it is built
 worker/       the device plane, the only part that touches tensors

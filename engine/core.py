@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from engine.batch import BatchKey, ScheduledBatch
 from engine.catalog import ModelInfo, unknown_words
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed
@@ -25,7 +26,7 @@ from engine.passes import passes
 from engine.request import Request, rounded
 from engine.residents import Residents
 from engine.row_budget import MAX_ROWS, RowBudget
-from engine.scheduler import BatchKey, ScheduledBatch, Scheduler
+from engine.scheduler import Scheduler
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from engine.batch import BatchKey, PictureProgress, ScheduledBatch
 from engine.catalog import ModelInfo
 from engine.errors import EngineError, GenerationFailed
 from engine.output import Loading, Safety
 from engine.request import Request
-from engine.scheduler import BatchKey, PictureProgress, ScheduledBatch
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,9 +1,8 @@
 """Which pictures step next. Plain Python on a clock that tests can turn; it never sees a tensor.
 
 What is scheduled is one picture: one row of a step, two where guidance asks for it, and as many times that as it is
-larger than its model's native size where sizes mix. The first picture in
-order sets the BatchKey; pictures with the same key fill the row budget. Every choice comes from one sort
-key, `Scheduler._order`.
+larger than its model's native size where sizes mix. The first picture in order sets the BatchKey; pictures with the
+same key fill the row budget. Every choice comes from one sort key, which `Scheduler` tells and `Pile.first` builds.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.catalog import FAMILIES, ModelInfo
+from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture, first_key
+from engine.catalog import ModelInfo
 from engine.passes import passes, rows_per_picture, weight_of
-from engine.request import GenerateRequest, Lane, Request
+from engine.request import Lane, Request
 from engine.shares import Pile, Share, ShareId
 
 MAX_WAIT = 300.0
@@ -25,52 +25,6 @@ makes half of all jobs later, see `engine.benchmark.simulation`.
 """
 HOLD = 20.0
 """Seconds for which a model that has work keeps others waiting."""
-
-
-@dataclass(frozen=True)
-class BatchKey:
-    """Who may share a step: pictures with equal keys. `width` and `height` are pixels of the result, 0 where sizes mix."""
-
-    model: str
-    stage: str
-    width: int
-    height: int
-    conditioning: str = ""
-    """What an adapter that cannot be mixed per row adds of itself."""
-    padding: str = ""
-    precision: str = ""
-    """Set where pictures are made once more in another one than their model's."""
-
-
-@dataclass(frozen=True)
-class ScheduledPicture:
-    """One picture of a request, by its index in `request.seeds`, and the rows it takes."""
-
-    request: Request
-    index: int
-    rows: int
-    weight: int = 1
-    """As how many rows of the model's native size each of its rows counts."""
-
-
-@dataclass(frozen=True)
-class ScheduledBatch:
-    """What one step runs: pictures of one key, and the rows they take."""
-
-    key: BatchKey
-    pictures: tuple[ScheduledPicture, ...]
-    rows: int
-
-
-@dataclass(frozen=True)
-class PictureProgress:
-    """Where a picture stands after a step: `step` of `steps` done; `next_key` is None once it is finished."""
-
-    request_id: str
-    index: int
-    step: int
-    steps: int
-    next_key: BatchKey | None
 
 
 PileId = str | tuple[BatchKey, int]
@@ -465,19 +419,3 @@ class Scheduler:
         if not self._requests:
             self._shares.clear()
             self._floors = {False: 0, True: 0}
-
-
-def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
-    """The key of a request's first stage, known before anything of it is opened."""
-    family = FAMILIES[model.family]
-    first = passes(request, model)[0]
-    width, height = (0, 0) if family.mixes_sizes else (first.width, first.height)
-    return BatchKey(
-        request.model,
-        family.stages[0],
-        width,
-        height,
-        conditioning=request.request_id if family.alone else "",
-        # A layer pads all rows of a forward pass alike.
-        padding="circular" if request.params.tiling else "",
-    )

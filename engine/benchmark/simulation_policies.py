@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from engine.batch import PictureProgress
 from engine.benchmark.mix import VARIATION_STRENGTH, BenchJob, Kind
 from engine.catalog import read_model
 from engine.config import EngineConfig
 from engine.request import GenerateRequest, SamplingParams
-from engine.scheduler import PictureProgress, Scheduler
+from engine.scheduler import Scheduler
 
 STEPS = 30
 """Of a picture; variations run VARIATION_STRENGTH of them."""

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.batch import ScheduledBatch
 from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.core import EngineCore
 from engine.executor import Fetched, Loaded, Prepared, StepOutput
 from engine.output import Loading
 from engine.request import GenerateRequest, Request, SamplingParams
-from engine.scheduler import ScheduledBatch
 from engine.worker.worker import Worker
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture
 from engine.errors import EngineError, GenerationFailed
 from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
 from engine.request import Request
-from engine.scheduler import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture
 from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStage, WeightsReader
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import NamedWeights, PictureState, RequestState

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
+from engine.batch import BatchKey
 from engine.executor import StepTiming
-from engine.scheduler import BatchKey
 
 
 class StepTimer:

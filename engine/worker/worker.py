@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.batch import ScheduledBatch
 from engine.catalog import ModelInfo
 from engine.config import EngineConfig
 from engine.executor import StepOutput
 from engine.output import Loading
 from engine.request import Request
-from engine.scheduler import ScheduledBatch
 from engine.worker.background import Background
 from engine.worker.device import device_name
 from engine.worker.model_runner import ModelRunner

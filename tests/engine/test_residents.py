@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import EngineConfig, GenerateRequest, Loading, RequestOutput
+from engine.batch import PictureProgress, ScheduledBatch
 from engine.core import EngineCore, Output
 from engine.executor import Fetched, Loaded, StepOutput
 from engine.residents import Residents
-from engine.scheduler import PictureProgress, ScheduledBatch
 from tests.engine.test_scheduler import model, request
 
 SIZES = {"owner/a": 6, "owner/b": 6, "owner/c": 3, "owner/huge": 10}

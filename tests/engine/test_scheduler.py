@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import EngineConfig, GenerateRequest, Lane, ModelInfo, SamplingParams
+from engine.batch import PictureProgress, ScheduledBatch
 from engine.catalog import Guidance, read_model
 from engine.passes import rows_per_picture
-from engine.scheduler import MAX_WAIT, PictureProgress, ScheduledBatch, Scheduler
+from engine.scheduler import MAX_WAIT, Scheduler
 
 MODEL = "owner/model"
 OTHER = "owner/other"

@@ -1,0 +1,71 @@
+"""What steps are made of: which pictures may share one, which do, and where it left them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.catalog import FAMILIES, ModelInfo
+from engine.passes import passes
+from engine.request import GenerateRequest, Request
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """Who may share a step: pictures with equal keys. `width` and `height` are pixels of the result, 0 where sizes mix."""
+
+    model: str
+    stage: str
+    width: int
+    height: int
+    conditioning: str = ""
+    """What an adapter that cannot be mixed per row adds of itself."""
+    padding: str = ""
+    precision: str = ""
+    """Set where pictures are made once more in another one than their model's."""
+
+
+@dataclass(frozen=True)
+class ScheduledPicture:
+    """One picture of a request, by its index in `request.seeds`, and the rows it takes."""
+
+    request: Request
+    index: int
+    rows: int
+    weight: int = 1
+    """As how many rows of the model's native size each of its rows counts."""
+
+
+@dataclass(frozen=True)
+class ScheduledBatch:
+    """What one step runs: pictures of one key, and the rows they take."""
+
+    key: BatchKey
+    pictures: tuple[ScheduledPicture, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class PictureProgress:
+    """Where a picture stands after a step: `step` of `steps` done; `next_key` is None once it is finished."""
+
+    request_id: str
+    index: int
+    step: int
+    steps: int
+    next_key: BatchKey | None
+
+
+def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
+    """The key of a request's first stage, known before anything of it is opened."""
+    family = FAMILIES[model.family]
+    first = passes(request, model)[0]
+    width, height = (0, 0) if family.mixes_sizes else (first.width, first.height)
+    return BatchKey(
+        request.model,
+        family.stages[0],
+        width,
+        height,
+        conditioning=request.request_id if family.alone else "",
+        # A layer pads all rows of a forward pass alike.
+        padding="circular" if request.params.tiling else "",
+    )
