@@ -47,5 +47,5 @@ class EngineConfig:
     """Where hub downloads are kept; None is huggingface_hub's own cache."""
     offline: bool = False
     """Never contact the hub; a model that is not on disk is refused with a sentence."""
-    preview_interval: float = 2.5
+    preview_interval: float = 3.0
     """Seconds between two previews of one request; a preview costs up to a decode, and messages are edited no oftener."""

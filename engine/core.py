@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_FIRST_PREVIEW = 0.2
-"""Of the preview interval: how long after a request's first step its first preview comes."""
-
 Output = tuple[str, Update | RequestOutput]
 """A request id and what its stream shall yield next."""
 
@@ -51,8 +48,8 @@ class _Running:
     """Of each picture; `steps_done` likewise."""
     steps_done: dict[int, int] = field(default_factory=dict)
     previews: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    preview_due: float | None = None
-    """None until a picture of it has been scheduled."""
+    preview_due: float = 0.0
+    """When the next preview is; the first one comes with the first step, so that a quick job is seen to begin."""
     device_seconds: float = 0.0
     unread_words: tuple[str, ...] = ()
     shown: Queued | None = None
@@ -290,9 +287,6 @@ class EngineCore:
         due = set()
         for picture in batch.pictures:
             running = self._running[picture.request.request_id]
-            if running.preview_due is None:
-                # The first steps foresee little more than a blur, and a quick job needs no second preview.
-                running.preview_due = now + _FIRST_PREVIEW * interval
             if now >= running.preview_due:
                 due.add(picture.request.request_id)
         for request_id in due:
