@@ -17,6 +17,8 @@ _ALLOWANCE = 0.01
 """Seconds that a loading thread may compute during one step; a single call, such as the conversion of a large tensor, is
 not cut off.
 """
+_PATIENCE = 0.2
+"""Seconds of a step after which a loading thread has another allowance."""
 _NICENESS = 10
 """Of loading threads and what they start. At 19 nothing is loaded any more while steps keep every core busy."""
 
@@ -70,7 +72,10 @@ class Background:
                 seen, began = self._steps, used
             elif used - began > _ALLOWANCE:
                 with self._changed:
-                    self._changed.wait_for(lambda: not self._stepping or self._steps != seen)
+                    # Not for ever: it may hold a lock (of a log, an import, a cache) that the step is waiting for.
+                    self._changed.wait_for(lambda: not self._stepping or self._steps != seen, _PATIENCE)
+                if self._steps == seen:
+                    began = time.thread_time()
 
         sys.setprofile(look)
         try:

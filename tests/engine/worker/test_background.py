@@ -32,7 +32,7 @@ def test_within_a_step_only_the_allowance_is_run() -> None:
             while not stopped.is_set():
                 call()
             calls = 0
-            while calls < 300_000:  # More than one allowance holds.
+            while calls < 3_000_000:  # More than a few allowances hold.
                 calls += 1
                 call()
 
@@ -42,6 +42,25 @@ def test_within_a_step_only_the_allowance_is_run() -> None:
         stopped.set()
         thread.join(0.5)
         assert thread.is_alive(), "it waits for the step to end"
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_step_gets_a_lock_that_held_up_work_holds() -> None:
+    background = Background()
+    lock, held = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        with background.giving_way(), lock:
+            held.set()
+            for _ in range(300_000):  # More than one allowance holds.
+                call()
+
+    with background.step():
+        thread = on_a_thread(work)
+        held.wait(60)
+        assert lock.acquire(timeout=60), "both wait for each other"
+        lock.release()
     thread.join(60)
     assert not thread.is_alive()
 
