@@ -333,7 +333,7 @@ class EngineCore:
     def _measure_rows(self, batch: ScheduledBatch, output: StepOutput) -> None:
         """Let what the step took, and what did not fit, decide how many rows the next ones hold."""
         for timing in output.timings:
-            self._row_budget(timing.key).observe(timing.rows, timing.seconds)
+            self._row_budget(timing.key).observe(timing.rows, timing.seconds, timing.widest)
         if output.row_budget is not None:
             self._row_budget(batch.key).out_of_memory(output.row_budget)
         for size, budget in self._row_budgets.items():

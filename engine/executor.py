@@ -42,6 +42,8 @@ class StepTiming:
 
     key: BatchKey
     rows: int
+    widest: int
+    """Rows of its widest picture."""
     seconds: float
 
 

@@ -40,10 +40,12 @@ class RowBudget:
         self._ceiling = self.most
         """What is tried before the next retrial; lowered when the device runs out of memory."""
 
-    def observe(self, rows: int, seconds: float) -> None:
-        """Take in that a step of so many rows took so long, without decoding and encoding."""
-        if rows < self.rows - 1 or seconds <= 0:
-            return  # It did not fill the budget; one row may be left where pictures take two.
+    def observe(self, rows: int, seconds: float, widest: int = 2) -> None:
+        """Take in that a step of so many rows took so long, without decoding and encoding. `widest`: the rows of its
+        widest picture.
+        """
+        if not rows or rows + widest <= self.rows or seconds <= 0:
+            return  # It did not fill the budget: another picture would have had room.
         if self._settled:
             self._calm += 1
             if self._calm >= self._patience:

@@ -88,7 +88,8 @@ class ModelRunner:
                 pictures.append(picture)
         rows = sum(picture.weight * (1 + picture.guided) for picture in pictures)
         # What float32 takes says nothing of the width that pays otherwise.
-        with self._timer.step(batch.key, 0 if second else rows):
+        widest = max((one.rows for one in scheduled), default=0)
+        with self._timer.step(batch.key, 0 if second else rows, widest):
             self._denoise(family, stage, pictures)
         self._try_again(family, batch.key.stage, scheduled, idle=not pictures)
         finished = self._finish(family, stage, scheduled)

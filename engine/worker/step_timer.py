@@ -22,27 +22,27 @@ class StepTimer:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._running: deque[tuple[BatchKey, int, torch.Event, torch.Event]] = deque()
+        self._running: deque[tuple[BatchKey, int, int, torch.Event, torch.Event]] = deque()
         self._finished: list[StepTiming] = []
 
     @contextmanager
-    def step(self, key: BatchKey, rows: int) -> Iterator[None]:
+    def step(self, key: BatchKey, rows: int, widest: int) -> Iterator[None]:
         """Time what is asked of the device inside of it."""
         if self._device.type == "cpu":
             started = time.perf_counter()
             yield
-            self._finished.append(StepTiming(key, rows, time.perf_counter() - started))
+            self._finished.append(StepTiming(key, rows, widest, time.perf_counter() - started))
             return
         begin, end = (torch.Event(self._device, enable_timing=True) for _ in range(2))
         begin.record()
         yield
         end.record()
-        self._running.append((key, rows, begin, end))
+        self._running.append((key, rows, widest, begin, end))
 
     def finished(self) -> tuple[StepTiming, ...]:
         """The steps that have been finished since this was last asked."""
-        while self._running and self._running[0][3].query():
-            key, rows, begin, end = self._running.popleft()
-            self._finished.append(StepTiming(key, rows, begin.elapsed_time(end) / 1000))
+        while self._running and self._running[0][4].query():
+            key, rows, widest, begin, end = self._running.popleft()
+            self._finished.append(StepTiming(key, rows, widest, begin.elapsed_time(end) / 1000))
         finished, self._finished = tuple(self._finished), []
         return finished

@@ -45,6 +45,15 @@ def test_a_step_that_is_not_full_says_nothing() -> None:
     assert odd.rows == 18
 
 
+@pytest.mark.parametrize("widest", [1, 2, 3, 5, 6])
+def test_pictures_of_any_width_fill_a_step(widest: int) -> None:
+    """Where sizes mix, a picture's rows need not divide the budget."""
+    budget = RowBudget(8)
+    for _ in range(200):
+        budget.observe(max(1, budget.rows // widest) * widest, 0.1, widest)
+    assert budget.rows == MAX_ROWS
+
+
 def test_the_first_steps_of_a_width_are_not_believed() -> None:
     budget = RowBudget(8)
     calls: dict[int, int] = {}
