@@ -37,7 +37,7 @@ def jobs(database: Database) -> JobRepository:
 
 def new_job(number: int = 0, **changes: object) -> Job:
     created = JOB.created_at + timedelta(seconds=number)
-    return replace(JOB, id=uuid4(), source=f"{number}:{uuid4().hex}", created_at=created, **changes)  # type: ignore[arg-type]
+    return replace(JOB, id=uuid4(), source=f"{number}:{uuid4().hex}", created_at=created, **changes)  # type: ignore[arg-type]  # any field of Job
 
 
 def pictures(job: Job, count: int = 4) -> tuple[StoredImage, ...]:

@@ -72,9 +72,9 @@ class Remix(discord.ui.Modal, title="Remix"):
         super().__init__(custom_id=f"remix:{interaction_id}", timeout=600)
 
     async def on_submit(self, interaction: discord.Interaction) -> None:
-        files = self.image.component.values  # type: ignore[attr-defined]
+        files = self.image.component.values  # type: ignore[attr-defined]  # a Label holds any component
         size = len(await files[0].read()) if files else 0
-        prompt, strength = self.prompt.component.value, self.strength.component.values[0]  # type: ignore[attr-defined]
+        prompt, strength = self.prompt.component.value, self.strength.component.values[0]  # type: ignore[attr-defined]  # likewise
         await interaction.response.send_message(f"remix {prompt} {strength} {size}")
 
 

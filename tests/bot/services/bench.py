@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -77,7 +77,7 @@ class Bench:
         """Create and show a job, as an edge does."""
         order.setdefault("action", Action.IMAGINE)
         order.setdefault("source", self.source())
-        job = await self.jobs.create(asker, Order(prompt=prompt, **order))  # type: ignore[arg-type]
+        job = await self.jobs.create(asker, Order(prompt=prompt, **order))  # type: ignore[arg-type]  # any field of Order
         await self.jobs.shown(job.id, Destination(channel_id=asker.channel_id, message_id=1000))
         return job
 
@@ -123,9 +123,9 @@ class Bench:
                 self._moved.set()
 
 
-async def refused(awaitable: object) -> UserError:
+async def refused(awaitable: Awaitable[object]) -> UserError:
     """The error that this ends in, whose sentence can be said."""
     with pytest.raises(UserError) as caught:
-        await awaitable  # type: ignore[misc]
+        await awaitable
     say(f"error.{caught.value.code}", **caught.value.values)
     return caught.value

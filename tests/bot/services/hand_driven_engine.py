@@ -124,4 +124,4 @@ def picture(seed: int, side: int) -> npt.NDArray[np.uint8]:
 def small(**changes: object) -> ModelInfo:
     """A model of 64 px."""
     model = replace(MODEL, native_width=64, native_height=64, min_side=32, max_side=128)
-    return replace(model, **changes)  # type: ignore[arg-type]
+    return replace(model, **changes)  # type: ignore[arg-type]  # any field of ModelInfo

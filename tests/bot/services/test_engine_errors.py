@@ -24,7 +24,7 @@ SECRET = "folder/of/the/host/secret.png"
     ],
 )
 def test_sentences_tell_what_to_do_and_nothing_of_the_host(error: Exception, says: str) -> None:
-    sentence = error_text(as_user_error(error))  # type: ignore[arg-type]
+    sentence = error_text(as_user_error(error))  # type: ignore[arg-type]  # parametrised over every error
     assert says in sentence
     assert "secret" not in sentence
 

@@ -43,7 +43,7 @@ async def process(model: Path, home: Path) -> AsyncIterator[Services]:
 
 
 async def order(services: Services, source: str, **values: object) -> Job:
-    job = await services.jobs.create(ADA, Order(source=source, **values))  # type: ignore[arg-type]
+    job = await services.jobs.create(ADA, Order(source=source, **values))  # type: ignore[arg-type]  # any field of Order
     await services.jobs.shown(job.id, Destination(channel_id=ADA.channel_id))
     return job
 
