@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +41,8 @@ class Background:
     @contextmanager
     def step(self) -> Iterator[None]:
         """On the engine's thread: within, background work has only its allowance."""
+        if not self._steps:
+            compute_as_usual()
         with self._changed:
             self._steps += 1
             self._stepping = True
@@ -96,16 +99,26 @@ def _freeze_once() -> None:
         gc.freeze()
 
 
+_numbers = threading.Lock()
+"""Held while torch's number of threads, which new threads take over from the process, is not the usual one."""
+
+
+def compute_as_usual() -> None:
+    """Let this thread, before its first computation, take over the usual number of torch's threads."""
+    with _numbers:
+        torch.get_num_threads()
+
+
 def _compute_alone() -> None:
     """Let this thread compute by itself: torch would otherwise start as many helpers for it as for the engine's thread, and
     on all cores both would wait for each other.
     """
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # Said by another thread, the number is that of the threads to come, and this one keeps its own.
-    restoring = threading.Thread(target=torch.set_num_threads, args=(usual,))
-    restoring.start()
-    restoring.join()
+    with _numbers, ThreadPoolExecutor(1) as another:
+        torch.get_num_threads()  # Otherwise the process's number would be taken over at the first computation.
+        usual = another.submit(torch.get_num_threads).result()
+        torch.set_num_threads(1)
+        # Said by another thread, the number is that of the threads to come, and this one keeps its own.
+        another.submit(torch.set_num_threads, usual).result()
 
 
 def _lower_priority() -> None:

@@ -23,6 +23,7 @@ import torch
 
 from engine.output import Safety
 from engine.request import Request
+from engine.worker.background import compute_as_usual
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.previews import make_estimate, thumbnails
@@ -229,6 +230,7 @@ class _Pace:
 
     def drive(self, pipeline: Any, call: dict[str, Any]) -> None:
         """On the run's thread: the whole call."""
+        compute_as_usual()
         try:
             self._wait()
             with torch.inference_mode():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 
 from engine.worker import background as module
@@ -80,20 +82,30 @@ def test_work_that_nobody_steps_beside_is_not_held_up() -> None:
     assert sys.getprofile() is None
 
 
-def test_the_other_threads_compute_as_before() -> None:
+@pytest.mark.parametrize("together", [1, 8])
+def test_the_other_threads_compute_as_before(together: int) -> None:
     usual = torch.get_num_threads()
-    seen: list[int] = []
+    torch.set_num_threads(3)
+    try:
+        background = Background()
+        seen: list[int] = []
 
-    def work() -> None:
-        with Background().giving_way():
-            seen.append(torch.get_num_threads())
-            later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-            later.start()
-            later.join()
+        def work() -> None:
+            for _ in range(2):
+                with background.giving_way():
+                    seen.append(torch.get_num_threads())
 
-    on_a_thread(work).join(60)
-    assert seen == [1, usual]
-    assert torch.get_num_threads() == usual
+        for thread in [on_a_thread(work) for _ in range(together)]:
+            thread.join(60)
+        assert seen == [1] * 2 * together
+        assert threads_of_a_new_thread() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(usual)
+
+
+def threads_of_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(torch.get_num_threads).result()
 
 
 def test_the_main_thread_is_left_as_it_is() -> None:
