@@ -14,14 +14,13 @@ class BatchKey:
     """Who may share a step: pictures with equal keys. `width` and `height` are pixels of the result, 0 where sizes mix."""
 
     model: str
+    """The one that requests name, or a copy of it that the worker gave a name of its own: see `PictureProgress`."""
     stage: str
     width: int
     height: int
     conditioning: str = ""
     """What an adapter that cannot be mixed per row adds of itself."""
     padding: str = ""
-    precision: str = ""
-    """Set where pictures are made once more in another one than their model's."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,9 @@ class ScheduledBatch:
 
 @dataclass(frozen=True)
 class PictureProgress:
-    """Where a picture stands after a step: `step` of `steps` done; `next_key` is None once it is finished."""
+    """Where a picture stands after a step: `step` of `steps` done; `next_key` is None once it is finished. It may name a
+    model that is not loaded: a copy of the picture's own, which is fetched, loaded and evicted by that name.
+    """
 
     request_id: str
     index: int

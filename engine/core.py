@@ -142,7 +142,7 @@ class EngineCore:
         if self._displacing == event.model:
             self._displacing, self._displaced_at = None, self._clock()
         if event.error is None:
-            if event.info is not None:
+            if event.info is not None and not self._is_copy(event.model):
                 self._models[event.model] = event.info
             self._residents.loaded(event.model)
             self.scheduler.ready.add(event.model)
@@ -155,17 +155,17 @@ class EngineCore:
 
     def on_prepared(self, event: Prepared) -> list[Output]:
         """Take in that what a request names has been read, or could not be."""
-        request_id = event.request.request_id
+        request_id, model = event.request.request_id, event.request.model
         running = self._running.get(request_id)
         if running is None:
             # It was aborted meanwhile, and what was read for it came after.
             self._executor.forget(request_id)
             return []
-        if running.request != event.request:
+        if replace(running.request, model=model) != event.request:
             return []  # A namesake of one that was aborted; its own is on its way.
         if event.error is not None:
             return [self._fail(request_id, event.error)]
-        self.scheduler.release(request_id)
+        self.scheduler.release(request_id, model)
         return []
 
     def step(self) -> list[Output]:
@@ -244,12 +244,15 @@ class EngineCore:
         """
         residents = self._residents
         outputs: list[Output] = []
+        for copy in [model for model in self.scheduler.ready if self._is_copy(model)]:
+            if not self.scheduler.wants(copy):
+                self._evict(copy)  # It is of use to nobody but those it was loaded for.
         if not residents.waiting:
             return outputs
         idle = {model for model in self.scheduler.ready if not self.scheduler.wants(model)}
         for model in list(residents.waiting):
             victims = residents.victims(model, idle)
-            if victims and not self.scheduler.wants(model):
+            if (victims or self._is_copy(model)) and not self.scheduler.wants(model):
                 # Whoever asked for it has gone; nobody's model is thrown out for that.
                 residents.leave(model)
                 del self._loading[model]
@@ -270,17 +273,25 @@ class EngineCore:
         """Load a model in the place of others, which come back when there is room for them again."""
         outputs: list[Output] = []
         for victim in victims:
-            self.scheduler.ready.discard(victim)
-            self._residents.leave(victim)
-            self._executor.evict(victim)
+            self._evict(victim)
         self._residents.give(model)
         self._executor.place(model, self._report)
         for victim in victims:
             if self.scheduler.wants(victim):
                 self.load(victim)
                 loading = self._loading[victim]
-                outputs += [(request_id, loading) for request_id in self.scheduler.waits_for(victim)]
+                if not self._is_copy(victim):
+                    outputs += [(request_id, loading) for request_id in self.scheduler.waits_for(victim)]
         return outputs
+
+    def _evict(self, model: str) -> None:
+        self.scheduler.ready.discard(model)
+        self._residents.leave(model)
+        self._executor.evict(model)
+
+    def _is_copy(self, model: str) -> bool:
+        """Whether it is the worker's own name for a copy of a model, which no request names."""
+        return model not in self._models
 
     def _previews_due(self, batch: ScheduledBatch) -> frozenset[str]:
         now, interval = self._clock(), self._config.preview_interval
@@ -295,8 +306,9 @@ class EngineCore:
 
     def _update(self, batch: ScheduledBatch, output: StepOutput, seconds: float) -> list[Output]:
         for request_id in output.unprepared:
-            self.scheduler.hold_back(request_id)
-            self._executor.prepare(self._running[request_id].request, self._report)
+            self.scheduler.hold_back(request_id, batch.key.model)
+            request = replace(self._running[request_id].request, model=batch.key.model)
+            self._executor.prepare(request, self._report)
         pictures = [p for p in batch.pictures if p.request.request_id not in output.unprepared]
         if not pictures:
             return []
@@ -328,6 +340,8 @@ class EngineCore:
         ]
         for request_id, error in output.failures.items():
             outputs.append(self._fail(request_id, error))
+        for model in {report.next_key.model for report in output.progress if report.next_key is not None}:
+            self.load(model)
         return outputs
 
     def _measure_rows(self, batch: ScheduledBatch, output: StepOutput) -> None:

@@ -61,7 +61,9 @@ class StepOutput:
     timings: tuple[StepTiming, ...] = ()
     """Of this step, or of earlier ones where the device runs behind its commands."""
     unprepared: tuple[str, ...] = ()
-    """Requests of the batch that were not stepped, because the files that they name have to be read first: see `prepare`."""
+    """Requests of the batch that were not stepped, because the files that they name have to be read first, for the model of
+    its key: see `prepare`.
+    """
     row_budget: int | None = None
     """Set when the device turned out to hold fewer rows than it was given."""
 
@@ -93,7 +95,7 @@ class WorkerInterface(Protocol):
 
     def prepare(self, request: Request) -> None:
         """Read the weights that a request names, while other requests are stepped: on any thread but the engine's.
-        Raises GenerationFailed.
+        `request.model` is what they are read for, which may be a copy of the model. Raises GenerationFailed.
         """
         ...
 

@@ -8,6 +8,7 @@ same key fill the row budget. Every choice comes from one sort key, which `Sched
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -28,7 +29,7 @@ HOLD = 20.0
 
 
 PileId = str | tuple[BatchKey, int]
-"""All requests of a model, or those with pictures of one key and so many rows each."""
+"""All requests with pictures of a model, or those with pictures of one key and so many rows each."""
 
 
 @dataclass
@@ -46,9 +47,11 @@ class _Waiting:
     steps_left: dict[int, int]
     steps_done: dict[int, int]
     piles: set[PileId] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+    """Of its unfinished pictures."""
     started: bool = False
-    held: bool = False
-    """Its turn had come, and what it needs is being read."""
+    held: set[str] = field(default_factory=set)
+    """Models that its turn had come with, and what it needs for them is being read."""
     stepped_over_age: bool = False
     shown: tuple[int, float, int, float] | None = None
     """Place, row-steps ahead, and how many arrivals of others and row-steps of all there had been by then."""
@@ -80,6 +83,9 @@ class Scheduler:
 
     While the current model has work and has not been held for `hold` seconds, other models wait, except for over-age
     requests. Something steps whenever a request of a ready model waits. A step costs O(rows · log n).
+
+    Pictures that need another copy of their model than the request names say so in their key; such a copy is held in
+    turn with the model.
     """
 
     row_budget: int
@@ -98,6 +104,8 @@ class Scheduler:
         self._requests: dict[str, _Waiting] = {}
         self._shares: dict[ShareId, Share] = {}
         self._piles: dict[PileId, Pile] = {}
+        self._wanted: Counter[str] = Counter()
+        """Requests with unfinished pictures of a model, whether they are held back or not."""
         self._widths: dict[BatchKey, set[int]] = {}
         """How many rows the waiting pictures of a key take each."""
         self._floors = {False: 0, True: 0}
@@ -147,16 +155,18 @@ class Scheduler:
         self._end(waiting)
         return True
 
-    def hold_back(self, request_id: str) -> None:
-        """Leave a request out of every step until it is released: others must not wait for what it needs."""
+    def hold_back(self, request_id: str, model: str) -> None:
+        """Leave a request's pictures of a model out of every step until they are released: others must not wait for what
+        they need.
+        """
         waiting = self._requests[request_id]
-        waiting.held = True
+        waiting.held.add(model)
         self._enter(waiting)
 
-    def release(self, request_id: str) -> None:
-        """Let a request that was held back take its turn."""
+    def release(self, request_id: str, model: str) -> None:
+        """Let pictures that were held back take their turn."""
         waiting = self._requests[request_id]
-        waiting.held = False
+        waiting.held.discard(model)
         self._enter(waiting)
 
     def schedule(self) -> ScheduledBatch | None:
@@ -166,12 +176,12 @@ class Scheduler:
         first = self._first(now, self.ready)
         if first is None:
             return None
-        order, key = first
+        order, key, request = first
         if order[0]:
             relaxed = bool(order[1])
             self._floors[relaxed] = max(self._floors[relaxed], int(order[2]))
-        if key.model != self._model:
-            self._model, self._held_since = key.model, now
+        if request.model != self._model:
+            self._model, self._held_since = request.model, now
         budget = self.budget(key)
         rows = 0
         pictures: list[ScheduledPicture] = []
@@ -284,7 +294,7 @@ class Scheduler:
 
     def wants(self, model: str) -> bool:
         """Whether any request needs a model."""
-        return model in self._piles or any(item.request.model == model for item in self._requests.values())
+        return self._wanted[model] > 0
 
     def preferred(self, models: Iterable[str]) -> str | None:
         """The one of some models that are not ready whose request goes before those of all others, if there is one."""
@@ -293,22 +303,29 @@ class Scheduler:
 
     def waits_for(self, model: str) -> list[str]:
         """Ids of the requests that need a model, in the order of their arrival."""
-        return [item.request.request_id for item in self._requests.values() if item.request.model == model]
-
-    def _first(self, now: float, models: Iterable[str]) -> tuple[tuple[float, ...], BatchKey] | None:
-        """Who goes first of all requests of some models, and its key."""
-        piles = {model: pile for model in models if (pile := self._piles.get(model)) is not None}
-        held = self._model in piles and self._model in self.ready and now - self._held_since < self.hold
-        heads = [
-            head
-            for model, pile in piles.items()
-            if (head := pile.first(now - self.max_wait, over_age_only=held and model != self._model))
-            is not None
+        return [
+            request_id
+            for request_id, item in self._requests.items()
+            if any(key.model == model for key in item.pictures.values())
         ]
+
+    def _first(self, now: float, models: Iterable[str]) -> tuple[tuple[float, ...], BatchKey, Request] | None:
+        """Who goes first of all requests with pictures of some models, and the key of one of these."""
+        heads = []
+        for model in models:
+            pile = self._piles.get(model)
+            head = None if pile is None else pile.first(now - self.max_wait)
+            if head is not None:
+                order, request_id = head
+                # Where a request has pictures of several models, those go first that can.
+                heads.append((order, model not in self.ready, model, self._requests[request_id]))
+        current = any(one.request.model == self._model and not missing for _, missing, _, one in heads)
+        if current and now - self._held_since < self.hold:
+            heads = [head for head in heads if not head[0][0] or head[3].request.model == self._model]
         if not heads:
             return None
-        order, request_id = min(heads)
-        return order, next(iter(self._requests[request_id].pictures.values()))
+        order, _, model, first = min(heads, key=lambda head: head[:3])
+        return order, next(key for key in first.pictures.values() if key.model == model), first.request
 
     def _foretold(self) -> list[tuple[_Waiting, float]]:
         """Everybody in the order in which they will probably be served, with the work that is left of them."""
@@ -363,10 +380,12 @@ class Scheduler:
     def _enter(self, waiting: _Waiting) -> None:
         """Put a request into the piles of its unfinished pictures, and take it out of the others."""
         request_id, share = waiting.request.request_id, waiting.share
-        keys = set(waiting.pictures.values())
-        piles: set[PileId] = set()
-        if keys and not waiting.held:
-            piles = {waiting.request.model, *((key, waiting.rows) for key in keys)}
+        models = {key.model for key in waiting.pictures.values()}
+        self._wanted.update(models - waiting.models)
+        self._wanted.subtract(waiting.models - models)
+        waiting.models = models
+        keys = {key for key in waiting.pictures.values() if key.model not in waiting.held}
+        piles: set[PileId] = {*(key.model for key in keys), *((key, waiting.rows) for key in keys)}
         for id_ in waiting.piles - piles:
             pile = self._piles[id_]
             if not pile.drop(request_id, share.id, share.level(self.quantum)):

@@ -95,14 +95,14 @@ class Pile:
     def __len__(self) -> int:
         return len(self._requests)
 
-    def first(self, over_age_before: float, *, over_age_only: bool = False) -> tuple[Key, str] | None:
+    def first(self, over_age_before: float) -> tuple[Key, str] | None:
         """Who goes first and its place in the one order: (0, since, arrival) over age, else (1, lane, level, work
         left, arrival). `over_age_before`: an age that counts from earlier than this is over age.
         """
         eldest = self._eldest.first()
         if eldest is not None and eldest[0][0] < over_age_before:
             return (0.0, *eldest[0]), eldest[1]
-        share = None if over_age_only else self._shares.first()
+        share = self._shares.first()
         if share is None:
             return None
         request = self._requests[share[1]].first()

@@ -21,7 +21,7 @@ from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStag
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import NamedWeights, PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
-from engine.worker.second_try import FLOAT32, SecondTries, not_finite_among
+from engine.worker.second_try import not_finite, not_finite_among
 from engine.worker.step_timer import StepTimer
 
 log = logging.getLogger(__name__)
@@ -33,16 +33,13 @@ class ModelRunner:
     def __init__(self, residency: Residency) -> None:
         self._residency = residency
         self._states: dict[str, RequestState] = {}
-        self._weights: dict[str, tuple[Request, NamedWeights]] = {}
-        """Of requests that are prepared and have not started."""
-        self._begun_anew: dict[str, set[int]] = {}
-        """Of requests that begin once more, because they could not outlive their model: the pictures that are done."""
+        self._weights: dict[tuple[str, str], tuple[Request, NamedWeights]] = {}
+        """(request id, model or copy) → what was read of the files that the request names."""
         self._failures: dict[str, GenerationFailed] = {}
         self._row_budget: int | None = None
         self._offload: Callable[[], bool] = lambda: False
         """Takes the weights of the step's model off the device, as far as that can be; set by `execute`."""
         self._timer = StepTimer(residency.device)
-        self._second = SecondTries(residency)
 
     @torch.inference_mode()
     def prepare(self, request: Request) -> None:
@@ -52,7 +49,7 @@ class ModelRunner:
         family = self._residency.family(request.model)
         assert isinstance(family, WeightsReader), "other families' requests name none, see the front door"
         try:
-            self._weights[request.request_id] = request, family.read_weights(request)
+            self._weights[request.request_id, request.model] = request, family.read_weights(request)
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
             problem = _without_frames(error)
             raise (_out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)) from None
@@ -60,42 +57,36 @@ class ModelRunner:
     @torch.inference_mode()
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         """Begin what is new, denoise every picture of the batch by one step, finish what is done."""
-        second = batch.key.precision == FLOAT32
-        copy = self._second.family(batch.key.model) if second else None
-        family = copy or self._residency.family(batch.key.model)
-        self._offload = partial(self._residency.offload, batch.key.model)
-        stage = next(stage for stage in family.stages if stage.name == batch.key.stage)
+        key = batch.key
+        family = self._residency.family(key.model)
+        self._offload = partial(self._residency.offload, key.model)
+        stage = next(stage for stage in family.stages if stage.name == key.stage)
         self._failures, self._row_budget = {}, None
-        unread = {}
         requests = {picture.request.request_id: picture.request for picture in batch.pictures}
-        unprepared = tuple(id_ for id_, request in requests.items() if not self._is_prepared(request))
+        beginning = {id_: indices for id_ in requests if (indices := self._to_begin(batch, requests[id_]))}
+        unprepared = tuple(id_ for id_ in beginning if not self._is_prepared(requests[id_], key.model))
         scheduled = [one for one in batch.pictures if one.request.request_id not in unprepared]
-        for request_id, request in requests.items():
-            if request_id not in self._states and request_id not in unprepared:
-                _, weights = self._weights.pop(request_id, (request, NamedWeights()))
-                state = RequestState(request, weights)
-                self._second.forget(request_id)
-                if self._try(request_id, family, partial(stage.begin, state)):
-                    for index in self._begun_anew.pop(request_id, ()):
-                        state.pictures[index].step = len(state.pictures[index].schedule.timesteps)
-                    self._states[request_id] = state
-                    unread[request_id] = state.unread_words
+        unread = {
+            id_: self._begin(family, stage, key.model, requests[id_], indices)
+            for id_, indices in beginning.items()
+            if id_ not in unprepared
+        }
         pictures = []
         for one in self._alive(scheduled):
             picture = self._states[one.request.request_id].pictures[one.index]
             picture.weight = one.weight
-            if not self._second.waits(picture):
-                pictures.append(picture)
+            pictures.append(picture)
         rows = sum(picture.weight * (1 + picture.guided) for picture in pictures)
-        # What float32 takes says nothing of the width that pays otherwise.
-        widest = max((one.rows for one in scheduled), default=0)
-        with self._timer.step(batch.key, 0 if second else rows, widest):
+        with self._timer.step(key, rows, max((one.rows for one in scheduled), default=0)):
             self._denoise(family, stage, pictures)
-        self._try_again(family, batch.key.stage, scheduled, idle=not pictures)
+        again = self._find_spoiled(key, scheduled)
         finished = self._finish(family, stage, scheduled)
         thumbs = self._previews(family, stage, scheduled, finished, previews)
         self._enlarge(family, stage, scheduled)
-        progress = tuple(self._progress(batch.key, one) for one in self._alive(scheduled))
+        progress = tuple(
+            self._progress(key, one, again=(one.request.request_id, one.index) in again)
+            for one in self._alive(scheduled)
+        )
         for request_id in {report.request_id for report in progress}:
             if all(picture.done for picture in self._states[request_id].pictures.values()):
                 self.forget(request_id)
@@ -118,24 +109,45 @@ class ModelRunner:
         """
         stages = self._residency.family(model).stages
         if any(isinstance(stage, BoundStage) for stage in stages):
-            for request_id, state in list(self._states.items()):
-                if state.request.model == model:
-                    done = {index for index, picture in state.pictures.items() if picture.done}
-                    self._begun_anew[request_id] = done
-                    del self._states[request_id]
+            for state in self._states.values():
+                state.begun_with = {i: begun for i, begun in state.begun_with.items() if begun != model}
         self._residency.evict(model)
 
     def forget(self, request_id: str) -> None:
         self._states.pop(request_id, None)
-        self._begun_anew.pop(request_id, None)
-        self._weights.pop(request_id, None)
-        self._second.forget(request_id)
+        # Others may be prepared meanwhile; a list of them all is made in one go.
+        for place in [place for place in list(self._weights) if place[0] == request_id]:
+            self._weights.pop(place, None)
 
-    def _is_prepared(self, request: Request) -> bool:
-        if not request.names_weights or request.request_id in self._states:
+    def _to_begin(self, batch: ScheduledBatch, request: Request) -> Sequence[int]:
+        """The pictures of a request that are in its first step, or in the first with another copy of their model."""
+        state = self._states.get(request.request_id)
+        if state is None:
+            return range(len(request.seeds))
+        indices = [one.index for one in batch.pictures if one.request.request_id == request.request_id]
+        return [index for index in indices if state.begun_with.get(index) != batch.key.model]
+
+    def _is_prepared(self, request: Request, model: str) -> bool:
+        if not request.names_weights:
             return True
-        known, _ = self._weights.get(request.request_id, (None, None))
-        return known == request  # Not an aborted namesake's.
+        known, _ = self._weights.get((request.request_id, model), (None, None))
+        return known == replace(request, model=model)  # Not an aborted namesake's.
+
+    def _begin(
+        self, family: LoadedFamily, stage: Stage, model: str, request: Request, indices: Sequence[int]
+    ) -> tuple[str, ...]:
+        """Begin some pictures of a request, for the first time or anew; the words that are not read."""
+        _, weights = self._weights.get((request.request_id, model), (request, NamedWeights()))
+        # Seeds belong to pictures, so that one of a grid begins anew as it did the first time.
+        begun = RequestState(
+            replace(request, seeds=tuple(request.seeds[index] for index in indices)), weights
+        )
+        if self._try(request.request_id, family, partial(stage.begin, begun)):
+            state = self._states.setdefault(request.request_id, RequestState(request))
+            for index, picture in zip(indices, begun.pictures.values(), strict=True):
+                picture.index = index
+                state.pictures[index], state.begun_with[index] = picture, model
+        return begun.unread_words
 
     def _alive(self, pictures: Sequence[ScheduledPicture]) -> list[ScheduledPicture]:
         return [picture for picture in pictures if picture.request.request_id not in self._failures]
@@ -197,21 +209,21 @@ class ModelRunner:
                     finished.append(FinishedPicture(request_id, picture.index, pixels, safety))
         return finished
 
-    def _try_again(
-        self, family: LoadedFamily, stage: str, scheduled: Sequence[ScheduledPicture], *, idle: bool
-    ) -> None:
-        """Let pictures that came out as no numbers wait for their second try, and begin that of those that can."""
-        states = {
-            one.request.request_id: self._states[one.request.request_id] for one in self._alive(scheduled)
-        }
-        through = [states[one.request.request_id].pictures[one.index] for one in self._alive(scheduled)]
-        for picture in not_finite_among([picture for picture in through if picture.pass_done]):
+    def _find_spoiled(self, key: BatchKey, scheduled: Sequence[ScheduledPicture]) -> set[tuple[str, int]]:
+        """The pictures that came out as no numbers and have a second try; nothing is finished of them. Others fail."""
+        alive = self._alive(scheduled)
+        pictures = [self._states[one.request.request_id].pictures[one.index] for one in alive]
+        again = set()
+        for picture in not_finite_among([picture for picture in pictures if picture.pass_done]):
             log.warning("picture %d of %s came out as no numbers", picture.index, picture.request_id)
-            request = states[picture.request_id].request
-            self._try(picture.request_id, family, partial(self._second.add, request, picture))
-        for request_id, state in states.items():
-            if request_id not in self._failures:
-                self._try(request_id, family, partial(self._second.begin, state, stage, idle=idle))
+            second = key.model != self._states[picture.request_id].request.model
+            if second or self._residency.dtype in (torch.float32, torch.float64):
+                self._failures[picture.request_id] = not_finite()
+                continue
+            picture.step = 0
+            picture.latents, picture.predicted = torch.zeros_like(picture.latents), None
+            again.add((picture.request_id, picture.index))
+        return again
 
     def _enlarge(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
         """Take pictures that are through their first pass to the second."""
@@ -228,18 +240,23 @@ class ModelRunner:
 
             self._try(request_id, family, enlarge)
 
-    def _progress(self, key: BatchKey, scheduled: ScheduledPicture) -> PictureProgress:
+    def _progress(self, key: BatchKey, scheduled: ScheduledPicture, *, again: bool) -> PictureProgress:
+        """`again`: it waits for its second try."""
         picture = self._states[scheduled.request.request_id].pictures[scheduled.index]
+        params = scheduled.request.params
+        if again:
+            first = params.hires or params
+            key = replace(
+                key,
+                model=self._residency.in_float32(key.model),
+                # Where a step has a single size, that of the first pass.
+                width=first.width if key.width else 0,
+                height=first.height if key.height else 0,
+            )
+            return PictureProgress(picture.request_id, picture.index, 0, picture.steps, key)
         if picture.steps_before:
             # The second pass is at the size that was asked for.
-            params = scheduled.request.params
             key = replace(key, width=params.width, height=params.height)
-        second = self._second.runs(picture)
-        key = replace(key, precision=FLOAT32 if second else "")
-        if second:
-            hires = scheduled.request.params.hires
-            if hires is not None and not picture.steps_before:
-                key = replace(key, width=hires.width, height=hires.height)
         next_key = None if picture.done else key
         return PictureProgress(picture.request_id, picture.index, picture.steps_done, picture.steps, next_key)
 

@@ -139,6 +139,8 @@ class RequestState:
     weights: NamedWeights = NamedWeights()
     pictures: dict[int, PictureState] = field(default_factory=dict)
     unread_words: tuple[str, ...] = ()
+    begun_with: dict[int, str] = field(default_factory=dict)
+    """Picture → the model, or copy of it, that it was begun with; it begins anew with any other, and where it is not here."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 
 from engine.catalog import ModelInfo, read_model
 from engine.config import EngineConfig
-from engine.errors import GenerationFailed, ModelUnavailable
+from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
 from engine.worker.device import memory_budget, resolve_device, resolve_dtype
 from engine.worker.footprint import measure
@@ -23,6 +24,7 @@ from engine.worker.load_errors import check_weights
 from engine.worker.loader import Components, fetch_model, load_components
 from engine.worker.offload import can_offload, offload
 from engine.worker.registry import make_family
+from engine.worker.second_try import not_finite
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,14 @@ class Residency:
         self._components: dict[str, Components] = {}
         self._offloaded: dict[str, bool] = {}
         """Whether the models that have been fetched are loaded with offload."""
+        self._originals: dict[str, str] = {}
+        """Names of copies in float32 → of what they are copies."""
+
+    def in_float32(self, name: str) -> str:
+        """What a copy of a model that computes in float32 is called: it is fetched, loaded and evicted by that name."""
+        copy = f"{name} in float32"
+        self._originals[copy] = name
+        return copy
 
     def fetch(self, name: str, report: Callable[[Loading], None]) -> int:
         """Download a model where needed; the bytes it will take of the device's memory.
@@ -64,9 +74,11 @@ class Residency:
         Raises:
             ModelUnavailable: its files cannot be read. GenerationFailed: the download failed, or it does not fit.
         """
-        path = fetch_model(name, self._config, report)
+        if name in self._originals:
+            report = _in_silence
+        path = fetch_model(self._originals.get(name, name), self._config, report)
         check_weights(path)
-        footprint = measure(path, self.dtype, self._config)
+        footprint = measure(path, self._dtype_of(name), self._config)
         fits = footprint.whole <= self.budget
         offloads = self.can_offload and (
             self._config.offload == "always" or (self._config.offload == "auto" and not fits)
@@ -81,6 +93,10 @@ class Residency:
 
     def load(self, name: str, report: Callable[[Loading], None]) -> ModelInfo:
         """Load a model and say what it is, now that its files are surely here."""
+        original, config, dtype = self._originals.get(name, name), self._config, self._dtype_of(name)
+        if original != name:
+            # Whoever waits for a copy has seen his picture begin, and compiling takes longer than a few pictures.
+            report, config = _in_silence, replace(config, compile=False)
         if name not in self._families:
             if name not in self._offloaded:
                 self.fetch(name, report)
@@ -89,15 +105,10 @@ class Residency:
                 # pipelines, which sum in another order.
                 with torch.no_grad():
                     components = load_components(
-                        name,
-                        self._config,
-                        self.device,
-                        self.dtype,
-                        report,
-                        offloaded=self._offloaded[name],
+                        original, config, self.device, dtype, report, offloaded=self._offloaded[name]
                     )
-                    family = read_model(name, self._config).family
-                    made = make_family(family, components, exact=self._config.exact)
+                    family = read_model(original, config).family
+                    made = make_family(family, components, exact=config.exact)
                     self._components[name], self._families[name] = components, made
             except (torch.OutOfMemoryError, MemoryError) as error:
                 error.__traceback__ = None  # Its frames hold what was loaded so far.
@@ -110,17 +121,16 @@ class Residency:
                     model=name,
                     device=str(self.device),
                 ) from error
-            log.info("%s is loaded on %s in %s", name, self.device, self.dtype)
-        return read_model(name, self._config)
+            log.info("%s is loaded on %s in %s", original, self.device, dtype)
+        return read_model(original, config)
 
-    def load_float32(self, name: str) -> LoadedFamily:
-        """Another copy of a model, which computes in float32; whoever asked for it keeps it. Runs on any thread."""
-        config = replace(self._config, compile=False)
-        with torch.no_grad():
-            components = load_components(
-                name, config, self.device, torch.float32, lambda _: None, offloaded=name in self._offloaded
-            )
-            return make_family(read_model(name, config).family, components, exact=config.exact)
+    @contextmanager
+    def explaining(self, name: str) -> Iterator[None]:
+        """Tell what goes wrong with a copy within as the failure of the pictures that need it."""
+        try:
+            yield
+        except EngineError as error:
+            raise (not_finite(str(error)) if name in self._originals else error) from error
 
     def family(self, name: str) -> LoadedFamily:
         return self._families[name]
@@ -136,7 +146,7 @@ class Residency:
         for module in components.modules().values():
             module.to("meta")
         del components
-        log.info("%s has made room for another model", name)
+        log.info("%s has left the device", name)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -156,9 +166,13 @@ class Residency:
         self._components.clear()
         free_memory(self.device)
 
+    def _dtype_of(self, name: str) -> torch.dtype:
+        return torch.float32 if name in self._originals else self.dtype
+
     def _too_large(self, name: str, needed: int, *, offloads: bool) -> GenerationFailed:
         """What it needs, what there is, and what can be done."""
         what = "at least, with offload," if offloads else ""
+        dtype = str(self._dtype_of(name)).removeprefix("torch.")
         advice = "Configure a smaller model, or raise FOURFOLD_MEMORY_BUDGET where the device has more."
         if not offloads and not self.can_offload:
             advice += f" Offload cannot help: {self.device} computes in the machine's own memory."
@@ -167,12 +181,16 @@ class Residency:
         return GenerationFailed(
             "model_too_large",
             f"{name} needs {_gigabytes(needed)} of the memory of {self.device} {what}".rstrip()
-            + f" in {str(self.dtype).removeprefix('torch.')}, and models may take {_gigabytes(self.budget)} of it. {advice}",
+            + f" in {dtype}, and models may take {_gigabytes(self.budget)} of it. {advice}",
             model=name,
             device=str(self.device),
             needed=needed,
             budget=self.budget,
         )
+
+
+def _in_silence(_: Loading) -> None:
+    """For copies: their original is loaded, and no request is told otherwise."""
 
 
 def free_memory(device: torch.device) -> None:

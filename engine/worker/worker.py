@@ -33,11 +33,11 @@ class Worker:
         return self._residency.budget
 
     def fetch(self, model: str, report: Callable[[Loading], None]) -> int:
-        with self._background.giving_way():
+        with self._background.giving_way(), self._residency.explaining(model):
             return self._residency.fetch(model, report)
 
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
-        with self._background.giving_way():
+        with self._background.giving_way(), self._residency.explaining(model):
             return self._residency.load(model, report)
 
     def prepare(self, request: Request) -> None:

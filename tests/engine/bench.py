@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,20 @@ class Bench:
                 scheduler.row_budget = output.row_budget
             for picture in output.finished:
                 results[picture.request_id].pixels[picture.index] = picture.pixels
+            scheduler.update(output.progress)
+            for request_id in output.unprepared:
+                request = next(one for one in requests if one.request_id == request_id)
+                self.worker.prepare(replace(request, model=batch.key.model))
+            for model in {report.next_key.model for report in output.progress if report.next_key is not None}:
+                if model not in scheduler.ready:
+                    self.worker.load(model, lambda _: None)
+                    scheduler.ready.add(model)
             for request_id, failure in output.failures.items():
                 scheduler.abort(request_id)
                 results[request_id].failure = failure
-            scheduler.update(output.progress)
         del self.stage.finish
+        for copy in scheduler.ready - {self.info.name}:
+            self.worker.evict(copy)
         runner = self.worker._runner
         assert not {**runner._states, **runner._weights}, "the worker still holds requests that have ended"
         return results

@@ -68,9 +68,8 @@ class Door:
         assert output.finish_reason is FinishReason.COMPLETED, output.error
         assert sum(isinstance(update, ImageReady) for update in updates) == 1
         runner, core = self.worker._runner, self.engine._core
-        second = runner._second
-        held = (runner._states, runner._weights, second._waiting, second._running, second._copies)
-        assert not any((*held, core._running, self.engine._streams, len(core.scheduler)))
+        held = (runner._states, runner._weights, core._running, self.engine._streams, len(core.scheduler))
+        assert not any(held)
 
 
 @pytest.fixture

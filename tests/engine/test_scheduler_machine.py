@@ -53,7 +53,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def hold_back(self, data: st.DataObject) -> None:
         """What a request needs is being read."""
         one = data.draw(st.sampled_from(sorted(self.live)))
-        self.harness.scheduler.hold_back(one)
+        self.harness.scheduler.hold_back(one, self.live[one].model)
         self.held.add(one)
         self.within.clear()
 
@@ -61,7 +61,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from(sorted(self.held)))
-        self.harness.scheduler.release(one)
+        self.harness.scheduler.release(one, self.live[one].model)
         self.held.discard(one)
         self.within.clear()
 

@@ -16,7 +16,7 @@ from engine import EngineConfig, FinishReason, GenerateRequest, GenerationFailed
 from engine.catalog import read_model
 from engine.core import EngineCore
 from engine.errors import ModelUnavailable
-from engine.executor import DirectExecutor
+from engine.executor import DirectExecutor, Prepared
 from engine.worker import residency as residency_module
 from engine.worker.device import memory_budget
 from engine.worker.footprint import measure
@@ -40,9 +40,8 @@ class Rig:
     """An engine's core on a real worker, whose loads are waited for."""
 
     def __init__(self, *models: Path, **config: Any) -> None:
-        self.config = EngineConfig(
-            models=tuple(map(str, models)), device="cpu", dtype="float32", exact=True, **config
-        )
+        values: dict[str, Any] = {"device": "cpu", "dtype": "float32", "exact": True} | config
+        self.config = EngineConfig(models=tuple(map(str, models)), **values)
         self.workers: list[Worker] = []
         self.events: list[Any] = []
         self.arrived = threading.Semaphore(0)
@@ -61,11 +60,15 @@ class Rig:
         self.arrived.release()
 
     def run(self, steps: int | None = None) -> None:
-        """So many steps, or until everybody has ended; no step is made while something loads."""
+        """So many steps, or until everybody has ended; no step is made while something loads or is read."""
         while self.core.request_ids and steps != 0:
-            while set(self.core._loading) - set(self.core._residents.waiting):
+            while set(self.core._loading) - set(self.core._residents.waiting) or any(
+                waiting.held for waiting in self.core.scheduler._requests.values()
+            ):
                 assert self.arrived.acquire(timeout=60)
-                self.collect(self.core.on_load(self.events.pop(0)))
+                event = self.events.pop(0)
+                take = self.core.on_prepared if isinstance(event, Prepared) else self.core.on_load
+                self.collect(take(event))
             had_work = self.core.has_work
             self.collect(self.core.step())
             self.now += had_work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine import Hires
+from engine import FinishReason, Hires
+from engine.worker.footprint import measure
+from engine.worker.worker import Worker
 from tests.engine.bench import Bench, make_request
 from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_pixart, write_tiny_z_image
 from tests.engine.tiny_xl import write_tiny_xl
+from tests.engine.worker.lora.files import write_lora
+from tests.engine.worker.test_residency import Rig
 
 DENOISERS = ("_unet", "_transformer")
 
 
-def overflow(bench: Bench, module: Any = None) -> None:
+def overflow(bench: Any, module: Any = None) -> None:
     """Let the denoiser answer with one NaN in each tensor in half precision."""
     module = module or next(getattr(bench.stage, name) for name in DENOISERS if hasattr(bench.stage, name))
 
@@ -61,7 +66,6 @@ def test_half_precision_that_overflows_is_done_again_in_float32(
     assert result.failure is None
     for index, pixels in wanted.pixels.items():
         assert np.array_equal(result.pixels[index], pixels), "the same seeds, in float32 from the start"
-    assert not bench.worker._runner._second._copies, "the copy is given back"
 
 
 def test_the_neighbours_are_unharmed(folders: dict[str, Path]) -> None:
@@ -149,3 +153,101 @@ def test_an_autoencoder_that_overflows_decodes_again(folders: dict[str, Path], f
     failure = bench.run(request)["one"].failure
     assert failure is not None
     assert failure.code == "decode_not_finite"
+
+
+class Engine(Rig):
+    """A core on a worker that computes in bfloat16, whose models overflow in it as soon as they are loaded."""
+
+    def __init__(self, *models: Path, **config: Any) -> None:
+        super().__init__(*models, exact=False, dtype="bfloat16", channels_last=False, **config)
+        self.threads: dict[str, str] = {}
+
+    def make(self) -> Worker:
+        worker = super().make()
+        load, prepare = worker.load, worker.prepare
+
+        def spoilt(model: str, report: Any) -> Any:
+            info = load(model, report)
+            self.threads[model] = threading.current_thread().name
+            if not model.endswith("float32"):
+                stage: Any = worker._residency.family(model).stages[0]
+                overflow(self, stage._unet)
+            return info
+
+        def noted(request: Any) -> None:
+            self.threads[f"{request.request_id} {request.model}"] = threading.current_thread().name
+            prepare(request)
+
+        worker.load, worker.prepare = spoilt, noted  # type: ignore[method-assign]
+        return worker
+
+
+def test_the_copy_is_loaded_and_its_files_are_read_beside_the_steps(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = folders["sd"]
+    lora = write_lora(tmp_path / "one.safetensors", folder)
+    request = ask(folder, "sd", seeds=(5, 6), adapters=((lora, 0.7),))
+    engine = Engine(folder)
+    engine.add(request)
+    engine.run()
+    wanted = Bench(folder, dtype="float32").run(request)["one"]
+    assert np.array_equal(engine.pixels["one", 0], wanted.pixels[0])
+    copy = f"{folder} in float32"
+    assert engine.threads[copy] == f"load {copy}"
+    assert engine.threads[f"one {copy}"] == "prepare one"
+    assert engine.core.stats().resident_models == (str(folder),), "it goes when nobody needs it"
+    assert not engine.workers[0]._residency.holds(copy)
+    assert not engine.workers[0]._runner._weights
+
+
+def test_the_copy_takes_its_share_of_the_memory_budget(folders: dict[str, Path], tmp_path: Path) -> None:
+    """The model itself has to go for it where both do not fit, and comes back for those who wait for it."""
+    folder = folders["sd"]
+    whole = measure(folder, torch.float32).whole
+    engine = Engine(folder, memory_budget=whole + 1)
+    engine.core.scheduler.hold = 0.0
+    engine.add(
+        ask(folder, "sd", seeds=(5,), share_key="a"), ask(folder, "sd", "two", seeds=(6,), share_key="b")
+    )
+    while engine.core.request_ids:
+        engine.run(1)
+        residency = engine.workers[0]._residency
+        held = sum(
+            weight.nbytes
+            for components in residency._components.values()
+            for module in components.modules().values()
+            for weight in module.parameters()
+        )
+        assert held <= whole
+    for request_id, seed in (("one", 5), ("two", 6)):
+        wanted = Bench(folder, dtype="float32").run(ask(folder, "sd", seeds=(seed,)))["one"]
+        assert np.array_equal(engine.pixels[request_id, 0], wanted.pixels[0])
+
+
+def test_a_copy_that_does_not_fit_fails_its_pictures_with_the_reason(folders: dict[str, Path]) -> None:
+    folder = folders["sd"]
+    engine = Engine(folder, memory_budget=measure(folder, torch.float32).whole - 1)
+    engine.add(ask(folder, "sd"))
+    engine.run()
+    error = engine.ended["one"].error
+    assert error is not None
+    assert error.code == "picture_not_finite"
+    assert "memory of cpu in float32" in str(error)
+
+
+def test_aborted_while_the_copy_loads(folders: dict[str, Path]) -> None:
+    folder = folders["sd"]
+    engine = Engine(folder)
+    engine.add(ask(folder, "sd"))
+    while len(engine.core._loading) == 0 or not engine.core.scheduler.ready:
+        engine.run(1)
+    engine.collect(engine.core.abort("one"))
+    assert engine.ended["one"].finish_reason is FinishReason.ABORTED
+    while engine.core._loading:
+        assert engine.arrived.acquire(timeout=60)
+        engine.collect(engine.core.on_load(engine.events.pop(0)))
+        engine.core.step()
+    assert engine.core.stats().resident_models == (str(folder),)
+    assert not engine.workers[0]._residency.holds(f"{folder} in float32")
+    assert not engine.workers[0]._runner._states
