@@ -23,13 +23,20 @@ class RowBudget:
 
     Steps that fill the budget are timed, and the budget doubles as long as that pays. A busy queue therefore measures
     itself, and a quiet one, which never fills a step, has nothing to gain.
+
+    Where sizes mix, a picture may have more rows than the width that doubling began with. Steps with such a one hold no
+    twice as many rows after it, whatever the device could do, so that only those of narrower pictures are compared.
+    Where there are no others, doubling begins anew with a width that holds them.
     """
 
     rows: int
     """Most rows of the next step; at least 2, so that one guided picture always fits."""
     most: int = MAX_ROWS
     """Never tried beyond, however well it goes."""
-    _seconds: list[float] = field(default_factory=list)
+    _rates: list[float] = field(default_factory=list)
+    """Rows a second of the steps that are looked at."""
+    _wide: int = 0
+    """Steps in a row that were not looked at because of a picture wider than `_first`."""
     _rate_before: float | None = None
     """Rows a second with half as many rows; None where this is the width that trials start from."""
     _settled: bool = False
@@ -39,6 +46,8 @@ class RowBudget:
     def __post_init__(self) -> None:
         self._ceiling = self.most
         """What is tried before the next retrial; lowered when the device runs out of memory."""
+        self._first = self.rows
+        """The width that doubling began with."""
 
     def observe(self, rows: int, seconds: float, widest: int = 2) -> None:
         """Take in that a step of so many rows took so long, without decoding and encoding. `widest`: the rows of its
@@ -54,10 +63,22 @@ class RowBudget:
                 self._settled, self._patience = False, 2 * self._patience
                 self._ceiling = min(self.most, 2 * self._ceiling)
             return
-        self._seconds.append(seconds)
-        if len(self._seconds) < _WARM_UP + _SAMPLES:
+        if widest > self._first:
+            self._wide += 1
+            if self._wide >= _WARM_UP + _SAMPLES:
+                holding = next(
+                    (width for width in (self.rows // 2, self.rows) if width >= widest), 2 * self.rows
+                )
+                if holding > self._ceiling:
+                    self._settle(self.rows)
+                else:
+                    self._begin(holding, None)
             return
-        rate = rows / statistics.median(self._seconds[_WARM_UP:])
+        self._wide = 0
+        self._rates.append(rows / seconds)
+        if len(self._rates) < _WARM_UP + _SAMPLES:
+            return
+        rate = statistics.median(self._rates[_WARM_UP:])
         if self._rate_before is not None and rate < GAIN * self._rate_before:
             self._settle(self.rows // 2)
         elif 2 * self.rows > self._ceiling:
@@ -72,7 +93,10 @@ class RowBudget:
 
     def _begin(self, rows: int, rate_before: float | None) -> None:
         self.rows, self._rate_before = rows, rate_before
-        self._seconds.clear()
+        if rate_before is None:
+            self._first = rows
+        self._rates.clear()
+        self._wide = 0
 
     def _settle(self, rows: int) -> None:
         self._begin(max(2, rows), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -45,13 +46,29 @@ def test_a_step_that_is_not_full_says_nothing() -> None:
     assert odd.rows == 18
 
 
-@pytest.mark.parametrize("widest", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("widest", [1, 2, 3, 5, 6, 8, 9, 12, 20, 33, 64])
 def test_pictures_of_any_width_fill_a_step(widest: int) -> None:
     """Where sizes mix, a picture's rows need not divide the budget."""
     budget = RowBudget(8)
     for _ in range(200):
         budget.observe(max(1, budget.rows // widest) * widest, 0.1, widest)
     assert budget.rows == MAX_ROWS
+
+
+@pytest.mark.parametrize("wide", [5, 8, 9, 10, 15, 17, 30, 40])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("knee", [16, 64])
+def test_wide_pictures_among_others_do_not_stop_the_growth(wide: int, share: float, knee: int) -> None:
+    """They fill a wider step only where twice the width holds two of them."""
+    random = Random(0)
+    budget = RowBudget(8)
+    for _ in range(400):
+        if random.random() < share:
+            rows, widest = max(1, budget.rows // wide) * wide, wide
+        else:
+            rows, widest = budget.rows // 2 * 2, 2
+        budget.observe(rows, max(rows, knee) / 100, widest)
+    assert knee <= budget.rows <= 2 * max(knee, wide)
 
 
 def test_the_first_steps_of_a_width_are_not_believed() -> None:
