@@ -2,7 +2,8 @@
 
 catalog       what a model is, read from its files without loading it
 request       what may be asked            output, output_stream   what comes back
-scheduler     which pictures step next     shares, row_budget      whose turn it is, how wide steps pay
+scheduler     which pictures step next     shares                  whose turn it is
+                                           row_budget, step_cost   how wide a step should be
 batch         what steps are made of       passes, residents       what a picture goes through, which models stay
 executor      the line no tensor crosses
 core          schedule → execute → update  async_engine, launch    its asyncio face, and how it is built

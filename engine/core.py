@@ -27,6 +27,7 @@ from engine.request import Request, rounded
 from engine.residents import Residents
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import Scheduler
+from engine.step_cost import StepCost
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +75,7 @@ class EngineCore:
         """
         self.scheduler = Scheduler(max(2, config.row_budget or FIRST_ROW_BUDGET), clock)
         self._row_budgets: dict[tuple[str, int, int], RowBudget] = {}
+        self._step_costs: dict[tuple[str, int, int], StepCost] = {}
         self._executor = executor
         self._models = models
         self._config = config
@@ -348,13 +350,17 @@ class EngineCore:
         """Let what the step took, and what did not fit, decide how many rows the next ones hold."""
         for timing in output.timings:
             self._row_budget(timing.key).observe(timing.rows, timing.seconds, timing.widest)
+            size = _size(timing.key)
+            cost = self._step_costs.setdefault(size, StepCost())
+            cost.observe(timing.rows, timing.seconds)
+            self.scheduler.overheads[size] = cost.overhead
         if output.row_budget is not None:
             self._row_budget(batch.key).out_of_memory(output.row_budget)
         for size, budget in self._row_budgets.items():
             self.scheduler.row_budgets[size] = budget.rows
 
     def _row_budget(self, key: BatchKey) -> RowBudget:
-        size = (key.model, key.width, key.height)
+        size = _size(key)
         if size not in self._row_budgets:
             first = self.scheduler.row_budget
             self._row_budgets[size] = RowBudget(first, most=first if self._config.row_budget else MAX_ROWS)
@@ -384,6 +390,11 @@ class EngineCore:
             unknown_words=unknown_words(running.request.prompt, model.vocabulary),
             rounded_to=running.rounded_to,
         )
+
+
+def _size(key: BatchKey) -> tuple[str, int, int]:
+    """What steps of a key take is measured for all of them together."""
+    return key.model, key.width, key.height
 
 
 def _about_equal(shown: float | None, now: float | None) -> bool:

@@ -7,6 +7,7 @@ same key fill the row budget. Every choice comes from one sort key, which `Sched
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,8 @@ makes half of all jobs later, see `engine.benchmark.simulation`.
 """
 HOLD = 20.0
 """Seconds for which a model that has work keeps others waiting."""
+COMPANY = 2.0
+"""How much the time of those who wait counts against that of those who step. Above 1, because others will come."""
 
 
 PileId = str | tuple[BatchKey, int]
@@ -47,6 +50,8 @@ class _Waiting:
     steps_left: dict[int, int]
     steps_done: dict[int, int]
     piles: set[PileId] = field(default_factory=set)
+    rows_counted: int = 0
+    """Among the rows that wait."""
     models: set[str] = field(default_factory=set)
     """Of its unfinished pictures."""
     started: bool = False
@@ -96,6 +101,8 @@ class Scheduler:
     """Models that are loaded; pictures of other models wait. Set by the core."""
     row_budgets: dict[tuple[str, int, int], int] = field(default_factory=dict)
     """Most rows of one step by (model, width, height). Set by the core from what the worker measured."""
+    overheads: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    """How many rows take as long as what a step costs beside its rows, likewise; steps are filled where it is not known."""
     quantum: float = QUANTUM
     max_wait: float = MAX_WAIT
     hold: float = HOLD
@@ -113,6 +120,8 @@ class Scheduler:
         self._held_since = 0.0
         self._arrivals = 0
         self._work_added = 0.0
+        self._rows = 0
+        """Of all pictures that are not finished, except of requests that are held back."""
         self._started = 0
         self.changes = 0
         """Grows whenever places in the queue may have changed."""
@@ -182,7 +191,9 @@ class Scheduler:
             self._floors[relaxed] = max(self._floors[relaxed], int(order[2]))
         if request.model != self._model:
             self._model, self._held_since = request.model, now
-        budget = self.budget(key)
+        size = (key.model, key.width, key.height)
+        budget = max(2, self.row_budgets.get(size, self.row_budget))
+        worth = COMPANY * self._rows * self.overheads.get(size, math.inf)
         rows = 0
         pictures: list[ScheduledPicture] = []
         taken: list[_Waiting] = []
@@ -202,7 +213,9 @@ class Scheduler:
             waiting.stepped_over_age |= not order[0]
             indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
             # One picture after the other where not all fit, so that the first can be seen early.
-            count = max((budget - rows) // waiting.rows, 0 if rows else 1)
+            count = min(len(indices), max((budget - rows) // waiting.rows, 0 if rows else 1))
+            if rows * (rows + count * waiting.rows) > worth:
+                break
             for index in sorted(indices, key=waiting.steps_left.__getitem__)[:count]:
                 pictures.append(ScheduledPicture(waiting.request, index, waiting.rows, waiting.weight))
                 rows += waiting.rows
@@ -277,10 +290,6 @@ class Scheduler:
             eta = None if seconds_per_row_step is None else shown_ahead * seconds_per_row_step
             places[waiting.request.request_id] = (shown, eta)
         return places
-
-    def budget(self, key: BatchKey) -> int:
-        """Most rows of a step of this key."""
-        return max(2, self.row_budgets.get((key.model, key.width, key.height), self.row_budget))
 
     @property
     def waiting(self) -> int:
@@ -405,6 +414,9 @@ class Scheduler:
             pile.put(request_id, share.id, share.level(self.quantum), waiting.work, waiting.arrival)
             share.piles.add(pile)
         waiting.piles = piles
+        self._rows -= waiting.rows_counted
+        waiting.rows_counted = waiting.rows * len(waiting.pictures) if piles else 0
+        self._rows += waiting.rows_counted
         if share.eldest == request_id:
             self._age(share)
 

@@ -92,7 +92,9 @@ def simulate(jobs: Sequence[BenchJob], policy: Policy, device: Device) -> list[O
             policy.add(job)
         step = policy.step(now)
         assert step is not None, "a policy is never idle while a job waits"
-        now += device.seconds(step.rows)
+        seconds = device.seconds(step.rows)
+        policy.observe(step.rows, seconds)
+        now += seconds
         for number in step.stepped:
             first.setdefault(number, now)
         for number in step.finished:

@@ -13,11 +13,14 @@ from engine.catalog import read_model
 from engine.config import EngineConfig
 from engine.request import GenerateRequest, SamplingParams
 from engine.scheduler import Scheduler
+from engine.step_cost import StepCost
 
 STEPS = 30
 """Of a picture; variations run VARIATION_STRENGTH of them."""
 ROWS = 2
 """Of a picture: with guidance."""
+SIDE = 512
+"""Of a picture, in pixels."""
 NAIVE_ROWS = 32
 """What naive continuous batching admits."""
 
@@ -43,6 +46,10 @@ class Policy(Protocol):
 
     def step(self, now: float) -> Step | None:
         """Choose a step and take it as done; None when nothing waits."""
+        ...
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """Take in how long the step took."""
         ...
 
 
@@ -78,9 +85,12 @@ class Continuous:
             del self._running[number]
         return Step(rows, stepped, finished)
 
+    def observe(self, rows: int, seconds: float) -> None:
+        """It never looks at the device."""
+
 
 class Ours:
-    """The engine's Scheduler, on the simulation's clock, with the knee as its row budget."""
+    """The engine's Scheduler, on the simulation's clock, with the knee as its row budget; it measures its steps' cost."""
 
     def __init__(self, knee: int) -> None:
         self._now = 0.0
@@ -88,11 +98,12 @@ class Ours:
         self._model = read_model("simulated/model", EngineConfig(cache_dir=Path("nowhere")))
         self._scheduler = Scheduler(knee, lambda: self._now, {self._model.name})
         self._done: dict[tuple[str, int], int] = {}
+        self._cost = StepCost()
 
     def add(self, job: BenchJob) -> None:
         """The job enters as the request that the bot would make of it."""
         params = SamplingParams(
-            num_inference_steps=steps_of(job), guidance_scale=7.0, sampler="euler", width=512, height=512
+            num_inference_steps=steps_of(job), guidance_scale=7.0, sampler="euler", width=SIDE, height=SIDE
         )
         request = GenerateRequest(
             request_id=str(job.number),
@@ -119,3 +130,8 @@ class Ours:
         finished = [int(request_id) for request_id in self._scheduler.update(progress)]
         stepped = dict.fromkeys(int(picture.request.request_id) for picture in batch.pictures)
         return Step(batch.rows, list(stepped), finished)
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """As the core does after every step."""
+        self._cost.observe(rows, seconds)
+        self._scheduler.overheads[self._model.name, SIDE, SIDE] = self._cost.overhead

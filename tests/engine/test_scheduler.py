@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -189,6 +190,42 @@ def test_the_row_budget_is_that_of_the_model_and_size() -> None:
     harness.scheduler.abort("large")
     harness.add(request("small", seeds=(0, 1, 2, 3), width=256))
     assert harness.tick().rows == 8  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("overhead", "waiting", "width"),
+    [
+        (0.0, 40, 8),
+        (2.0, 1, 8),
+        (2.0, 3, 8),
+        (2.0, 4, 16),
+        (2.0, 12, 24),
+        (2.0, 40, 32),
+        (math.inf, 2, 16),
+        (math.inf, 40, 32),
+    ],
+)
+def test_steps_are_as_wide_as_makes_pictures_ready_soonest(overhead: float, waiting: int, width: int) -> None:
+    """Grids of eight rows in a queue of so many: the longer the queue, the more is gained by wide steps."""
+    harness = Harness(row_budget=32)
+    harness.scheduler.overheads[MODEL, 512, 512] = overhead
+    harness.add(*(request(str(index), seeds=(0, 1, 2, 3)) for index in range(waiting)))
+    batch = harness.tick()
+    assert batch is not None
+    assert batch.rows == width
+    assert len(harness.ids(batch)) == width // 8, "whole grids"
+
+
+def test_who_is_held_back_makes_no_step_wider() -> None:
+    harness = Harness(row_budget=32)
+    harness.scheduler.overheads[MODEL, 512, 512] = 2.0
+    harness.add(*(request(str(index), seeds=(0, 1, 2, 3)) for index in range(8)))
+    for index in range(2, 8):
+        harness.scheduler.hold_back(str(index), MODEL)
+    assert harness.tick().rows == 8  # type: ignore[union-attr]
+    for index in range(2, 8):
+        harness.scheduler.release(str(index), MODEL)
+    assert harness.tick().rows == 16  # type: ignore[union-attr]
 
 
 def test_places_count_the_work_ahead() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine import GenerateRequest, Lane
+from engine.scheduler import COMPANY
 from tests.engine.test_scheduler import MODEL, OTHER, REQUESTS, Harness, request
 
 
@@ -29,6 +30,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.added: Counter[tuple[Lane, str]] = Counter()
         self.work_added = 0.0
         self.held: set[str] = set()
+        self.overhead = float("inf")
 
     @rule(changes=REQUESTS)
     def add(self, changes: dict[str, Any]) -> None:
@@ -71,6 +73,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.harness.scheduler.ready ^= {OTHER}
         self.within.clear()
 
+    @rule(overhead=st.sampled_from([0.0, 0.5, 2.0, 10.0, float("inf")]))
+    def measure(self, overhead: float) -> None:
+        """What a step costs beside its rows is found out."""
+        sizes = [(model, width, 512) for model in (MODEL, OTHER) for width in (256, 512)]
+        self.harness.scheduler.overheads = dict.fromkeys(sizes, overhead)
+        self.overhead = overhead
+
     @rule(seconds=st.floats(0.1, 10.0))
     def wait(self, seconds: float) -> None:
         self.harness.now += seconds
@@ -90,6 +99,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             others = {self.share(other) for other in self.live} - {mine}
             self.within.setdefault(id_, 1 + sum(max(map(self.left, self.of(share))) for share in others))
         before = len(harness.finished)
+        waiting = {id_: self.rows(id_) * self.unfinished(id_) for id_ in self.live.keys() - self.held}
+        worth = COMPANY * sum(waiting.values()) * self.overhead if runnable else 0.0
+        unfinished = {id_: self.unfinished(id_) for id_ in runnable}
         batch = harness.tick()
         assert (batch is None) == (not runnable), "work is conserved"
         if batch is None:
@@ -108,13 +120,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         left_out = runnable - stepped
         if batch.rows < 5:
             spare = 5 - batch.rows
-            assert not [
-                id_
+            fitting = [
+                self.rows(id_) * min(unfinished[id_], spare // self.rows(id_))
                 for id_ in left_out
                 if self.live[id_].model == batch.key.model
                 and self.live[id_].params.width == batch.key.width
-                and (2 if self.live[id_].params.guidance_scale > 1 else 1) <= spare
-            ], "rows stay free only where nothing fits"
+                and self.rows(id_) <= spare
+            ]
+            assert not fitting or batch.rows * (batch.rows + max(fitting)) > worth, (
+                "rows stay free only where nothing fits, or where those that step would be held up for too little"
+            )
         for request_id in harness.finished[before:]:
             done = [steps for (id_, _), steps in harness.steps.items() if id_ == request_id]
             ended = self.live[request_id]
@@ -153,6 +168,15 @@ class SchedulerMachine(RuleBasedStateMachine):
             new.params.num_inference_steps - self.harness.steps[request_id, index]
             for index in range(len(new.seeds))
         )
+
+    def rows(self, request_id: str) -> int:
+        """Of each picture."""
+        return 2 if self.live[request_id].params.guidance_scale > 1 else 1
+
+    def unfinished(self, request_id: str) -> int:
+        new = self.live[request_id]
+        steps = new.params.num_inference_steps
+        return sum(self.harness.steps[request_id, index] < steps for index in range(len(new.seeds)))
 
     def over_age(self) -> set[str]:
         eldest = set()
