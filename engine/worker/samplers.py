@@ -18,7 +18,7 @@ import torch
 from diffusers.configuration_utils import FrozenDict
 
 from engine.worker.request_state import PictureState, Schedule
-from engine.worker.vector_samplers import ONE, TABLES, vector_step
+from engine.worker.vector_samplers import FORMULAS, ONE, TABLES, vector_step
 
 _DPMPP_2M = {"solver_order": 2, "solver_type": "midpoint", "use_karras_sigmas": False}
 
@@ -108,13 +108,12 @@ class Samplers:
         is touched.
         """
         results: dict[int, tuple[torch.Tensor, torch.Tensor, Any]] = {}
-        groups: dict[str, list[int]] = {}
+        groups: dict[Any, list[int]] = {}
         for row, picture in enumerate(pictures):
             if picture.schedule.table is None:
                 results[row] = _solver_step(picture, output[row : row + 1])
             else:
-                # Karras' sigmas change what stands in the table, not how it is read.
-                groups.setdefault(picture.schedule.sampler.removesuffix("_karras"), []).append(row)
+                groups.setdefault(FORMULAS[picture.schedule.sampler], []).append(row)
         for rows in groups.values():
             group = [pictures[row] for row in rows]
             of_group = output if len(rows) == len(pictures) else output[rows]

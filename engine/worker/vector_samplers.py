@@ -16,30 +16,20 @@ from engine.worker.request_state import PictureState
 def vector_step(
     pictures: Sequence[PictureState], output: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Step pictures of one sampler together: (latents, predicted final latents, what to remember), each (n, c, h, w)."""
-    sampler, config = pictures[0].schedule.sampler, pictures[0].schedule.prototype.config
+    """Step pictures of one formula together: (latents, predicted final latents, what to remember), each (n, c, h, w)."""
+    formula, config = FORMULAS[pictures[0].schedule.sampler], pictures[0].schedule.prototype.config
     sample = torch.cat([picture.latents for picture in pictures])
     tables = [
         picture.schedule.table[picture.step] for picture in pictures if picture.schedule.table is not None
     ]
     table = torch.tensor(tables, dtype=torch.float32).to(output.device)
     scalars = [column.view(-1, 1, 1, 1) for column in table.unbind(1)]
-    if sampler == "ddim":
-        return _ddim(config, output, sample, scalars)
-    if sampler in ("dpmpp_2m", "dpmpp_2m_karras"):
-        return _dpmpp_2m(config, output, sample, scalars, pictures)
-    if sampler == "euler":
-        return _euler(config, output, sample, scalars, None)
-    # diffusers draws the noise of this one sampler in float32, whatever the model computes in.
-    dtype = torch.float32 if sampler == "dpmpp_2m_sde" else output.dtype
-    noise = torch.cat([_noise(picture, dtype) for picture in pictures]).to(output.device)
-    if sampler == "dpmpp_2m_sde":
-        return _dpmpp_2m_sde(config, output, sample, scalars, pictures, noise)
-    if sampler == "lcm":
-        return _lcm(config, output, sample, scalars, noise)
-    if sampler == "tcd":
-        return _tcd(config, output, sample, scalars, noise)
-    return _euler(config, output, sample, scalars, noise)
+    noise = None
+    if any(picture.schedule.draws[picture.step] for picture in pictures):
+        # diffusers draws the noise of this one sampler in float32, whatever the model computes in.
+        dtype = torch.float32 if formula is _dpmpp_2m else output.dtype
+        noise = torch.cat([_noise(picture, dtype) for picture in pictures]).to(output.device)
+    return formula(config, output, sample, scalars, pictures, noise)
 
 
 def _noise(picture: PictureState, dtype: torch.dtype) -> torch.Tensor:
@@ -71,8 +61,13 @@ def _ddim_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
 
 
 def _ddim(
-    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, None]:
+    config: Any,
+    output: torch.Tensor,
+    sample: torch.Tensor,
+    scalars: list[torch.Tensor],
+    pictures: Sequence[PictureState],
+    noise: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Song et al. 2020, eta = 0; as DDIMScheduler.step."""
     alpha, beta, alpha_previous, direction = scalars
     if config.prediction_type == "epsilon":
@@ -107,8 +102,9 @@ def _euler(
     output: torch.Tensor,
     sample: torch.Tensor,
     scalars: list[torch.Tensor],
+    pictures: Sequence[PictureState],
     noise: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, None]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Karras et al. 2022 without churn; with noise, ancestral. As Euler(Ancestral)DiscreteScheduler.step."""
     sigma, c_out, divisor, dt, sigma_up = scalars
     sample = sample.to(torch.float32)
@@ -137,7 +133,8 @@ def _dpmpp_2m_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
         slope = alpha_t * (1 - torch.exp(-2.0 * h))
         spread = sigma_t * torch.sqrt(1.0 - torch.exp(-2 * h))
     else:
-        ratio, slope, spread = sigma_t / sigma_s, alpha_t * (torch.exp(-h) - 1.0), _ZERO
+        # diffusers subtracts where the other adds, which is the same number.
+        ratio, slope, spread = sigma_t / sigma_s, -(alpha_t * (torch.exp(-h) - 1.0)), _ZERO
     final = index == last and (
         config.euler_at_final
         or (config.lower_order_final and len(scheduler.timesteps) < 15)
@@ -158,30 +155,16 @@ def _dpmpp_2m(
     sample: torch.Tensor,
     scalars: list[torch.Tensor],
     pictures: Sequence[PictureState],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """DPM-Solver++(2M), Lu et al. 2022, midpoint; as DPMSolverMultistepScheduler.step."""
-    _, _, ratio, slope, inverse_r, correction, _ = scalars
-    predicted = _dpmpp_predicted(config, output, sample, scalars)
-    difference = inverse_r * (predicted - _before(predicted, pictures))
-    sample = sample.to(torch.float32)
-    latents = ratio * sample - slope * predicted - correction * difference
-    return latents.to(output.dtype), predicted, predicted
-
-
-def _dpmpp_2m_sde(
-    config: Any,
-    output: torch.Tensor,
-    sample: torch.Tensor,
-    scalars: list[torch.Tensor],
-    pictures: Sequence[PictureState],
-    noise: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """SDE-DPM-Solver++(2M), Lu et al. 2022, midpoint; as DPMSolverMultistepScheduler.step."""
+    noise: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """DPM-Solver++(2M) and, with noise, SDE-DPM-Solver++(2M), Lu et al. 2022, midpoint; as DPMSolverMultistepScheduler.step."""
     _, _, ratio, slope, inverse_r, correction, spread = scalars
     predicted = _dpmpp_predicted(config, output, sample, scalars)
     difference = inverse_r * (predicted - _before(predicted, pictures))
     sample = sample.to(torch.float32)
-    latents = ratio * sample + slope * predicted + correction * difference + spread * noise
+    latents = ratio * sample + slope * predicted + correction * difference
+    if noise is not None:
+        latents = latents + spread * noise
     return latents.to(output.dtype), predicted, predicted
 
 
@@ -223,8 +206,13 @@ def _lcm_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
 
 
 def _lcm(
-    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor], noise: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, None]:
+    config: Any,
+    output: torch.Tensor,
+    sample: torch.Tensor,
+    scalars: list[torch.Tensor],
+    pictures: Sequence[PictureState],
+    noise: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Latent consistency models, Luo et al. 2023; as LCMScheduler.step."""
     alpha, beta, c_skip, c_out, keep, add = scalars
     if config.prediction_type == "epsilon":
@@ -236,7 +224,9 @@ def _lcm(
     if config.clip_sample:
         predicted = predicted.clamp(-config.clip_sample_range, config.clip_sample_range)
     denoised = c_out * predicted + c_skip * sample
-    latents = keep * denoised + add * noise
+    latents = keep * denoised
+    if noise is not None:
+        latents = latents + add * noise
     return latents.to(output.dtype), denoised, None
 
 
@@ -259,8 +249,13 @@ def _tcd_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
 
 
 def _tcd(
-    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor], noise: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, None]:
+    config: Any,
+    output: torch.Tensor,
+    sample: torch.Tensor,
+    scalars: list[torch.Tensor],
+    pictures: Sequence[PictureState],
+    noise: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Trajectory consistency distillation, Zheng et al. 2024; as TCDScheduler.step."""
     alpha, beta, alpha_target, beta_target, keep, add = scalars
     if config.prediction_type == "epsilon":
@@ -271,7 +266,9 @@ def _tcd(
     else:
         predicted, epsilon = output, (sample - alpha * output) / beta
     noised = alpha_target * predicted + beta_target * epsilon
-    latents = keep * noised + add * noise
+    latents = keep * noised
+    if noise is not None:
+        latents = latents + add * noise
     return latents.to(output.dtype), predicted, None
 
 
@@ -285,3 +282,14 @@ TABLES: dict[str, Callable[[Any, int, int], tuple[Any, ...]]] = {
     "lcm": _lcm_row,
     "tcd": _tcd_row,
 }
+FORMULAS: dict[str, Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]] = {
+    "ddim": _ddim,
+    "euler": _euler,
+    "euler_a": _euler,
+    "dpmpp_2m": _dpmpp_2m,
+    "dpmpp_2m_karras": _dpmpp_2m,
+    "dpmpp_2m_sde": _dpmpp_2m,
+    "lcm": _lcm,
+    "tcd": _tcd,
+}
+"""Which rows share one update: samplers that differ only in what stands in the table."""
