@@ -41,6 +41,8 @@ class ScheduledBatch:
     key: BatchKey
     pictures: tuple[ScheduledPicture, ...]
     rows: int
+    unneeded: frozenset[str] = frozenset()
+    """Models that are loaded and nobody asks for: they may go where memory runs out."""
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,9 @@ class EngineConfig:
     row_budget: int | None = None
     """Most UNet rows in one step; None lets steps be timed, and widened as long as that pays."""
     memory_budget: int | None = None
-    """Most bytes that the weights of all loaded models may take; those not used for the longest time make room for one that
-    is asked for. None is 85 % of a graphics card's memory, or 60 % of the machine's where the device shares it.
+    """Most bytes that weights may take, those of all loaded models and of the files that requests name; what was not used for
+    the longest time makes room for what is asked for. None is 85 % of a graphics card's memory, or 60 % of the machine's
+    where the device shares it.
     """
     offload: str = "auto"
     """`always`, `never`, or `auto`: where a model does not fit otherwise, its weights stay in the machine's memory and come

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -158,6 +158,8 @@ class EngineCore:
     def on_prepared(self, event: Prepared) -> list[Output]:
         """Take in that what a request names has been read, or could not be."""
         request_id, model = event.request.request_id, event.request.model
+        self._residents.named = event.named_bytes
+        self._fit()
         running = self._running.get(request_id)
         if running is None:
             # It was aborted meanwhile, and what was read for it came after.
@@ -251,9 +253,9 @@ class EngineCore:
                 self._evict(copy)  # It is of use to nobody but those it was loaded for.
         if not residents.waiting:
             return outputs
-        idle = {model for model in self.scheduler.ready if not self.scheduler.wants(model)}
+        idle = self._idle()
         for model in list(residents.waiting):
-            victims = residents.victims(model, idle)
+            victims = self._victims(model, idle)
             if (victims or self._is_copy(model)) and not self.scheduler.wants(model):
                 # Whoever asked for it has gone; nobody's model is thrown out for that.
                 residents.leave(model)
@@ -265,7 +267,7 @@ class EngineCore:
         ) and self.scheduler.has_work
         if residents.waiting and not residents.loading and not held:
             preferred = self.scheduler.preferred(residents.waiting)
-            victims = None if preferred is None else residents.victims(preferred, self.scheduler.ready)
+            victims = None if preferred is None else self._victims(preferred, self.scheduler.ready)
             if preferred is not None and victims is not None:
                 self._displacing = preferred
                 outputs += self._replace(victims, preferred)
@@ -286,10 +288,38 @@ class EngineCore:
                     outputs += [(request_id, loading) for request_id in self.scheduler.waits_for(victim)]
         return outputs
 
+    def _victims(self, model: str, removable: Collection[str]) -> list[str] | None:
+        """Which models have to go for a waiting one, now that what earlier requests named has gone for it; None where all
+        that may go would not make room.
+        """
+        residents = self._residents
+        lacking = residents.lacking(model)
+        if lacking and residents.victims(model, removable, sparing=residents.named) is not None:
+            residents.named = self._executor.shrink(max(0, residents.named - lacking))
+        return residents.victims(model, removable)
+
+    def _fit(self) -> None:
+        """Bring what is here within the budget: without what earlier requests named, then without idle models."""
+        residents = self._residents
+        if residents.lacking():
+            residents.named = self._executor.shrink(max(0, residents.named - residents.lacking()))
+        idle = self._idle()
+        victims = residents.victims(None, idle)
+        for model in idle if victims is None else victims:
+            self._evict(model)
+
+    def _idle(self) -> set[str]:
+        """The models that nobody asks for."""
+        return {model for model in self.scheduler.ready if not self.scheduler.wants(model)}
+
     def _evict(self, model: str) -> None:
+        self._executor.evict(model)
+        self._left(model)
+
+    def _left(self, model: str) -> None:
+        """Take note that a model is not on the device any more."""
         self.scheduler.ready.discard(model)
         self._residents.leave(model)
-        self._executor.evict(model)
 
     def _is_copy(self, model: str) -> bool:
         """Whether it is the worker's own name for a copy of a model, which no request names."""
@@ -307,6 +337,8 @@ class EngineCore:
         return frozenset(due)
 
     def _update(self, batch: ScheduledBatch, output: StepOutput, seconds: float) -> list[Output]:
+        for model in output.evicted:
+            self._left(model)
         for request_id in output.unprepared:
             self.scheduler.hold_back(request_id, batch.key.model)
             request = replace(self._running[request_id].request, model=batch.key.model)

@@ -66,6 +66,8 @@ class StepOutput:
     """
     row_budget: int | None = None
     """Set when the device turned out to hold fewer rows than it was given."""
+    evicted: tuple[str, ...] = ()
+    """Models of the batch's `unneeded` that went because memory ran out."""
 
 
 class WorkerInterface(Protocol):
@@ -78,7 +80,12 @@ class WorkerInterface(Protocol):
 
     @property
     def memory_budget(self) -> int:
-        """Most bytes that the weights of all loaded models may take."""
+        """Most bytes that weights may take: of all loaded models, and what requests name beside them."""
+        ...
+
+    @property
+    def named_bytes(self) -> int:
+        """Bytes of what was prepared for requests, and is kept for others that name the same."""
         ...
 
     def fetch(self, model: str, report: Callable[[Loading], None]) -> int:
@@ -105,6 +112,12 @@ class WorkerInterface(Protocol):
 
     def evict(self, model: str) -> None:
         """Free what a loaded model takes. Requests that have begun go on once it is loaded again."""
+        ...
+
+    def shrink(self, most_bytes: int) -> int:
+        """Free what is kept of earlier requests' files, the longest unused first, until `named_bytes` is no more than that,
+        as far as requests under way allow; what it is then.
+        """
         ...
 
     def forget(self, request_id: str) -> None:
@@ -141,6 +154,8 @@ class Prepared:
 
     request: Request
     error: GenerationFailed | None = None
+    named_bytes: int = 0
+    """What all requests' files take by now."""
 
 
 class Executor(Protocol):
@@ -158,6 +173,12 @@ class Executor(Protocol):
 
     def evict(self, model: str) -> None:
         """Free what a loaded model takes."""
+        ...
+
+    def shrink(self, most_bytes: int) -> int:
+        """Free what is kept of earlier requests' files until all takes no more than that, as far as it can; the bytes that
+        are left.
+        """
         ...
 
     def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
@@ -219,7 +240,7 @@ class DirectExecutor:
                 error = GenerationFailed(
                     "generation_failed", f"The picture could not be made: {failure}", reason=str(failure)
                 )
-            report(Prepared(request, error))
+            report(Prepared(request, error, 0 if self._worker is None else self._worker.named_bytes))
 
         threading.Thread(target=run, name=f"prepare {request.request_id}", daemon=True).start()
 
@@ -256,6 +277,9 @@ class DirectExecutor:
     def evict(self, model: str) -> None:
         if self._worker is not None:
             self._worker.evict(model)
+
+    def shrink(self, most_bytes: int) -> int:
+        return 0 if self._worker is None else self._worker.shrink(most_bytes)
 
     def forget(self, request_id: str) -> None:
         if self._worker is not None:

@@ -15,6 +15,8 @@ class Residents:
 
     budget: int | None = None
     """Most bytes that weights may take in all; None until the worker has said so, and then nothing is refused."""
+    named: int = 0
+    """Bytes of the files that requests name; those of earlier requests go before any model."""
     waiting: dict[str, int] = field(default_factory=dict)
     """Models that are ready to be loaded as soon as there is room, in the order in which they came, and their sizes."""
     _sizes: dict[str, int] = field(default_factory=dict)
@@ -29,20 +31,25 @@ class Residents:
     @property
     def used(self) -> int:
         """Bytes that are taken or given away."""
-        return sum(self._sizes.values())
+        return sum(self._sizes.values()) + self.named
+
+    def lacking(self, model: str | None = None) -> int:
+        """Bytes by which the budget is exceeded, once a waiting model has room."""
+        if self.budget is None:
+            return 0
+        return max(0, self.used + (0 if model is None else self.waiting[model]) - self.budget)
 
     def ask(self, model: str, size: int) -> None:
         """Line a model up for room."""
         self.waiting[model] = size
 
-    def victims(self, model: str, removable: Collection[str]) -> list[str] | None:
-        """Which of `removable` have to go so that a waiting model fits, as few as it takes of the least recently used.
+    def victims(self, model: str | None, removable: Collection[str], *, sparing: int = 0) -> list[str] | None:
+        """Which of `removable` have to go so that a waiting model fits, or so that what is here does: as few as it takes of
+        the least recently used. `sparing`: bytes that are gained otherwise.
 
         None where not even all of them make room. Models that are still being loaded never go.
         """
-        if self.budget is None:
-            return []
-        missing = self.used + self.waiting[model] - self.budget
+        missing = self.lacking(model) - sparing
         chosen: list[str] = []
         for resident in self._sizes:
             if missing <= 0:

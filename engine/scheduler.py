@@ -234,7 +234,8 @@ class Scheduler:
                 waiting.started = True
                 self._started += 1
                 self.changes += 1
-        return ScheduledBatch(key, tuple(pictures), rows)
+        unneeded = frozenset(model for model in self.ready if not self.wants(model))
+        return ScheduledBatch(key, tuple(pictures), rows, unneeded)
 
     def update(self, progress: Iterable[PictureProgress]) -> list[str]:
         """Take note of what a step did; returns the ids of requests whose last picture is now finished."""

@@ -121,6 +121,9 @@ class _Inline:
     def evict(self, model: str) -> None:
         raise AssertionError("no other model needs room")
 
+    def shrink(self, most_bytes: int) -> int:
+        return self._worker.shrink(most_bytes)
+
     def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
         self._worker.prepare(request)
         report(Prepared(request))

@@ -16,6 +16,7 @@ prompts/        from text to vectors            lora/          what LoRAs add, p
 autoencoder     pixels and latents              file_cache     what was read of files lately
 seamless        edges that fit together         hires          large pictures in two passes
 inpainting      masks and what they keep
+prepared_weights  how long what requests name stays
 models/         families, one self-contained file each
 """
 

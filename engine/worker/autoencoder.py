@@ -20,7 +20,6 @@ from engine.worker.seamless import edges_joined
 
 log = logging.getLogger(__name__)
 
-_BYTES = 2**30
 _CLASSES = {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny}
 _RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """Names of layers in diffusers' older files."""
@@ -36,6 +35,8 @@ class Autoencoder:
         """
         self.vae = vae
         self.scaling = float(vae.config.scaling_factor)
+        self.shift = float(vae.config.get("shift_factor") or 0)
+        """Taken from what the encoder answers before it is scaled, and given back before decoding."""
         self.channels = int(vae.config.latent_channels)
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         """Pixels per latent on a side."""
@@ -68,16 +69,17 @@ class Autoencoder:
     def sample(self, encoded: Any, generator: torch.Generator) -> torch.Tensor:
         """(1, c, h, w): latents out of AutoencoderKL's distribution, or AutoencoderTiny's one answer."""
         drawn = encoded.latent_dist.sample(generator) if hasattr(encoded, "latent_dist") else encoded.latents
-        return self.scaling * drawn.to(self.dtype)
+        return self.scaling * (drawn.to(self.dtype) - self.shift)
 
     def decode(self, latents: torch.Tensor, *, tiling: bool) -> torch.Tensor:
         """(n, c, h, w) → (n, 3, height, width) in −1…1."""
         with edges_joined(self.vae, joined=tiling):
-            return decode_finite(self.vae, latents.to(self._vae_dtype) / self.scaling)
+            return decode_finite(self.vae, latents.to(self._vae_dtype) / self.scaling + self.shift)
 
     def preview(self, latents: torch.Tensor) -> torch.Tensor:
         """(n, c, h, w) → (n, 3, ?, ?) in about −1…1, at little cost."""
-        return self.estimate(latents.to(self._vae_dtype))
+        # The estimate knows the factor between latents and the autoencoder, not the offset.
+        return self.estimate((latents + self.shift * self.scaling).to(self._vae_dtype))
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
@@ -121,13 +123,13 @@ def decode_finite(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 
 
 class AutoencoderStore:
-    """The autoencoders beside a loaded model's own that requests have named lately."""
+    """The autoencoders beside a loaded model's own that requests name."""
 
     def __init__(self, own: Autoencoder, *, heeds_upcast: bool) -> None:
         self._own = own
         self._heeds_upcast = heeds_upcast
         self._saving_memory = False
-        self._files: FileCache[Autoencoder] = FileCache(self._read, _BYTES)
+        self._files: FileCache[Autoencoder] = FileCache(self._read)
 
     def load(self, path: Path) -> Autoencoder:
         """Raises GenerationFailed where there is none, it cannot be read, or its latents are not this model's."""
@@ -193,11 +195,7 @@ class AutoencoderStore:
             ("channels", int(config.latent_channels), own.channels),
             ("pixels per latent", 2 ** (len(config.block_out_channels) - 1), own.factor),
             ("a scaling factor", float(config.scaling_factor), own.scaling),
-            (
-                "a shift",
-                float(config.get("shift_factor") or 0),
-                float(own.vae.config.get("shift_factor") or 0),
-            ),
+            ("a shift", float(config.get("shift_factor") or 0), own.shift),
         ):
             if not math.isclose(got, wanted, rel_tol=1e-6):
                 raise _mismatch(path, f"its latents have {got:g} as {what}, this model's {wanted:g}")

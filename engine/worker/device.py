@@ -77,7 +77,7 @@ def device_memory(device: torch.device) -> int:
 
 
 def memory_budget(config: EngineConfig, device: torch.device) -> int:
-    """Most bytes that the weights of all loaded models may take."""
+    """Most bytes that weights may take, of models and of the files that requests name."""
     if config.memory_budget is not None:
         return config.memory_budget
     own = device_memory(device)

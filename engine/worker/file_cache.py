@@ -1,12 +1,12 @@
-"""What was made of files lately, so that the next request that names one need not read it again."""
+"""What was made of files and is still held somewhere, so that the next request that names one need not read it again."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,44 +29,32 @@ Content = TypeVar("Content", bound=Held)
 
 
 class FileCache(Generic[Content]):
-    """Bounded in bytes; what requests hold lives on when it is put out of here. Any thread may ask."""
+    """It holds nothing itself: how long contents stay is for `PreparedWeights` to say. Any thread may ask."""
 
-    def __init__(self, read: Callable[[Path], Content], most_bytes: int) -> None:
+    def __init__(self, read: Callable[[Path], Content]) -> None:
         self._read = read
-        self._most_bytes = most_bytes
-        self._held: OrderedDict[FileKey, Content] = OrderedDict()
+        self._known: WeakValueDictionary[FileKey, Content] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def get(self, path: Path, kind: str) -> Content:
-        """Read the file, unless it was read before and has not changed since; `kind`: a key of KINDS.
+        """Read the file, unless what was read before is still held and it has not changed; `kind`: a key of KINDS.
 
         Raises:
             GenerationFailed: there is no such file; and whatever reading raises.
         """
         key = file_key(path, kind)
         with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
+            known = self._known.get(key)
+        if known is not None:
+            return known
         content = self._read(path)  # Unlocked: reading takes seconds, and others may ask for what is here.
         with self._lock:
-            content = self._held.setdefault(key, content)
-            self._held.move_to_end(key)
-            held = sum(one.nbytes for one in self._held.values())
-            while held > self._most_bytes and len(self._held) > 1:
-                held -= self._held.popitem(last=False)[1].nbytes
-        return content
+            return self._known.setdefault(key, content)
 
     def contents(self) -> list[Content]:
-        """Everything that is held, the longest unused first."""
+        """Everything that is still held."""
         with self._lock:
-            return list(self._held.values())
-
-    @property
-    def nbytes(self) -> int:
-        """Of everything that is held."""
-        with self._lock:
-            return sum(one.nbytes for one in self._held.values())
+            return list(self._known.values())
 
 
 def file_key(path: Path, kind: str) -> FileKey:

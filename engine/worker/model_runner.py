@@ -18,6 +18,7 @@ from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
 from engine.request import Request
 from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStage, WeightsReader
+from engine.worker.prepared_weights import PreparedWeights
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import NamedWeights, PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
@@ -33,12 +34,14 @@ class ModelRunner:
     def __init__(self, residency: Residency) -> None:
         self._residency = residency
         self._states: dict[str, RequestState] = {}
-        self._weights: dict[tuple[str, str], tuple[Request, NamedWeights]] = {}
-        """(request id, model or copy) → what was read of the files that the request names."""
+        self._weights = PreparedWeights()
         self._failures: dict[str, GenerationFailed] = {}
         self._row_budget: int | None = None
         self._offload: Callable[[], bool] = lambda: False
         """Takes the weights of the step's model off the device, as far as that can be; set by `execute`."""
+        self._unneeded: frozenset[str] = frozenset()
+        """Models that may go where memory runs out; set by `execute`."""
+        self._evicted: tuple[str, ...] = ()
         self._timer = StepTimer(residency.device)
 
     @torch.inference_mode()
@@ -49,7 +52,7 @@ class ModelRunner:
         family = self._residency.family(request.model)
         assert isinstance(family, WeightsReader), "other families' requests name none, see the front door"
         try:
-            self._weights[request.request_id, request.model] = request, family.read_weights(request)
+            self._weights.put(request, family.read_weights(request))
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
             problem = _without_frames(error)
             raise (_out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)) from None
@@ -62,6 +65,7 @@ class ModelRunner:
         self._offload = partial(self._residency.offload, key.model)
         stage = next(stage for stage in family.stages if stage.name == key.stage)
         self._failures, self._row_budget = {}, None
+        self._unneeded, self._evicted = batch.unneeded, ()
         requests = {picture.request.request_id: picture.request for picture in batch.pictures}
         beginning = {id_: indices for id_ in requests if (indices := self._to_begin(batch, requests[id_]))}
         unprepared = tuple(id_ for id_ in beginning if not self._is_prepared(requests[id_], key.model))
@@ -101,6 +105,7 @@ class ModelRunner:
             unprepared=unprepared,
             timings=self._timer.finished(),
             row_budget=self._row_budget,
+            evicted=self._evicted,
         )
 
     def evict(self, model: str) -> None:
@@ -111,13 +116,21 @@ class ModelRunner:
         if any(isinstance(stage, BoundStage) for stage in stages):
             for state in self._states.values():
                 state.begun_with = {i: begun for i, begun in state.begun_with.items() if begun != model}
+        self._weights.leave(model)
         self._residency.evict(model)
+
+    @property
+    def named_bytes(self) -> int:
+        """Of what was read of the files that requests name, and is held for them or for others."""
+        return self._weights.nbytes
+
+    def shrink(self, most_bytes: int) -> int:
+        """Free what is kept of earlier requests' files, as far as needed; the bytes that are left of all."""
+        return self._weights.shrink(most_bytes)
 
     def forget(self, request_id: str) -> None:
         self._states.pop(request_id, None)
-        # Others may be prepared meanwhile; a list of them all is made in one go.
-        for place in [place for place in list(self._weights) if place[0] == request_id]:
-            self._weights.pop(place, None)
+        self._weights.forget(request_id)
 
     def _to_begin(self, batch: ScheduledBatch, request: Request) -> Sequence[int]:
         """The pictures of a request that are in its first step, or in the first with another copy of their model."""
@@ -128,16 +141,13 @@ class ModelRunner:
         return [index for index in indices if state.begun_with.get(index) != batch.key.model]
 
     def _is_prepared(self, request: Request, model: str) -> bool:
-        if not request.names_weights:
-            return True
-        known, _ = self._weights.get((request.request_id, model), (None, None))
-        return known == replace(request, model=model)  # Not an aborted namesake's.
+        return not request.names_weights or self._weights.get(replace(request, model=model)) is not None
 
     def _begin(
         self, family: LoadedFamily, stage: Stage, model: str, request: Request, indices: Sequence[int]
     ) -> tuple[str, ...]:
         """Begin some pictures of a request, for the first time or anew; the words that are not read."""
-        _, weights = self._weights.get((request.request_id, model), (request, NamedWeights()))
+        weights = self._weights.get(replace(request, model=model)) or NamedWeights()
         # Seeds belong to pictures, so that one of a grid begins anew as it did the first time.
         begun = RequestState(
             replace(request, seeds=tuple(request.seeds[index] for index in indices)), weights
@@ -155,8 +165,8 @@ class ModelRunner:
     def _denoise(
         self, family: LoadedFamily, stage: Stage, pictures: Sequence[PictureState], *, again: bool = True
     ) -> None:
-        """Step every picture. Out of memory: in halves, and a single picture with the weights off the device, or at least
-        `again`, now that there may be more memory. Any other error: request by request.
+        """Step every picture. Out of memory: without what nobody needs, then in halves, and a single picture with the
+        weights off the device, or at least `again`, now that there may be more memory. Any other error: request by request.
         """
         if not pictures:
             return
@@ -167,7 +177,11 @@ class ModelRunner:
             problem = _without_frames(error)
         ids = dict.fromkeys(picture.request_id for picture in pictures)
         if _is_out_of_memory(problem):
+            freed = self._let_go()
             free_memory(self._residency.device)
+            if freed:
+                self._denoise(family, stage, pictures, again=again)
+                return
             if len(pictures) == 1:
                 if self._offload() or again:
                     self._denoise(family, stage, pictures, again=False)
@@ -187,6 +201,20 @@ class ModelRunner:
         for part in parts:
             alive = [picture for picture in part if picture.request_id not in self._failures]
             self._denoise(family, stage, alive)
+
+    def _let_go(self) -> bool:
+        """Free what no request needs: idle models, and what earlier requests named. False where nothing was freed."""
+        before, models = self._weights.nbytes, self._unneeded
+        for model in models:
+            self.evict(model)
+        self._unneeded = frozenset()
+        self._evicted += tuple(models)
+        freed = self._weights.shrink(0) < before or bool(models)
+        if freed:
+            log.warning(
+                "out of memory; %d idle models and the files of earlier requests were let go", len(models)
+            )
+        return freed
 
     def _finish(
         self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]
@@ -254,18 +282,19 @@ class ModelRunner:
                 height=first.height if key.height else 0,
             )
             return PictureProgress(picture.request_id, picture.index, 0, picture.steps, key)
-        if picture.steps_before:
+        if picture.steps_before and key.width:
             # The second pass is at the size that was asked for.
             key = replace(key, width=params.width, height=params.height)
         next_key = None if picture.done else key
         return PictureProgress(picture.request_id, picture.index, picture.steps_done, picture.steps, next_key)
 
     def _try(self, request_id: str, family: LoadedFamily, work: Callable[[], None]) -> bool:
-        """Do a request's own work; out of memory: decode in slices and tiles, then with the weights off the device, then
-        once more as it is. Only the request can fail.
+        """Do a request's own work; out of memory: without what nobody needs, then decode in slices and tiles, then with the
+        weights off the device, then once more as it is. Only the request can fail.
         """
         problem = _caught(work)
         for relieve, what in (
+            (self._let_go, "trying without what nobody needs"),
             (family.save_memory, "pictures are decoded in tiles from now on"),
             (self._offload, "the model's weights stay off the device from now on"),
             (lambda: True, "trying once more"),

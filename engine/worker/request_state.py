@@ -10,6 +10,7 @@ import torch
 
 from engine.request import Request
 from engine.worker.autoencoder import Autoencoder
+from engine.worker.file_cache import Held
 from engine.worker.lora.bypass import Loras
 from engine.worker.prompts.embeddings import Embeddings
 
@@ -129,6 +130,13 @@ class NamedWeights:
     loras: Loras = ()
     embeddings: Embeddings = ()
     autoencoder: Autoencoder | None = None
+
+    @property
+    def contents(self) -> list[Held]:
+        """One for each file or folder."""
+        read: list[Held] = [lora for lora, _ in self.loras]
+        read += [embedding for _, embedding in self.embeddings]
+        return read if self.autoencoder is None else [*read, self.autoencoder]
 
 
 @dataclass

@@ -32,6 +32,10 @@ class Worker:
     def memory_budget(self) -> int:
         return self._residency.budget
 
+    @property
+    def named_bytes(self) -> int:
+        return self._runner.named_bytes
+
     def fetch(self, model: str, report: Callable[[Loading], None]) -> int:
         with self._background.giving_way(), self._residency.explaining(model):
             return self._residency.fetch(model, report)
@@ -50,6 +54,9 @@ class Worker:
 
     def evict(self, model: str) -> None:
         self._runner.evict(model)
+
+    def shrink(self, most_bytes: int) -> int:
+        return self._runner.shrink(most_bytes)
 
     def forget(self, request_id: str) -> None:
         self._runner.forget(request_id)

@@ -103,7 +103,8 @@ class Bench:
         for copy in scheduler.ready - {self.info.name}:
             self.worker.evict(copy)
         runner = self.worker._runner
-        assert not {**runner._states, **runner._weights}, "the worker still holds requests that have ended"
+        assert not runner._states, "the worker still holds requests that have ended"
+        assert not len(runner._weights)
         return results
 
     def _add(self, scheduler: Scheduler, request: GenerateRequest, results: dict[str, Result]) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine import EngineConfig, GenerateRequest, Loading, RequestOutput
 from engine.batch import PictureProgress, ScheduledBatch
 from engine.core import EngineCore, Output
-from engine.executor import Fetched, Loaded, StepOutput
+from engine.executor import Fetched, Loaded, Prepared, StepOutput
 from engine.residents import Residents
 from tests.engine.test_scheduler import model, request
 
@@ -76,6 +76,7 @@ class Device:
         self.under_way: list[Callable[[], None]] = []
         self.steps: Counter[tuple[str, int]] = Counter()
         self.missing: set[str] = set()
+        self.needed = 0
 
     def load(self, name: str, report: Callable[[Any], None]) -> None:
         self.orders.append(("load", name))
@@ -101,6 +102,11 @@ class Device:
         self.resident.remove(name)
 
     def prepare(self, *_: Any) -> None: ...
+
+    def shrink(self, most_bytes: int) -> int:
+        """The first request's files stay, whatever is asked for."""
+        self.orders.append(("shrink", str(most_bytes)))
+        return max(most_bytes, self.needed)
 
     def forget(self, request_id: str) -> None: ...
 
@@ -178,6 +184,54 @@ def test_a_model_without_work_makes_room_at_once() -> None:
     assert rig.evictions() == ["owner/a"], "the least recently used, and no more than it takes"
     assert rig.core.stats().resident_models == ("owner/b", "owner/c")
     assert set(rig.ended) == {"1", "2", "3"}
+
+
+def named(rig: Rig, amount: int) -> None:
+    """A request's files have been read, and with them all take so many bytes."""
+    rig.collect(rig.core.on_prepared(Prepared(request("gone"), None, amount)))
+
+
+def test_files_of_earlier_requests_go_before_a_model() -> None:
+    rig = Rig()
+    rig.add(request("1", model="owner/a"))
+    rig.run(20)
+    named(rig, 4)
+    assert not [order for order in rig.device.orders if order[0] in ("shrink", "evict")], "all fits"
+    rig.add(request("2", model="owner/c"))
+    rig.run(20)
+    assert rig.core.stats().resident_models == ("owner/a", "owner/c")
+    assert [order for order in rig.device.orders if order[0] == "shrink"] == [("shrink", "1")], (
+        "no more than it takes"
+    )
+    assert rig.core._residents.used == 10
+
+
+def test_files_that_are_needed_count_too() -> None:
+    rig = Rig()
+    rig.add(request("1", model="owner/a"), request("2", model="owner/c"))
+    rig.run(20)
+    rig.device.needed = 3
+    named(rig, 3)
+    assert rig.device.orders[-2:] == [("shrink", "1"), ("evict", "owner/a")], (
+        "the least recently used, as nobody asks for it"
+    )
+    assert rig.core._residents.used == 6
+    rig.device.needed = 0
+    rig.add(request("3", model="owner/b"))
+    rig.run(20)
+    assert rig.core.stats().resident_models == ("owner/b", "owner/c")
+
+
+def test_files_stay_where_their_room_would_not_do() -> None:
+    rig = Rig()
+    rig.add(request("long", model="owner/a", num_inference_steps=30))
+    rig.run(10)
+    named(rig, 3)
+    rig.add(request("short", model="owner/b"))
+    rig.run(10)
+    assert not [order for order in rig.device.orders if order[0] == "shrink"]
+    rig.run(60)
+    assert set(rig.ended) == {"long", "short"}
 
 
 def test_loading_is_shown_to_those_whose_model_has_to_leave_and_they_go_on_after() -> None:

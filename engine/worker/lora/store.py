@@ -1,4 +1,4 @@
-"""LoRAs that have been read lately, so that the next request with one need not read it again."""
+"""The LoRAs that requests name, read once as long as somebody holds them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from engine.worker.file_cache import FileCache
 from engine.worker.lora.bypass import Loras
 from engine.worker.lora.reading import Lora, Translate, adaptable, read_lora
 
-_BYTES = 512 * 2**20
-
 
 class LoraStore:
     """The LoRAs of one loaded model."""
@@ -26,7 +24,6 @@ class LoraStore:
         *,
         translate: Translate | None = None,
         shared: Sequence[str] = (),
-        most_bytes: int = _BYTES,
     ) -> None:
         """`components`: what LoRAs may add to, by name in diffusers' pipelines, the denoiser first. `translate` and
         `shared`: see `read_lora`.
@@ -38,7 +35,7 @@ class LoraStore:
         def read(path: Path) -> Lora:
             return read_lora(path, modules, device, dtype, translate=translate, shared=shared)
 
-        self._files: FileCache[Lora] = FileCache(read, most_bytes)
+        self._files: FileCache[Lora] = FileCache(read)
 
     def load(self, adapters: Sequence[tuple[Path, float]]) -> Loras:
         """Raises GenerationFailed for a file that is missing, unreadable or made for something else."""

@@ -15,7 +15,6 @@ import torch
 from engine.errors import GenerationFailed
 from engine.worker.file_cache import FileCache, FileKey, file_key, read_tensors
 
-_BYTES = 64 * 2**20
 _NAMES = {
     "clip_l": "text_encoder",
     "clip_g": "text_encoder_2",
@@ -50,19 +49,12 @@ Embeddings = tuple[tuple[str, Embedding], ...]
 
 
 class EmbeddingStore:
-    """The embeddings of one loaded model that have been read lately."""
+    """The embeddings of one loaded model, read once as long as somebody holds them."""
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        device: torch.device,
-        dtype: torch.dtype,
-        *,
-        most_bytes: int = _BYTES,
-    ) -> None:
+    def __init__(self, widths: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:
         """`widths`: of the vectors that each text encoder reads, by its name in diffusers' pipelines."""
         self._files: FileCache[Embedding] = FileCache(
-            lambda path: read_embedding(path, widths, device, dtype), most_bytes
+            lambda path: read_embedding(path, widths, device, dtype)
         )
 
     def load(self, embeddings: Sequence[tuple[str, Path]]) -> Embeddings:

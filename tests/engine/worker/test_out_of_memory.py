@@ -13,9 +13,11 @@ import torch
 from engine import GenerateRequest
 from engine.worker import residency as residency_module
 from tests.engine.bench import Bench, Result, make_request
+from tests.engine.tiny import write_tiny_model
 from tests.engine.tiny_transformers import write_tiny_pixart
-from tests.engine.worker.test_model_runner import out_of_memory
-from tests.engine.worker.test_residency import hooks
+from tests.engine.worker.lora.files import write_lora
+from tests.engine.worker.test_model_runner import Failing, out_of_memory, rows_beyond
+from tests.engine.worker.test_residency import Rig, hooks, size_of
 
 STAGES = ("begin", "denoise", "finish", "preview")
 
@@ -112,6 +114,50 @@ def test_where_nobody_can_be_helped_all_fail_and_the_queue_goes_on(
     scarce.left = 0
     for request_id, result in bench.run(*requests(tiny_model)).items():
         same(result, expected[request_id])
+
+
+def test_what_nobody_needs_goes_before_a_row(tiny_model: Path, tmp_path: Path) -> None:
+    """An idle model, and a file of an earlier request: with them gone, the whole step has room."""
+    other = write_tiny_model(tmp_path / "other", seed=2)
+    lora = write_lora(tmp_path / "one.safetensors", tiny_model)
+    rig = Rig(tiny_model, other, exact=False, row_buckets=False)
+    rig.add(make_request(tiny_model, "first", adapters=((lora, 1.0),)), make_request(other, "other"))
+    rig.run()
+    worker = rig.workers[0]
+    assert worker.named_bytes
+    assert rig.core.stats().resident_models == tuple(sorted(map(str, (tiny_model, other))))
+    stage: Any = worker._residency.family(str(tiny_model)).stages[0]
+    unet, rows = stage._unet, []
+
+    def full(sample: torch.Tensor, *_: Any) -> Exception | None:
+        rows.append(len(sample))
+        return out_of_memory() if worker._residency.holds(str(other)) or worker.named_bytes else None
+
+    stage._unet = Failing(unet, full)
+    request = make_request(tiny_model, "second", seeds=(1, 2, 3))
+    rig.add(request)
+    rig.run()
+    assert rig.ended["second"].error is None
+    assert rows == [6, 6, 6, 6, 6], "once more in full, and never fewer"
+    assert rig.core.stats().resident_models == (str(tiny_model),)
+    assert not worker.named_bytes
+    assert rig.core._residents.used - rig.core._residents.named == size_of(tiny_model)
+    rig.add(make_request(other, "again"))
+    rig.run()
+    assert rig.ended["again"].error is None, "it is loaded when somebody asks for it"
+
+
+def test_what_somebody_asks_for_stays(tiny_model: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other", seed=2)
+    rig = Rig(tiny_model, other)
+    rig.add(make_request(other, "first"), make_request(tiny_model, "warm"))
+    rig.run()
+    stage: Any = rig.workers[0]._residency.family(str(tiny_model)).stages[0]
+    stage._unet = Failing(stage._unet, rows_beyond(2))
+    rig.add(make_request(tiny_model, "one"), make_request(other, "two"))
+    rig.run()
+    assert all(output.error is None for output in rig.ended.values())
+    assert len(rig.core.stats().resident_models) == 2
 
 
 @pytest.fixture
