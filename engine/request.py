@@ -29,10 +29,32 @@ _PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 
 _UNETS = ("stable-diffusion", "stable-diffusion-xl")
 _READ_BY: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("embeddings", "vae", "clip_skip", "guidance_rescale", "tiling", "hires"), _UNETS),
-    **dict.fromkeys(("adapters", "guidance_interval", "stop"), (*_UNETS, "flux", "z-image")),
+    **dict.fromkeys(("embeddings", "clip_skip", "tiling"), _UNETS),
+    "guidance_rescale": (*_UNETS, "z-image"),
+    **dict.fromkeys(("adapters", "vae", "guidance_interval", "stop", "hires"), (*_UNETS, "flux", "z-image")),
 }
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
+
+_WHY_NOT: Mapping[tuple[str, str], str] = {
+    (family, name): why
+    for family in ("flux", "z-image")
+    for name, why in (
+        (
+            "embeddings",
+            "embeddings stand for words of CLIP, and its prompts are read by another text encoder",
+        ),
+        ("clip_skip", "it was trained on one layer of each of its text encoders"),
+        (
+            "tiling",
+            "it is told where in the picture every patch lies, so that no edge can go on at the opposite one",
+        ),
+        (
+            "guidance_rescale",
+            "it learnt its guidance scale as a condition, so that nothing is there to bring back",
+        ),
+    )
+}
+"""By family: why what it does not read has no meaning for it."""
 
 
 class Lane(StrEnum):
@@ -213,9 +235,11 @@ def validate(request: Request, model: ModelInfo) -> None:
     for name, families in _READ_BY.items():
         asked = request if hasattr(request, name) else params
         if getattr(asked, name) != getattr(type(asked), name) and model.family not in families:
+            why = _WHY_NOT.get((model.family, name))
             _reject(
                 f"{name}_unsupported",
-                f"{model.title} does not read {name}; models of these families do: {', '.join(families)}.",
+                f"{model.title} does not read {name}{f': {why}' if why else ''}. Leave it out, or choose a model of one"
+                f" of these families: {', '.join(families)}.",
                 allowed=", ".join(families),
             )
     _validate_adapters(request)

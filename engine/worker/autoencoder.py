@@ -191,12 +191,15 @@ class AutoencoderStore:
     def _check(self, path: Path, config: Any) -> None:
         """The latents of one are the latents of the other only if all of these agree."""
         own = self._own
-        for what, got, wanted in (
+        scaling, shift = float(config.scaling_factor), float(config.get("shift_factor") or 0)
+        sides = [
             ("channels", int(config.latent_channels), own.channels),
             ("pixels per latent", 2 ** (len(config.block_out_channels) - 1), own.factor),
-            ("a scaling factor", float(config.scaling_factor), own.scaling),
-            ("a shift", float(config.get("shift_factor") or 0), own.shift),
-        ):
+        ]
+        # Small ones were trained on what the denoiser reads, whatever the model's own is scaled by; they have neither.
+        if (scaling, shift) != (1, 0):
+            sides += [("a scaling factor", scaling, own.scaling), ("a shift", shift, own.shift)]
+        for what, got, wanted in sides:
             if not math.isclose(got, wanted, rel_tol=1e-6):
                 raise _mismatch(path, f"its latents have {got:g} as {what}, this model's {wanted:g}")
 

@@ -23,16 +23,17 @@ import torch
 from engine.catalog import Operation
 from engine.output import Safety
 from engine.passes import stopped_after
-from engine.request import Request
-from engine.worker.autoencoder import decode_finite
+from engine.request import Request, SamplingParams
+from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
+from engine.worker.hires import begin_second_pass
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.lora.bypass import Loras, applied
 from engine.worker.lora.store import LoraStore
-from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState
+from engine.worker.previews import thumbnails
+from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
 
 TRUE_CFG_SCALE = 2.0
 """How strongly a negative prompt is subtracted."""
@@ -61,23 +62,19 @@ class Flux:
 
     def __init__(self, components: Components, *, exact: bool) -> None:
         """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
-        self._vae = components.vae
-        self._saving_memory = False
         self._denoise = _Denoise(components, exact=exact)
         self.stages: tuple[Stage, ...] = (self._denoise,)
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
-        if self._saving_memory:
-            return False
-        self._saving_memory = True
-        self._vae.enable_slicing()
-        self._vae.enable_tiling()
-        return True
+        return self._denoise.autoencoders.save_memory()
 
     def read_weights(self, request: Request) -> NamedWeights:
-        """The LoRAs that a request names."""
-        return NamedWeights(loras=self._denoise.loras.load(request.adapters))
+        """LoRAs and the autoencoder that a request names."""
+        return NamedWeights(
+            loras=self._denoise.loras.load(request.adapters),
+            autoencoder=None if request.vae is None else self._denoise.autoencoders.load(request.vae),
+        )
 
 
 class _Denoise:
@@ -91,7 +88,6 @@ class _Denoise:
         self._tokenizer_2 = components.tokenizer_2
         self._text_encoder_2 = components.text_encoder_2
         self._transformer = components.transformer
-        self._vae = components.vae
         self._device = components.device
         self._dtype = components.dtype
         self._exact = exact
@@ -101,10 +97,8 @@ class _Denoise:
         self._reads_guidance = bool(self._transformer.config.guidance_embeds)
         window = _WINDOW_DEV if self._reads_guidance else _WINDOW_SCHNELL
         self._window = min(window, self._tokenizer_2.model_max_length)
-        self._scaling = float(self._vae.config.scaling_factor)
-        self._shift = float(self._vae.config.shift_factor or 0.0)
-        self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
-        self._estimate = make_estimate(self._vae, self._scaling)
+        self._autoencoder = Autoencoder(components.vae, self._device, self._dtype, heeds_upcast=False)
+        self.autoencoders = AutoencoderStore(self._autoencoder, heeds_upcast=False)
         self._encoded: OrderedDict[Hashable, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
 
     def begin(self, state: RequestState) -> None:
@@ -118,18 +112,22 @@ class _Denoise:
             if self._reads_guidance and params.negative_prompt
             else (None, None)
         )
-        height, width = params.height // self._factor, params.width // self._factor
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
-        steps = params.num_inference_steps
-        schedule = self._sampler.schedule(
-            tuple(np.linspace(1.0, 1 / steps, steps).tolist()),
-            (height // 2) * (width // 2),
-            params.strength if from_image else 1.0,
-        )
-        encoded, mask = self._encode_image(state) if from_image else (None, None)
+        sides, second_pass = (params.width, params.height), None
+        schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
+        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        if (hires := params.hires) is not None:
+            later = self._schedule(params, sides, hires.strength)
+            stop_later = None if params.stop == 1 else stopped_after(params.stop, len(later.timesteps))
+            second_pass = SecondPass(*sides, later, stop_later)
+            sides, stop_after = (hires.width, hires.height), None
+            schedule = self._schedule(params, sides, 1.0)
+        width, height = (side // self._autoencoder.factor for side in sides)
+        autoencoder = state.weights.autoencoder or self._autoencoder
+        encoded, mask = self._encode_image(state, autoencoder) if from_image else (None, None)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
-            start = None if encoded is None else (_sample(encoded, generator) - self._shift) * self._scaling
+            start = None if encoded is None else autoencoder.sample(encoded, generator)
             shape = (1, self._transformer.config.in_channels // 4, height, width)
             noise = torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
             latents = noise if start is None else schedule.add_noise(start, noise)
@@ -146,8 +144,10 @@ class _Denoise:
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
                 guidance_interval=params.guidance_interval,
-                stop_after=None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps)),
+                stop_after=stop_after,
+                second_pass=second_pass,
                 loras=state.weights.loras,
+                autoencoder=state.weights.autoencoder,
                 region=region,
                 pooled=pooled,
                 uncond_pooled=uncond_pooled,
@@ -174,15 +174,19 @@ class _Denoise:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
-        done = cast("Sequence[_Picture]", pictures)
-        results = [
-            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
-            for picture in done
-        ]
-        latents = torch.cat([_unpack(result, picture) for result, picture in zip(results, done, strict=True)])
-        decoded = decode_finite(self._vae, (latents / self._scaling) + self._shift)
-        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
+        return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
+
+    def enlarge(self, pictures: Sequence[PictureState]) -> None:
+        """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
+        pixels = (
+            [self._decode([picture])[0] for picture in pictures] if self._exact else self._decode(pictures)
+        )
+        for picture, small in zip(cast("Sequence[_Picture]", pictures), pixels, strict=True):
+            large = picture.second_pass
+            assert large is not None, "asked only of pictures with a pass to come"
+            begin_second_pass(picture, small, self._of(pictures), self._dtype, arranged=_pack)
+            factor = self._autoencoder.factor
+            picture.height, picture.width = large.height // factor, large.width // factor
 
     def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side."""
@@ -190,9 +194,35 @@ class _Denoise:
             _unpack(picture.latents if picture.predicted is None else picture.predicted, picture)
             for picture in cast("Sequence[_Picture]", pictures)
         ]
-        # The estimate knows the factor between latents and the autoencoder, not the offset.
-        latents = torch.cat(foreseen) + self._shift * self._scaling
-        return thumbnails(self._estimate(latents.to(self._dtype)))
+        return thumbnails(self._of(pictures).preview(torch.cat(foreseen)))
+
+    def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+        """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
+        results = [
+            _unpack(
+                picture.latents
+                if picture.stop_after is None or picture.predicted is None
+                else picture.predicted,
+                picture,
+            )
+            for picture in cast("Sequence[_Picture]", pictures)
+        ]
+        decoded = self._of(pictures).decode(torch.cat(results), tiling=False)
+        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
+        return list((scaled * 255).round().astype("uint8"))
+
+    def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
+        """The one that belongs to pictures of one request."""
+        return pictures[0].autoencoder or self._autoencoder
+
+    def _schedule(self, params: SamplingParams, sides: tuple[int, int], strength: float) -> Schedule:
+        """The last `strength` of the steps of a picture of so many pixels."""
+        steps, factor = params.num_inference_steps, self._autoencoder.factor
+        return self._sampler.schedule(
+            tuple(np.linspace(1.0, 1 / steps, steps).tolist()),
+            (sides[1] // factor // 2) * (sides[0] // factor // 2),
+            strength,
+        )
 
     def _predict(self, pictures: Sequence[_Picture]) -> torch.Tensor:
         """(pictures, tokens, 4 · channels): the velocity of each picture's latents."""
@@ -270,7 +300,7 @@ class _Denoise:
             low, high = (middle, high) if fits(middle) else (low, middle)
         return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
 
-    def _encode_image(self, state: RequestState) -> tuple[Any, torch.Tensor | None]:
+    def _encode_image(self, state: RequestState, autoencoder: Autoencoder) -> tuple[Any, torch.Tensor | None]:
         """The autoencoder's answer to the initial picture, made to fit the requested size, and the mask of its latents."""
         request = state.request
         assert request.init_image is not None, "validated at the door"
@@ -278,10 +308,10 @@ class _Denoise:
         pixels = read_picture(request.init_image, width, height)
         mask = None
         if request.mask is not None:
-            size = (height // self._factor, width // self._factor)
+            size = (height // autoencoder.factor, width // autoencoder.factor)
             mask = torch.nn.functional.interpolate(read_mask(request.mask, width, height), size)
             mask = mask.to(self._device, self._dtype)
-        return self._vae.encode(pixels.to(self._device, self._dtype)), mask
+        return autoencoder.encode(pixels), mask
 
 
 def _in_diffusers_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -302,12 +332,3 @@ def _unpack(tokens: torch.Tensor, picture: _Picture) -> torch.Tensor:
     channels = tokens.shape[2] // 4
     blocks = tokens.view(1, picture.height // 2, picture.width // 2, channels, 2, 2)
     return blocks.permute(0, 3, 1, 4, 2, 5).reshape(1, channels, picture.height, picture.width)
-
-
-def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
-    """A sample of AutoencoderKL's distribution, or AutoencoderTiny's one answer."""
-    if hasattr(encoded, "latent_dist"):
-        sample: torch.Tensor = encoded.latent_dist.sample(generator)
-        return sample
-    latents: torch.Tensor = encoded.latents
-    return latents

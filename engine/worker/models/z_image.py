@@ -21,16 +21,17 @@ import torch
 from engine.catalog import Operation
 from engine.output import Safety
 from engine.passes import stopped_after
-from engine.request import Request
-from engine.worker.autoencoder import decode_finite
+from engine.request import Request, SamplingParams
+from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
+from engine.worker.hires import begin_second_pass
 from engine.worker.inpainting import keep_outside, read_mask, read_picture
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
-from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState
+from engine.worker.previews import thumbnails
+from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
 
 _WINDOW = 512
 """Tokens of Qwen3, its chat template included, that the transformer was trained on."""
@@ -47,23 +48,19 @@ class ZImage:
 
     def __init__(self, components: Components, *, exact: bool) -> None:
         """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
-        self._vae = components.vae
-        self._saving_memory = False
         self._denoise = _Denoise(components, exact=exact)
         self.stages: tuple[Stage, ...] = (self._denoise,)
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
-        if self._saving_memory:
-            return False
-        self._saving_memory = True
-        self._vae.enable_slicing()
-        self._vae.enable_tiling()
-        return True
+        return self._denoise.autoencoders.save_memory()
 
     def read_weights(self, request: Request) -> NamedWeights:
-        """The LoRAs that a request names."""
-        return NamedWeights(loras=self._denoise.loras.load(request.adapters))
+        """LoRAs and the autoencoder that a request names."""
+        return NamedWeights(
+            loras=self._denoise.loras.load(request.adapters),
+            autoencoder=None if request.vae is None else self._denoise.autoencoders.load(request.vae),
+        )
 
 
 class _Denoise:
@@ -75,7 +72,6 @@ class _Denoise:
         self._tokenizer = components.tokenizer
         self._text_encoder = components.text_encoder
         self._transformer = components.transformer
-        self._vae = components.vae
         self._device = components.device
         self._dtype = components.dtype
         self._exact = exact
@@ -88,10 +84,8 @@ class _Denoise:
             shared=_RAGGED,
         )
         self._window = min(_WINDOW, self._tokenizer.model_max_length)
-        self._scaling = float(self._vae.config.scaling_factor)
-        self._shift = float(self._vae.config.shift_factor or 0.0)
-        self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
-        self._estimate = make_estimate(self._vae, self._scaling)
+        self._autoencoder = Autoencoder(components.vae, self._device, self._dtype, heeds_upcast=False)
+        self.autoencoders = AutoencoderStore(self._autoencoder, heeds_upcast=False)
         self._encoded: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def begin(self, state: RequestState) -> None:
@@ -100,18 +94,22 @@ class _Denoise:
         state.unread_words = self._unread_words(request.prompt)
         cond = self._encode(request.prompt)
         uncond = self._encode(params.negative_prompt) if params.guidance_scale > 0 else None
-        height, width = params.height // self._factor, params.width // self._factor
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
-        steps = params.num_inference_steps
-        schedule = self._sampler.schedule(
-            tuple(torch.linspace(1.0, 1 / steps, steps, dtype=torch.float32).tolist()),
-            (height // 2) * (width // 2),
-            params.strength if from_image else 1.0,
-        )
-        encoded, mask = self._encode_image(state) if from_image else (None, None)
+        sides, second_pass = (params.width, params.height), None
+        schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
+        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        if (hires := params.hires) is not None:
+            later = self._schedule(params, sides, hires.strength)
+            stop_later = None if params.stop == 1 else stopped_after(params.stop, len(later.timesteps))
+            second_pass = SecondPass(*sides, later, stop_later)
+            sides, stop_after = (hires.width, hires.height), None
+            schedule = self._schedule(params, sides, 1.0)
+        width, height = (side // self._autoencoder.factor for side in sides)
+        autoencoder = state.weights.autoencoder or self._autoencoder
+        encoded, mask = self._encode_image(state, autoencoder) if from_image else (None, None)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
-            start = None if encoded is None else (_sample(encoded, generator) - self._shift) * self._scaling
+            start = None if encoded is None else autoencoder.sample(encoded, generator)
             # From the first step on latents are float32 whatever the dtype of the weights; pure noise is so before it.
             dtype = torch.float32 if start is None else self._dtype
             shape = (1, self._transformer.config.in_channels, height, width)
@@ -125,9 +123,12 @@ class _Denoise:
                 cond=cond,
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
+                guidance_rescale=params.guidance_rescale,
                 guidance_interval=params.guidance_interval,
-                stop_after=None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps)),
+                stop_after=stop_after,
+                second_pass=second_pass,
                 loras=state.weights.loras,
+                autoencoder=state.weights.autoencoder,
                 region=None if mask is None else Region(mask, start, noise),
             )
 
@@ -154,23 +155,50 @@ class _Denoise:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
+        return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
+
+    def enlarge(self, pictures: Sequence[PictureState]) -> None:
+        """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
+        pixels = (
+            [self._decode([picture])[0] for picture in pictures] if self._exact else self._decode(pictures)
+        )
+        for picture, small in zip(pictures, pixels, strict=True):
+            begin_second_pass(picture, small, self._of(pictures), self._dtype)
+
+    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+        """The final pictures as the last step foresaw them, at most 128 px a side."""
+        # One by one, as pictures of one request may be in different passes here.
+        return [
+            thumbnails(
+                self._of(pictures).preview(
+                    picture.latents if picture.predicted is None else picture.predicted
+                )
+            )[0]
+            for picture in pictures
+        ]
+
+    def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+        """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
         results = [
             picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
             for picture in pictures
         ]
-        latents = torch.cat(results).to(self._dtype)
-        decoded = decode_finite(self._vae, (latents / self._scaling) + self._shift)
+        decoded = self._of(pictures).decode(torch.cat(results), tiling=False)
         scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        return [(picture, Safety.UNCHECKED) for picture in (scaled * 255).round().astype("uint8")]
+        return list((scaled * 255).round().astype("uint8"))
 
-    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
-        """The final pictures as the last step foresaw them, at most 128 px a side."""
-        foreseen = [
-            picture.latents if picture.predicted is None else picture.predicted for picture in pictures
-        ]
-        # The estimate knows the factor between latents and the autoencoder, not the offset.
-        latents = torch.cat(foreseen) + self._shift * self._scaling
-        return thumbnails(self._estimate(latents.to(self._dtype)))
+    def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
+        """The one that belongs to pictures of one request."""
+        return pictures[0].autoencoder or self._autoencoder
+
+    def _schedule(self, params: SamplingParams, sides: tuple[int, int], strength: float) -> Schedule:
+        """The last `strength` of the steps of a picture of so many pixels."""
+        steps, factor = params.num_inference_steps, self._autoencoder.factor
+        return self._sampler.schedule(
+            tuple(torch.linspace(1.0, 1 / steps, steps, dtype=torch.float32).tolist()),
+            (sides[1] // factor // 2) * (sides[0] // factor // 2),
+            strength,
+        )
 
     def _predict(self, pictures: Sequence[PictureState]) -> list[torch.Tensor]:
         """The guided velocity of each picture, float32 (c, h, w)."""
@@ -191,8 +219,11 @@ class _Denoise:
             )[0]
         velocities = [output.float() for output in outputs[: len(pictures)]]
         for row, without in zip(guided, outputs[len(pictures) :], strict=True):
-            with_text = velocities[row]
-            velocities[row] = with_text + pictures[row].guidance_scale * (with_text - without.float())
+            with_text, rescale = velocities[row], pictures[row].guidance_rescale
+            mixed = with_text + pictures[row].guidance_scale * (with_text - without.float())
+            if rescale:
+                mixed = rescale * (mixed * (with_text.std() / mixed.std())) + (1 - rescale) * mixed
+            velocities[row] = mixed
         return [-velocity.squeeze(1) for velocity in velocities]
 
     def _encode(self, text: str) -> torch.Tensor:
@@ -241,7 +272,7 @@ class _Denoise:
             low, high = (middle, high) if fits(middle) else (low, middle)
         return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
 
-    def _encode_image(self, state: RequestState) -> tuple[Any, torch.Tensor | None]:
+    def _encode_image(self, state: RequestState, autoencoder: Autoencoder) -> tuple[Any, torch.Tensor | None]:
         """The autoencoder's answer to the initial picture, made to fit the requested size, and the mask of its latents."""
         request = state.request
         assert request.init_image is not None, "validated at the door"
@@ -249,16 +280,7 @@ class _Denoise:
         pixels = read_picture(request.init_image, width, height)
         mask = None
         if request.mask is not None:
-            size = (height // self._factor, width // self._factor)
+            size = (height // autoencoder.factor, width // autoencoder.factor)
             mask = torch.nn.functional.interpolate(read_mask(request.mask, width, height), size)
             mask = mask.to(self._device, self._dtype)
-        return self._vae.encode(pixels.to(self._device, self._dtype)), mask
-
-
-def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
-    """A sample of AutoencoderKL's distribution, or AutoencoderTiny's one answer."""
-    if hasattr(encoded, "latent_dist"):
-        sample: torch.Tensor = encoded.latent_dist.sample(generator)
-        return sample
-    latents: torch.Tensor = encoded.latents
-    return latents
+        return autoencoder.encode(pixels), mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,11 @@ from tests.engine.bench import Result
 
 
 @cache
-def pipeline_of(folder: Path, kind: str, dtype: torch.dtype) -> Any:
+def pipeline_of(folder: Path, kind: str, dtype: torch.dtype, vae: Path | None = None) -> Any:
     pipeline = getattr(diffusers, kind).from_pretrained(folder, torch_dtype=dtype)
+    if vae is not None:
+        made = getattr(diffusers, json.loads((vae / "config.json").read_text())["_class_name"])
+        pipeline.vae = made.from_pretrained(vae, torch_dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -28,11 +32,12 @@ def pipeline_says(
 ) -> Result:
     """The request through `{stem}Pipeline`, `{stem}Img2ImgPipeline` or `{stem}InpaintPipeline`.
 
-    From a picture, one seed at a time, as these pipelines encode it with the first seed's generator for all.
+    From a picture, one seed at a time, as these pipelines encode it with the first seed's generator for all. An
+    autoencoder of the request's own is a folder.
     """
     params = request.params
     task = "Inpaint" if request.mask else "Img2Img" if request.init_image else ""
-    pipeline = pipeline_of(folder, f"{stem}{task}Pipeline", dtype)
+    pipeline = pipeline_of(folder, f"{stem}{task}Pipeline", dtype, request.vae)
     if request.init_image is not None:
         options |= {"image": Image.open(request.init_image).convert("RGB"), "strength": params.strength}
     if request.mask is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 
 from engine import EngineConfig, GenerateRequest
 from engine.catalog import Guidance, read_model
@@ -16,6 +18,7 @@ from tests.engine.tiny_transformers import SIDE, write_tiny_z_image
 from tests.engine.worker.models.pipelines import (
     assert_equal,
     largest_difference,
+    pipeline_of,
     pipeline_says,
     write_picture_and_mask,
 )
@@ -136,3 +139,56 @@ def test_what_the_catalogue_says(model: Path, tmp_path: Path) -> None:
     turbo = read_model("Tongyi-MAI/Z-Image-Turbo", config)
     assert (turbo.family, turbo.licence, turbo.default_steps) == ("z-image", "Apache-2.0", 8)
     assert (turbo.default_guidance_scale, turbo.size_multiple) == (0.0, 16)
+
+
+def test_guidance_outside_its_interval_is_what_truncation_leaves_out(model: Path) -> None:
+    """diffusers says the end of the interval as a time; half of these six steps come before 0.5 of it."""
+    request = z_request(model, num_inference_steps=6, guidance_scale=3.0, seeds=(3,))
+    times = Bench(model).stage._schedule(request.params, (SIDE, SIDE), 1.0).timesteps
+    truncation = (1000 - (times[2] + times[3]) / 2) / 1000
+    theirs = pipeline_says(
+        model, "ZImage", request, torch.float64, max_sequence_length=96, cfg_truncation=truncation
+    )
+    params = replace(request.params, guidance_interval=(0.0, 0.5), negative_prompt="")
+    bench = Bench(model)
+    widths: list[int] = []
+    handle = bench.stage._transformer.register_forward_pre_hook(
+        lambda module, inputs: widths.append(len(inputs[0]))
+    )
+    assert_equal(bench.run(replace(request, params=params))["one"], theirs)
+    handle.remove()
+    assert widths == [2, 2, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("rescale", [0.4, 1.0])
+def test_guided_velocities_are_rescaled_as_diffusers_rescales_elsewhere(
+    model: Path, monkeypatch: pytest.MonkeyPatch, rescale: float
+) -> None:
+    """No pipeline of Z-Image offers it; that of LTX, a model of flow matching too, has the function."""
+    request = z_request(model, guidance_scale=3.0, seeds=(3,), negative_prompt="")
+    pipeline = pipeline_of(model, "ZImagePipeline", torch.float64, request.vae)
+    forward, step = pipeline.transformer.forward, pipeline.scheduler.step
+    with_text: list[torch.Tensor] = []
+
+    def remembering(*args: Any, **options: Any) -> Any:
+        answer = forward(*args, **options)
+        with_text[:] = [-answer[0][0].float().squeeze(1)[None]]
+        return answer
+
+    def rescaling(velocity: torch.Tensor, *args: Any, **options: Any) -> Any:
+        return step(rescale_noise_cfg(velocity, with_text[0], rescale), *args, **options)
+
+    monkeypatch.setattr(pipeline.transformer, "forward", remembering)
+    monkeypatch.setattr(pipeline.scheduler, "step", rescaling)
+    theirs = pipeline_says(model, "ZImage", request, torch.float64, max_sequence_length=96)
+    monkeypatch.undo()
+    params = replace(request.params, guidance_rescale=rescale)
+    bench = Bench(model)
+    company = [
+        replace(request, params=params),
+        z_request(model, "plain", guidance_scale=3.0),
+        z_request(model, "unguided", width=48),
+    ]
+    assert largest_difference(bench.run(company[0])["one"], theirs) <= 1e-5
+    assert largest_difference(bench.run(*company)["one"], theirs) <= 1e-4
+    assert not torch.equal(theirs.latents[0], z_image_says(model, request).latents[0])
