@@ -27,8 +27,6 @@ makes half of all jobs later, see `engine.benchmark.simulation`.
 """
 HOLD = 20.0
 """Seconds for which a model that has work keeps others waiting."""
-COMPANY = 2.0
-"""How much the time of those who wait counts against that of those who step. Above 1, because others will come."""
 
 
 PileId = str | tuple[BatchKey, int]
@@ -85,6 +83,10 @@ class Scheduler:
        equal users would take turns step by step, and everybody would finish late. A share that comes or comes back
        starts at the level being served, so that idling earns no credit.
     4. The least work left, so that single pictures pass grids; then first come, first served.
+
+    A step holds as many rows as make pictures ready soonest on average. With Q rows waiting and steps of r that take
+    a + b·r seconds, everybody is ready in proportion to (Q + r)·(a + b·r) ÷ r, which is least at r² = Q·a/b: a short
+    queue is served request by request, a long one in wide steps.
 
     While the current model has work and has not been held for `hold` seconds, other models wait, except for over-age
     requests. Something steps whenever a request of a ready model waits. A step costs O(rows · log n).
@@ -193,7 +195,7 @@ class Scheduler:
             self._model, self._held_since = request.model, now
         size = (key.model, key.width, key.height)
         budget = max(2, self.row_budgets.get(size, self.row_budget))
-        worth = COMPANY * self._rows * self.overheads.get(size, math.inf)
+        worth = self._rows * self.overheads.get(size, math.inf)
         rows = 0
         pictures: list[ScheduledPicture] = []
         taken: list[_Waiting] = []

@@ -197,10 +197,10 @@ def test_the_row_budget_is_that_of_the_model_and_size() -> None:
     [
         (0.0, 40, 8),
         (2.0, 1, 8),
-        (2.0, 3, 8),
-        (2.0, 4, 16),
-        (2.0, 12, 24),
-        (2.0, 40, 32),
+        (2.0, 7, 8),
+        (2.0, 8, 16),
+        (2.0, 24, 24),
+        (2.0, 80, 32),
         (math.inf, 2, 16),
         (math.inf, 40, 32),
     ],
@@ -220,10 +220,10 @@ def test_who_is_held_back_makes_no_step_wider() -> None:
     harness = Harness(row_budget=32)
     harness.scheduler.overheads[MODEL, 512, 512] = 2.0
     harness.add(*(request(str(index), seeds=(0, 1, 2, 3)) for index in range(8)))
-    for index in range(2, 8):
+    for index in range(4, 8):
         harness.scheduler.hold_back(str(index), MODEL)
     assert harness.tick().rows == 8  # type: ignore[union-attr]
-    for index in range(2, 8):
+    for index in range(4, 8):
         harness.scheduler.release(str(index), MODEL)
     assert harness.tick().rows == 16  # type: ignore[union-attr]
 
