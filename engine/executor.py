@@ -101,7 +101,7 @@ class WorkerInterface(Protocol):
         ...
 
     def prepare(self, request: Request) -> None:
-        """Read the weights that a request names, while other requests are stepped: on any thread but the engine's.
+        """Read the files that a request names, while other requests are stepped: on any thread but the engine's.
         `request.model` is what they are read for, which may be a copy of the model. Raises GenerationFailed.
         """
         ...
@@ -150,7 +150,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The weights that a request names are read, or could not be."""
+    """The files that a request names are read, or could not be."""
 
     request: Request
     error: GenerationFailed | None = None
@@ -182,7 +182,7 @@ class Executor(Protocol):
         ...
 
     def prepare(self, request: Request, report: Callable[[Prepared], None]) -> None:
-        """Start reading the weights that a request names; `report` is called from another thread. Whoever aborts the
+        """Start reading the files that a request names; `report` is called from another thread. Whoever aborts the
         request meanwhile forgets it once more when it is prepared.
         """
         ...

@@ -131,9 +131,9 @@ class GenerateRequest:
     """Unix time in seconds; the engine fills in None. Callers that re-submit keep the old order by it."""
 
     @property
-    def names_weights(self) -> bool:
+    def names_files(self) -> bool:
         """Whether files have to be read before the work can start."""
-        return bool(self.adapters or self.embeddings or self.vae)
+        return bool(self.adapters or self.embeddings or self.vae or self.init_image or self.mask)
 
 
 Request = GenerateRequest

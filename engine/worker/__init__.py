@@ -15,7 +15,7 @@ previews        thumbnails of what is not done  safety_checker   the checkpoint'
 prompts/        from text to vectors            lora/          what LoRAs add, per row
 autoencoder     pixels and latents              file_cache     what was read of files lately
 seamless        edges that fit together         hires          large pictures in two passes
-inpainting      masks and what they keep
+inpainting      masks and what they keep        initial_picture  what requests begin with
 prepared_weights  how long what requests name stays
 models/         families, one self-contained file each
 """

@@ -10,8 +10,20 @@ import torch
 from PIL import Image
 
 from engine.worker.autoencoder import Autoencoder
-from engine.worker.inpainting import as_tensor
+from engine.worker.initial_picture import as_tensor
 from engine.worker.request_state import PictureState
+
+_WRAPPED = 8
+"""Pixels of the opposite edge: more than Lanczos' filter looks at when it enlarges."""
+
+
+def enlarged(pixels: npt.NDArray[np.uint8], width: int, height: int, *, tiling: bool) -> Image.Image:
+    """RGB (H, W, 3) at another size; with `tiling`, its edges go on at the opposite ones."""
+    if not tiling:
+        return Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    wrapped = np.pad(pixels, ((_WRAPPED, _WRAPPED), (_WRAPPED, _WRAPPED), (0, 0)), mode="wrap")
+    box = (_WRAPPED, _WRAPPED, _WRAPPED + pixels.shape[1], _WRAPPED + pixels.shape[0])
+    return Image.fromarray(wrapped).resize((width, height), Image.Resampling.LANCZOS, box)
 
 
 def begin_second_pass(
@@ -30,9 +42,11 @@ def begin_second_pass(
     """
     second = picture.second_pass
     assert second is not None, "asked only of pictures with a pass to come"
-    image = Image.fromarray(pixels).resize((second.width, second.height), Image.Resampling.LANCZOS)
+    image = enlarged(pixels, second.width, second.height, tiling=picture.tiling)
     generator = torch.Generator().manual_seed(picture.generator.initial_seed())
-    start = autoencoder.sample(autoencoder.encode(as_tensor(image)), generator)
+    start = autoencoder.sample(
+        autoencoder.encode(as_tensor(np.asarray(image)), tiling=picture.tiling), generator
+    )
     noise = torch.randn(start.shape, generator=generator, dtype=dtype).to(start.device)
     latents = second.schedule.add_noise(start, noise)
     if arranged is not None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from engine.output import Safety
 from engine.request import Request
-from engine.worker.request_state import NamedWeights, PictureState, RequestState
+from engine.worker.request_state import NamedFiles, PictureState, RequestState
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -60,7 +60,7 @@ class BoundStage(Stage, Protocol):
 class WeightsReader(Protocol):
     """A family whose requests may name weights of their own."""
 
-    def read_weights(self, request: Request) -> NamedWeights:
+    def read_weights(self, request: Request) -> NamedFiles:
         """Read what a request names, while others are stepped. Raises GenerationFailed."""
         ...
 

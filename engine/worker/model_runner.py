@@ -17,10 +17,11 @@ from engine.errors import EngineError, GenerationFailed
 from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
 from engine.request import Request
+from engine.worker.initial_picture import read_initial_picture
 from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStage, WeightsReader
 from engine.worker.prepared_weights import PreparedWeights
 from engine.worker.previews import thumbnails
-from engine.worker.request_state import NamedWeights, PictureState, RequestState
+from engine.worker.request_state import NamedFiles, PictureState, RequestState
 from engine.worker.residency import Residency, free_memory
 from engine.worker.second_try import not_finite, not_finite_among
 from engine.worker.step_timer import StepTimer
@@ -46,13 +47,14 @@ class ModelRunner:
 
     @torch.inference_mode()
     def prepare(self, request: Request) -> None:
-        """Read the weights that a request names, on another thread than the engine's. Raises GenerationFailed."""
+        """Read the files that a request names, on another thread than the engine's. Raises GenerationFailed."""
         if not self._residency.holds(request.model):
             return  # It was evicted meanwhile; once it is back, the request is prepared again.
         family = self._residency.family(request.model)
         assert isinstance(family, WeightsReader), "other families' requests name none, see the front door"
         try:
-            self._weights.put(request, family.read_weights(request))
+            files = replace(family.read_weights(request), picture=read_initial_picture(request))
+            self._weights.put(request, files)
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
             problem = _without_frames(error)
             raise (_out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)) from None
@@ -141,17 +143,15 @@ class ModelRunner:
         return [index for index in indices if state.begun_with.get(index) != batch.key.model]
 
     def _is_prepared(self, request: Request, model: str) -> bool:
-        return not request.names_weights or self._weights.get(replace(request, model=model)) is not None
+        return not request.names_files or self._weights.get(replace(request, model=model)) is not None
 
     def _begin(
         self, family: LoadedFamily, stage: Stage, model: str, request: Request, indices: Sequence[int]
     ) -> tuple[str, ...]:
         """Begin some pictures of a request, for the first time or anew; the words that are not read."""
-        weights = self._weights.get(replace(request, model=model)) or NamedWeights()
+        files = self._weights.get(replace(request, model=model)) or NamedFiles()
         # Seeds belong to pictures, so that one of a grid begins anew as it did the first time.
-        begun = RequestState(
-            replace(request, seeds=tuple(request.seeds[index] for index in indices)), weights
-        )
+        begun = RequestState(replace(request, seeds=tuple(request.seeds[index] for index in indices)), files)
         if self._try(request.request_id, family, partial(stage.begin, begun)):
             state = self._states.setdefault(request.request_id, RequestState(request))
             for index, picture in zip(indices, begun.pictures.values(), strict=True):

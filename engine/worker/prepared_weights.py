@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from engine.request import Request
 from engine.worker.file_cache import Held
-from engine.worker.request_state import NamedWeights
+from engine.worker.request_state import NamedFiles
 
 
 class PreparedWeights:
@@ -16,7 +16,7 @@ class PreparedWeights:
     """
 
     def __init__(self) -> None:
-        self._of_requests: dict[tuple[str, str], tuple[Request, NamedWeights]] = {}
+        self._of_requests: dict[tuple[str, str], tuple[Request, NamedFiles]] = {}
         """By request id, and the model or copy that they were read for."""
         self._lately: OrderedDict[Held, str] = OrderedDict()
         """What was read, the longest unused first, and for which model."""
@@ -26,15 +26,15 @@ class PreparedWeights:
         """Of how many requests, and copies of their models, something is held."""
         return len(self._of_requests)
 
-    def put(self, request: Request, weights: NamedWeights) -> None:
+    def put(self, request: Request, files: NamedFiles) -> None:
         """Hold what was read for `request.model`."""
         with self._lock:
-            self._of_requests[request.request_id, request.model] = request, weights
-            for content in weights.contents:
+            self._of_requests[request.request_id, request.model] = request, files
+            for content in files.contents:
                 self._lately[content] = request.model
                 self._lately.move_to_end(content)
 
-    def get(self, request: Request) -> NamedWeights | None:
+    def get(self, request: Request) -> NamedFiles | None:
         """What was read for `request.model`; None where nothing was, or for an aborted namesake."""
         known, weights = self._of_requests.get((request.request_id, request.model), (None, None))
         return weights if known == request else None

@@ -11,6 +11,7 @@ import torch
 from engine.request import Request
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.file_cache import Held
+from engine.worker.initial_picture import InitialPicture
 from engine.worker.lora.bypass import Loras
 from engine.worker.prompts.embeddings import Embeddings
 
@@ -124,16 +125,17 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class NamedWeights:
+class NamedFiles:
     """What was read of the files that a request names."""
 
     loras: Loras = ()
     embeddings: Embeddings = ()
     autoencoder: Autoencoder | None = None
+    picture: InitialPicture | None = None
 
     @property
     def contents(self) -> list[Held]:
-        """One for each file or folder."""
+        """One for each file or folder of weights, which others may name too."""
         read: list[Held] = [lora for lora, _ in self.loras]
         read += [embedding for _, embedding in self.embeddings]
         return read if self.autoencoder is None else [*read, self.autoencoder]
@@ -144,7 +146,7 @@ class RequestState:
     """One request. `unread_words` and `pictures` are set by the stage's begin."""
 
     request: Request
-    weights: NamedWeights = NamedWeights()
+    files: NamedFiles = NamedFiles()
     pictures: dict[int, PictureState] = field(default_factory=dict)
     unread_words: tuple[str, ...] = ()
     begun_with: dict[int, str] = field(default_factory=dict)

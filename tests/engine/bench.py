@@ -110,7 +110,7 @@ class Bench:
     def _add(self, scheduler: Scheduler, request: GenerateRequest, results: dict[str, Result]) -> None:
         """What the core does on another thread while others step: prepare, then schedule or fail."""
         try:
-            if request.names_weights:
+            if request.names_files:
                 self.worker.prepare(request)
         except GenerationFailed as failure:
             results[request.request_id].failure = failure

@@ -1,4 +1,4 @@
-"""The weights that a request names are read beside the steps of others, which never wait for a disk."""
+"""The files that a request names are read beside the steps of others, which never wait for a disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from engine import FinishReason, GenerateRequest, ImageReady, Progress
 from engine.async_engine import AsyncEngine
@@ -21,7 +22,9 @@ from engine.output import Loading
 from engine.worker.worker import Worker
 from tests.engine.bench import Bench, make_request
 from tests.engine.test_async_engine import config, read
+from tests.engine.tiny import SIDE
 from tests.engine.worker.lora.files import write_lora
+from tests.engine.worker.models.pipelines import write_picture_and_mask
 
 
 class Slow(Worker):
@@ -122,6 +125,35 @@ async def test_a_file_that_is_gone_fails_its_request_alone(
     assert output.error is not None
     assert output.error.code == "adapter_missing"
     assert (await read(good))[1].finish_reason is FinishReason.COMPLETED
+
+
+async def test_pictures_are_opened_beside_the_steps_too(
+    slow: tuple[AsyncEngine, Slow], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_picture_and_mask(tmp_path, SIDE)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(files["init_image"].read_bytes()[:-200])
+    opened_on: list[str] = []
+    open_picture = Image.open
+
+    def opening(path: Path) -> Image.Image:
+        opened_on.append(threading.current_thread().name)
+        return open_picture(path)
+
+    monkeypatch.setattr(Image, "open", opening)
+    engine, worker = slow
+    whole = engine.submit(make_request(tiny_model, "whole", **files))
+    broken = engine.submit(make_request(tiny_model, "broken", init_image=cut))
+    await asked(worker)
+    _, output = await read(engine.submit(make_request(tiny_model, "other")))
+    assert output.finish_reason is FinishReason.COMPLETED
+    worker.answer.set()
+    assert (await read(whole))[1].finish_reason is FinishReason.COMPLETED
+    _, output = await read(broken)
+    assert output.error is not None
+    assert output.error.code == "picture_unreadable"
+    assert "Send it again" in str(output.error)
+    assert sorted(opened_on) == ["prepare broken", "prepare whole", "prepare whole"]
 
 
 class Inline:

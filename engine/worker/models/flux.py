@@ -13,7 +13,7 @@ import string
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import diffusers
 import numpy as np
@@ -27,13 +27,14 @@ from engine.request import Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.hires import begin_second_pass
-from engine.worker.inpainting import keep_outside, read_mask, read_picture
+from engine.worker.initial_picture import EncodedPicture
+from engine.worker.inpainting import keep_outside
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.lora.bypass import Loras, applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
-from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
 
 TRUE_CFG_SCALE = 2.0
 """How strongly a negative prompt is subtracted."""
@@ -69,9 +70,9 @@ class Flux:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
         return self._denoise.autoencoders.save_memory()
 
-    def read_weights(self, request: Request) -> NamedWeights:
+    def read_weights(self, request: Request) -> NamedFiles:
         """LoRAs and the autoencoder that a request names."""
-        return NamedWeights(
+        return NamedFiles(
             loras=self._denoise.loras.load(request.adapters),
             autoencoder=None if request.vae is None else self._denoise.autoencoders.load(request.vae),
         )
@@ -105,7 +106,7 @@ class _Denoise:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
         state.unread_words = self._unread_words(request.prompt)
-        loras = state.weights.loras
+        loras = state.files.loras
         cond, pooled = self._encode(request.prompt, loras)
         uncond, uncond_pooled = (
             self._encode(params.negative_prompt, loras)
@@ -123,17 +124,17 @@ class _Denoise:
             sides, stop_after = (hires.width, hires.height), None
             schedule = self._schedule(params, sides, 1.0)
         width, height = (side // self._autoencoder.factor for side in sides)
-        autoencoder = state.weights.autoencoder or self._autoencoder
-        encoded, mask = self._encode_image(state, autoencoder) if from_image else (None, None)
+        autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
+        source = None if picture is None else EncodedPicture(picture, autoencoder)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
-            start = None if encoded is None else autoencoder.sample(encoded, generator)
+            start = None if source is None else source.latents(generator)
             shape = (1, self._transformer.config.in_channels // 4, height, width)
             noise = torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
             latents = noise if start is None else schedule.add_noise(start, noise)
             region = None
-            if start is not None and mask is not None:
-                region = Region(_pack(mask.expand(start.shape)), _pack(start), _pack(noise))
+            if start is not None and source is not None and source.mask is not None:
+                region = Region(_pack(source.mask.expand(start.shape)), _pack(start), _pack(noise))
             state.pictures[index] = _Picture(
                 request_id=request.request_id,
                 index=index,
@@ -146,8 +147,8 @@ class _Denoise:
                 guidance_interval=params.guidance_interval,
                 stop_after=stop_after,
                 second_pass=second_pass,
-                loras=state.weights.loras,
-                autoencoder=state.weights.autoencoder,
+                loras=state.files.loras,
+                autoencoder=state.files.autoencoder,
                 region=region,
                 pooled=pooled,
                 uncond_pooled=uncond_pooled,
@@ -299,19 +300,6 @@ class _Denoise:
             middle = (low + high) // 2
             low, high = (middle, high) if fits(middle) else (low, middle)
         return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
-
-    def _encode_image(self, state: RequestState, autoencoder: Autoencoder) -> tuple[Any, torch.Tensor | None]:
-        """The autoencoder's answer to the initial picture, made to fit the requested size, and the mask of its latents."""
-        request = state.request
-        assert request.init_image is not None, "validated at the door"
-        width, height = request.params.width, request.params.height
-        pixels = read_picture(request.init_image, width, height)
-        mask = None
-        if request.mask is not None:
-            size = (height // autoencoder.factor, width // autoencoder.factor)
-            mask = torch.nn.functional.interpolate(read_mask(request.mask, width, height), size)
-            mask = mask.to(self._device, self._dtype)
-        return autoencoder.encode(pixels), mask
 
 
 def _in_diffusers_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -21,7 +21,8 @@ from engine.request import Hires, Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.compiled import CompiledDenoiser
 from engine.worker.hires import begin_second_pass
-from engine.worker.inpainting import keep_outside, read_mask, read_picture
+from engine.worker.initial_picture import EncodedPicture
+from engine.worker.inpainting import keep_outside
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
@@ -29,7 +30,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
-from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
 from engine.worker.row_buckets import as_they_are, in_bucket
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
@@ -50,7 +51,7 @@ class StableDiffusionXL:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
         return self._denoise.autoencoders.save_memory()
 
-    def read_weights(self, request: Request) -> NamedWeights:
+    def read_weights(self, request: Request) -> NamedFiles:
         """LoRAs, embeddings and the autoencoder that a request names."""
         return self._denoise.read_weights(request)
 
@@ -94,8 +95,8 @@ class _Denoise:
         self._autoencoder = Autoencoder(components.vae, self._device, self._dtype, heeds_upcast=True)
         self.autoencoders = AutoencoderStore(self._autoencoder, heeds_upcast=True)
 
-    def read_weights(self, request: Request) -> NamedWeights:
-        return NamedWeights(
+    def read_weights(self, request: Request) -> NamedFiles:
+        return NamedFiles(
             self._loras.load(request.adapters),
             self._embeddings.load(request.embeddings),
             None if request.vae is None else self.autoencoders.load(request.vae),
@@ -106,7 +107,7 @@ class _Denoise:
         request, params = state.request, state.request.params
         distilled = self._unet.config.time_cond_proj_dim
         guided = params.guidance_scale > 1 and distilled is None
-        loras, embeddings = state.weights.loras, state.weights.embeddings
+        loras, embeddings = state.files.loras, state.files.embeddings
         state.unread_words = self._prompts.unread_words(request.prompt, embeddings)
         reading = Reading(params.clip_skip, loras, embeddings)
         cond, pooled, uncond, uncond_pooled = self._encode(
@@ -121,7 +122,8 @@ class _Denoise:
         if params.hires is not None:
             width, height, stop_after = params.hires.width, params.hires.height, None
             second_pass = self._second_pass(params, params.hires)
-        source = _Source(state.weights.autoencoder or self._autoencoder, request) if from_image else None
+        autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
+        source = None if picture is None else EncodedPicture(picture, autoencoder)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             region = None
@@ -155,7 +157,7 @@ class _Denoise:
                 second_pass=second_pass,
                 tiling=params.tiling,
                 loras=loras,
-                autoencoder=state.weights.autoencoder,
+                autoencoder=state.files.autoencoder,
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
@@ -310,7 +312,7 @@ class _Denoise:
         return torch.randn(shape, generator=generator, dtype=self._dtype).to(self._device)
 
     def _region(
-        self, state: RequestState, source: _Source, generator: torch.Generator, schedule: Schedule
+        self, state: RequestState, source: EncodedPicture, generator: torch.Generator, schedule: Schedule
     ) -> tuple[torch.Tensor, Region]:
         """The first latents of one picture, and the region to be drawn in it; draws in the order of diffusers' pipelines."""
         assert source.mask is not None, "asked only for pictures with a mask"
@@ -340,31 +342,6 @@ class _Denoise:
         embedding = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
         embedding = torch.nn.functional.pad(embedding, (0, width % 2))
         return embedding.to(self._device, self._dtype)
-
-
-class _Source:
-    """A request's initial picture and its mask, encoded once for all its pictures."""
-
-    def __init__(self, autoencoder: Autoencoder, request: Request) -> None:
-        assert request.init_image is not None, "validated at the door"
-        self._autoencoder = autoencoder
-        width, height = request.params.width, request.params.height
-        pixels = read_picture(request.init_image, width, height)
-        self._encoded = autoencoder.encode(pixels)
-        self.mask: torch.Tensor | None = None
-        if request.mask is not None:
-            mask = read_mask(request.mask, width, height)
-            self._outside = autoencoder.encode(pixels * (mask < 0.5))
-            size = (height // autoencoder.factor, width // autoencoder.factor)
-            self.mask = torch.nn.functional.interpolate(mask, size).to(autoencoder.device, autoencoder.dtype)
-
-    def latents(self, generator: torch.Generator) -> torch.Tensor:
-        """(1, c, h, w): a sample of the initial picture's latents."""
-        return self._autoencoder.sample(self._encoded, generator)
-
-    def outside_latents(self, generator: torch.Generator) -> torch.Tensor:
-        """(1, c, h, w): the same with the region blackened out."""
-        return self._autoencoder.sample(self._outside, generator)
 
 
 def _joined(rows: Sequence[torch.Tensor | None]) -> torch.Tensor:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import string
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 import diffusers
 import numpy as np
@@ -25,13 +24,14 @@ from engine.request import Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.hires import begin_second_pass
-from engine.worker.inpainting import keep_outside, read_mask, read_picture
+from engine.worker.initial_picture import EncodedPicture
+from engine.worker.inpainting import keep_outside
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
-from engine.worker.request_state import NamedWeights, PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
 
 _WINDOW = 512
 """Tokens of Qwen3, its chat template included, that the transformer was trained on."""
@@ -55,9 +55,9 @@ class ZImage:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
         return self._denoise.autoencoders.save_memory()
 
-    def read_weights(self, request: Request) -> NamedWeights:
+    def read_weights(self, request: Request) -> NamedFiles:
         """LoRAs and the autoencoder that a request names."""
-        return NamedWeights(
+        return NamedFiles(
             loras=self._denoise.loras.load(request.adapters),
             autoencoder=None if request.vae is None else self._denoise.autoencoders.load(request.vae),
         )
@@ -105,11 +105,11 @@ class _Denoise:
             sides, stop_after = (hires.width, hires.height), None
             schedule = self._schedule(params, sides, 1.0)
         width, height = (side // self._autoencoder.factor for side in sides)
-        autoencoder = state.weights.autoencoder or self._autoencoder
-        encoded, mask = self._encode_image(state, autoencoder) if from_image else (None, None)
+        autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
+        source = None if picture is None else EncodedPicture(picture, autoencoder)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
-            start = None if encoded is None else autoencoder.sample(encoded, generator)
+            start = None if source is None else source.latents(generator)
             # From the first step on latents are float32 whatever the dtype of the weights; pure noise is so before it.
             dtype = torch.float32 if start is None else self._dtype
             shape = (1, self._transformer.config.in_channels, height, width)
@@ -127,9 +127,9 @@ class _Denoise:
                 guidance_interval=params.guidance_interval,
                 stop_after=stop_after,
                 second_pass=second_pass,
-                loras=state.weights.loras,
-                autoencoder=state.weights.autoencoder,
-                region=None if mask is None else Region(mask, start, noise),
+                loras=state.files.loras,
+                autoencoder=state.files.autoencoder,
+                region=None if source is None or source.mask is None else Region(source.mask, start, noise),
             )
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
@@ -271,16 +271,3 @@ class _Denoise:
             middle = (low + high) // 2
             low, high = (middle, high) if fits(middle) else (low, middle)
         return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
-
-    def _encode_image(self, state: RequestState, autoencoder: Autoencoder) -> tuple[Any, torch.Tensor | None]:
-        """The autoencoder's answer to the initial picture, made to fit the requested size, and the mask of its latents."""
-        request = state.request
-        assert request.init_image is not None, "validated at the door"
-        width, height = request.params.width, request.params.height
-        pixels = read_picture(request.init_image, width, height)
-        mask = None
-        if request.mask is not None:
-            size = (height // autoencoder.factor, width // autoencoder.factor)
-            mask = torch.nn.functional.interpolate(read_mask(request.mask, width, height), size)
-            mask = mask.to(self._device, self._dtype)
-        return autoencoder.encode(pixels), mask

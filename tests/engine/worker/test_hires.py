@@ -20,7 +20,8 @@ from engine.core import EngineCore
 from engine.passes import passes
 from engine.request import validate
 from engine.scheduler import Scheduler
-from engine.worker.request_state import RequestState
+from engine.worker.initial_picture import read_initial_picture
+from engine.worker.request_state import NamedFiles, RequestState
 from engine.worker.samplers import SAMPLERS
 from tests.engine.bench import Bench, Result, diffusers_says, make_request
 from tests.engine.tiny import SIDE
@@ -217,7 +218,7 @@ def test_what_is_counted_is_what_is_run(
             bench.info.name, sampler=sampler, num_inference_steps=steps, strength=strength, init_image=picture
         )
     request = with_params(request, stop=stop)
-    state = RequestState(request)
+    state = RequestState(request, NamedFiles(picture=read_initial_picture(request)))
     with torch.inference_mode():
         bench.stage.begin(state)
     assert state.pictures[0].steps == sum(each.steps for each in passes(request, bench.info))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.worker.prepared_weights import PreparedWeights
-from engine.worker.request_state import NamedWeights
+from engine.worker.request_state import NamedFiles
 from tests.engine.bench import Bench, make_request
 from tests.engine.worker.lora.files import write_lora
 from tests.engine.worker.test_residency import Rig, size_of
@@ -25,8 +25,8 @@ class Content:
         self.nbytes = nbytes
 
 
-def named(*contents: Any) -> NamedWeights:
-    return NamedWeights(loras=tuple((content, 1.0) for content in contents))
+def named(*contents: Any) -> NamedFiles:
+    return NamedFiles(loras=tuple((content, 1.0) for content in contents))
 
 
 def test_the_longest_unused_goes_first_and_never_what_is_needed() -> None:

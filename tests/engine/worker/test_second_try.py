@@ -133,7 +133,7 @@ def test_an_autoencoder_that_overflows_decodes_again(folders: dict[str, Path], f
     request = ask(folder, family)
     bench = Bench(folder, dtype="bfloat16", channels_last=False)
     plain = bench.run(request)["one"]
-    vae = bench.stage._vae if family in ("flux", "z-image") else bench.stage._autoencoder.vae
+    vae = bench.stage._autoencoder.vae
     seen = []
 
     def spoil(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:

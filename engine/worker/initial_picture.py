@@ -1,0 +1,114 @@
+"""The picture, and the mask, that a request begins with: read while others are stepped, encoded when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+
+from engine.errors import GenerationFailed
+from engine.request import Request
+from engine.worker.autoencoder import Autoencoder
+
+_LIGHT = 128
+"""What of a mask is at least as light as this is drawn anew."""
+
+
+@dataclass(frozen=True, eq=False)
+class InitialPicture:
+    """Read, turned upright and scaled to the request's size."""
+
+    pixels: npt.NDArray[np.uint8]
+    """RGB (H, W, 3)."""
+    mask: npt.NDArray[np.bool_] | None
+    """(H, W): True where it is drawn anew. None: everywhere."""
+
+
+class EncodedPicture:
+    """Encoded once for all pictures of a request."""
+
+    def __init__(self, picture: InitialPicture, autoencoder: Autoencoder) -> None:
+        self._picture = picture
+        self._autoencoder = autoencoder
+        self._encoded = autoencoder.encode(as_tensor(picture.pixels))
+        self.mask: torch.Tensor | None = None
+        """(1, 1, h, w) of latents: 1 where they are drawn anew, else 0."""
+        if picture.mask is not None:
+            height, width = picture.mask.shape
+            size = (height // autoencoder.factor, width // autoencoder.factor)
+            mask = torch.nn.functional.interpolate(_as_tensor(picture.mask), size)
+            self.mask = mask.to(autoencoder.device, autoencoder.dtype)
+
+    def latents(self, generator: torch.Generator) -> torch.Tensor:
+        """(1, c, h, w): a sample of the initial picture's latents."""
+        return self._autoencoder.sample(self._encoded, generator)
+
+    def outside_latents(self, generator: torch.Generator) -> torch.Tensor:
+        """(1, c, h, w): the same with the region blackened out."""
+        return self._autoencoder.sample(self._outside, generator)
+
+    @cached_property
+    def _outside(self) -> Any:
+        assert self._picture.mask is not None, "asked only for pictures with a mask"
+        return self._autoencoder.encode(
+            as_tensor(self._picture.pixels) * (_as_tensor(self._picture.mask) < 0.5)
+        )
+
+
+def read_initial_picture(request: Request) -> InitialPicture | None:
+    """None where the request begins with a text alone.
+
+    Raises:
+        GenerationFailed: a file is gone or no (whole) picture, or nothing in the mask is light.
+    """
+    if request.init_image is None:
+        return None
+    size = request.params.width, request.params.height
+    pixels = np.asarray(_opened(request.init_image, "initial picture", "RGB", size))
+    if request.mask is None:
+        return InitialPicture(pixels, None)
+    mask = np.asarray(_opened(request.mask, "mask", "L", size)) >= _LIGHT
+    if not mask.any():
+        raise GenerationFailed(
+            "mask_empty",
+            "The mask is black everywhere, so there is nothing to draw. Paint what is to be drawn anew in white.",
+        )
+    return InitialPicture(pixels, mask)
+
+
+def as_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """(1, 3, height, width) float32 in −1…1, of RGB (H, W, 3)."""
+    # The layout is part of exactness: convolutions sum in another order when channels do not come last.
+    return 2.0 * torch.from_numpy((pixels.astype(np.float32) / 255.0)[None].transpose(0, 3, 1, 2)) - 1.0
+
+
+def _as_tensor(mask: npt.NDArray[np.bool_]) -> torch.Tensor:
+    return torch.from_numpy(mask).to(torch.float32)[None, None]
+
+
+def _opened(path: Path, what: str, mode: str, size: tuple[int, int]) -> Image.Image:
+    """`mode`: Pillow's, of the answer. `size`: its width and height."""
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            # diffusers scales a mask in the colours that it has, and a picture in RGB.
+            image = image if mode == "L" else image.convert(mode)
+            if image.size != size:
+                image = image.resize(size, Image.Resampling.LANCZOS)
+            return image.convert(mode)
+    except MemoryError:
+        raise
+    # Pillow's readers of single formats have no error in common; whatever they stumble over, the file is to blame.
+    except Exception as error:
+        raise GenerationFailed(
+            "picture_unreadable",
+            f"The {what} {path.name} cannot be read: {error}. Send it again as PNG, JPEG or WebP.",
+            what=what,
+            reason=str(error) or type(error).__name__,
+        ) from error
