@@ -27,6 +27,10 @@ makes half of all jobs later, see `engine.benchmark.simulation`.
 """
 HOLD = 20.0
 """Seconds for which a model that has work keeps others waiting."""
+COMPANY = 1.5
+"""How much the time of those who wait counts against that of those who step: more, because others will come, see
+`engine.benchmark.simulation`.
+"""
 
 
 PileId = str | tuple[BatchKey, int]
@@ -195,7 +199,7 @@ class Scheduler:
             self._model, self._held_since = request.model, now
         size = (key.model, key.width, key.height)
         budget = max(2, self.row_budgets.get(size, self.row_budget))
-        worth = self._rows * self.overheads.get(size, math.inf)
+        worth = COMPANY * self._rows * self.overheads.get(size, math.inf)
         rows = 0
         pictures: list[ScheduledPicture] = []
         taken: list[_Waiting] = []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine import GenerateRequest, Lane
+from engine.scheduler import COMPANY
 from tests.engine.test_scheduler import MODEL, OTHER, REQUESTS, Harness, request
 
 
@@ -99,7 +100,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.within.setdefault(id_, 1 + sum(max(map(self.left, self.of(share))) for share in others))
         before = len(harness.finished)
         waiting = {id_: self.rows(id_) * self.unfinished(id_) for id_ in self.live.keys() - self.held}
-        worth = sum(waiting.values()) * self.overhead if runnable else 0.0
+        worth = COMPANY * sum(waiting.values()) * self.overhead if runnable else 0.0
         unfinished = {id_: self.unfinished(id_) for id_ in runnable}
         batch = harness.tick()
         assert (batch is None) == (not runnable), "work is conserved"
