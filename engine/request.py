@@ -121,7 +121,10 @@ class GenerateRequest:
     """Words that the prompts may use, in any case, and the textual inversion that each stands for; known to this request
     alone. Opened when the work starts."""
     vae: Path | None = None
-    """An autoencoder in place of the model's own: a diffusers folder or a .safetensors file. Opened when the work starts."""
+    """An autoencoder in place of the model's own: a diffusers folder or a .safetensors file. Opened when the work starts.
+    One that was made for other models is refused, except where nothing says so: a bare file of SDXL's looks like one of
+    Stable Diffusion 1.x, and its pictures then have wrong colours. A folder, or a file whose header names its
+    architecture, can be told."""
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0

@@ -23,6 +23,15 @@ log = logging.getLogger(__name__)
 _CLASSES = {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny}
 _RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """Names of layers in diffusers' older files."""
+_ARCHITECTURE = "modelspec.architecture"
+_SCALINGS = {
+    "stable-diffusion-xl": 0.13025,
+    "stable-diffusion-v1": 0.18215,
+    "stable-diffusion-v2": 0.18215,
+    "stable-diffusion-v3": 1.5305,
+    "flux": 0.3611,
+}
+"""What the header of a file may begin to name as its architecture → the factor between its latents and the denoiser's."""
 
 
 class Autoencoder:
@@ -147,10 +156,13 @@ class AutoencoderStore:
     def _read(self, path: Path) -> Autoencoder:
         if path.is_dir():
             vae, tensors = self._of_folder(path)
+        elif path.name.startswith("diffusion_pytorch_model") and path.with_name("config.json").is_file():
+            vae, tensors = self._of_folder(path.parent, path)
         elif path.suffix.lower() == ".safetensors":
             # A file says nothing of its configuration; one that fits is built like the model's own.
             vae = _empty(type(self._own.vae), self._own.vae.config)
-            tensors = read_tensors(path, "vae")[0]
+            tensors, metadata = read_tensors(path, "vae")
+            self._check_header(path, metadata)
         else:
             raise unreadable(path, "vae", "it is neither a folder of diffusers nor a .safetensors file")
         # Weights go on requiring gradients, as the model's own: torch chooses its matrix products by that.
@@ -172,8 +184,23 @@ class AutoencoderStore:
             vae.to(memory_format=torch.channels_last)
         return Autoencoder(vae, self._own.device, self._own.dtype, heeds_upcast=self._heeds_upcast)
 
-    def _of_folder(self, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
-        """Built as its own configuration says, once that is known to fit, and its tensors."""
+    def _check_header(self, path: Path, metadata: Mapping[str, str]) -> None:
+        """The layers of SDXL's autoencoder have the shapes of those of Stable Diffusion 1.x and 2.x, though their latents
+        are not alike, so that only a file's own word tells the two apart.
+        """
+        said = metadata.get(_ARCHITECTURE, "").lower()
+        scaling = next((factor for name, factor in _SCALINGS.items() if said.startswith(name)), None)
+        if scaling is None:
+            log.warning(
+                "%s does not say which models it was made for; where its pictures have wrong colours, it was made for"
+                " others than this one",
+                path.name,
+            )
+        elif not math.isclose(scaling, self._own.scaling, rel_tol=1e-6):
+            raise _mismatch(path, f"it says that it is of {said}, whose latents are not this model's")
+
+    def _of_folder(self, path: Path, file: Path | None = None) -> tuple[Any, dict[str, torch.Tensor]]:
+        """Built as its own configuration says, once that is known to fit, and its tensors, of the `file` if one is named."""
         folder = path / "vae" if (path / "vae" / "config.json").is_file() else path
         try:
             config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -183,7 +210,11 @@ class AutoencoderStore:
             raise unreadable(path, "vae", reason) from error
         vae = _empty(made, config)
         self._check(path, vae.config)
-        files = sorted(folder.glob("*.safetensors"), key=lambda file: (file.name.count("."), file.name))
+        files = (
+            [file]
+            if file
+            else sorted(folder.glob("*.safetensors"), key=lambda file: (file.name.count("."), file.name))
+        )
         if not files:
             raise unreadable(path, "vae", "the folder holds no .safetensors file")
         return vae, read_tensors(files[0], "vae")[0]

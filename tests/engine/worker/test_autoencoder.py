@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from engine import GenerateRequest, RequestRejected
 from engine.request import validate
@@ -113,6 +113,16 @@ def test_encodes_as_diffusers_does(
         assert np.array_equal(ours.pixels[index], pixels)
 
 
+@pytest.mark.parametrize("architecture", ["stable-diffusion-v1/vae", "something-new"])
+def test_a_file_may_say_what_it_was_made_for(
+    bench: Bench, vaes: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, architecture: str
+) -> None:
+    path = tmp_path / "said.safetensors"
+    save_file(load_file(vaes["plain"]), path, metadata={"modelspec.architecture": architecture})
+    assert bench.stage.autoencoders.load(path) is not None
+    assert ("does not say" in caplog.text) == (architecture == "something-new")
+
+
 def test_sdxl_takes_one_too(tmp_path: Path, vaes: dict[str, Path]) -> None:
     model = write_tiny_xl(tmp_path / "model")
     vae = diffusers.AutoencoderKL.from_pretrained(vaes["folder"])
@@ -188,6 +198,8 @@ def bad(vaes: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     deep.save_pretrained(tmp_path / "channels")
     save_file(deep.state_dict(), tmp_path / "channels.safetensors")
     save_file({"x": torch.ones(1)}, tmp_path / "none.safetensors")
+    says_xl = {"modelspec.architecture": "stable-diffusion-xl-v1-base/vae"}
+    save_file(vae.state_dict(), tmp_path / "header.safetensors", metadata=says_xl)
     (tmp_path / "cut.safetensors").write_bytes(vaes["plain"].read_bytes()[:-8])
     (tmp_path / "empty").mkdir()
     (tmp_path / "weightless").mkdir()
@@ -199,6 +211,8 @@ def bad(vaes: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     ("name", "code", "words"),
     [
         ("scaling", "vae_mismatch", "scaling factor"),
+        ("scaling/diffusion_pytorch_model.safetensors", "vae_mismatch", "scaling factor"),
+        ("header.safetensors", "vae_mismatch", "stable-diffusion-xl"),
         ("channels", "vae_mismatch", "channels"),
         ("channels.safetensors", "vae_mismatch", "shape"),
         ("none.safetensors", "vae_mismatch", "no layer"),
@@ -211,7 +225,8 @@ def bad(vaes: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
 def test_a_bad_one_fails_its_request_alone(
     bench: Bench, tiny_model: Path, bad: dict[str, Path], name: str, code: str, words: str
 ) -> None:
-    request = make_request(tiny_model, "bad", vae=bad[name], num_inference_steps=1)
+    first, _, rest = name.partition("/")
+    request = make_request(tiny_model, "bad", vae=bad[first] / rest, num_inference_steps=1)
     results = bench.run(request, make_request(tiny_model, "good", num_inference_steps=1))
     assert results["bad"].failure is not None
     assert results["bad"].failure.code == code
