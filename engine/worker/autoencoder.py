@@ -12,6 +12,9 @@ from typing import Any
 import diffusers
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
 
 from engine.errors import GenerationFailed
 from engine.worker.file_cache import FileCache, read_tensors, unreadable
@@ -20,6 +23,8 @@ from engine.worker.seamless import edges_joined
 
 log = logging.getLogger(__name__)
 
+_WRAPPED = 16
+"""Latents: beyond, hardly anything of the opposite edge is seen any more."""
 _CLASSES = {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny}
 _RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """Names of layers in diffusers' older files."""
@@ -62,16 +67,16 @@ class Autoencoder:
     def nbytes(self) -> int:
         return sum(parameter.nbytes for parameter in self.vae.parameters())
 
-    def encode(self, pixels: torch.Tensor) -> Any:
-        """The answer to (1, 3, height, width) in −1…1, to be drawn from with `sample`."""
+    def encode(self, pixels: torch.Tensor, *, tiling: bool = False) -> Any:
+        """The answer to (1, 3, height, width) in −1…1, to be drawn from with `sample`. `tiling`: its edges are joined."""
         pixels = pixels.to(self.device, self.dtype)
-        if not self._upcast:
-            return self.vae.encode(pixels)
-        if self._vae_dtype is torch.float32:
-            return self.vae.encode(pixels.float())
+        if self._upcast:
+            pixels = pixels.float()
+        if self._vae_dtype is pixels.dtype:
+            return self._encode(pixels, tiling=tiling)
         self.vae.to(torch.float32)
         try:
-            return self.vae.encode(pixels.float())
+            return self._encode(pixels, tiling=tiling)
         finally:
             self.vae.to(self._vae_dtype)
 
@@ -81,9 +86,27 @@ class Autoencoder:
         return self.scaling * (drawn.to(self.dtype) - self.shift)
 
     def decode(self, latents: torch.Tensor, *, tiling: bool) -> torch.Tensor:
-        """(n, c, h, w) → (n, 3, height, width) in −1…1."""
+        """(n, c, h, w) → (n, 3, height, width) in −1…1. `tiling`: the edges are joined."""
+        latents = latents.to(self._vae_dtype) / self.scaling + self.shift
+        if tiling and self.vae.use_tiling and max(latents.shape[-2:]) > self.vae.tile_latent_min_size:
+            # Every tile that it decodes has edges of its own, which must not be joined.
+            margin = min(_WRAPPED, *latents.shape[-2:])
+            return _cropped(decode_finite(self.vae, _wrapped(latents, margin)), margin * self.factor)
         with edges_joined(self.vae, joined=tiling):
-            return decode_finite(self.vae, latents.to(self._vae_dtype) / self.scaling + self.shift)
+            return decode_finite(self.vae, latents)
+
+    def _encode(self, pixels: torch.Tensor, *, tiling: bool) -> Any:
+        # The encoder pads where it halves the picture, beyond what its convolutions do.
+        margin = min(_WRAPPED, *(side // self.factor for side in pixels.shape[-2:])) if tiling else 0
+        pixels = _wrapped(pixels, margin * self.factor)
+        if isinstance(self.vae, diffusers.AutoencoderTiny):
+            # Whole, because in tiles diffusers makes four channels of latents, whatever the autoencoder has.
+            return AutoencoderTinyOutput(latents=_cropped(self.vae.encoder(pixels), margin))
+        encoded = self.vae.encode(pixels)
+        if not margin:
+            return encoded
+        moments = _cropped(encoded.latent_dist.parameters, margin)
+        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(moments))
 
     def preview(self, latents: torch.Tensor) -> torch.Tensor:
         """(n, c, h, w) → (n, 3, ?, ?) in about −1…1, at little cost."""
@@ -129,6 +152,15 @@ def decode_finite(vae: Any, latents: torch.Tensor) -> torch.Tensor:
         "The autoencoder made something that is no number of the picture, in float32 too. Try another autoencoder"
         " (vae), or the model's own; if none helps, the model's weights are damaged.",
     )
+
+
+def _wrapped(picture: torch.Tensor, margin: int) -> torch.Tensor:
+    """(n, c, h, w) with so much of the opposite edge on each side."""
+    return torch.nn.functional.pad(picture, (margin,) * 4, mode="circular") if margin else picture
+
+
+def _cropped(picture: torch.Tensor, margin: int) -> torch.Tensor:
+    return picture[..., margin:-margin, margin:-margin] if margin else picture
 
 
 class AutoencoderStore:

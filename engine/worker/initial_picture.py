@@ -33,10 +33,12 @@ class InitialPicture:
 class EncodedPicture:
     """Encoded once for all pictures of a request."""
 
-    def __init__(self, picture: InitialPicture, autoencoder: Autoencoder) -> None:
+    def __init__(self, picture: InitialPicture, autoencoder: Autoencoder, *, tiling: bool = False) -> None:
+        """`tiling`: the picture's edges are joined."""
         self._picture = picture
         self._autoencoder = autoencoder
-        self._encoded = autoencoder.encode(as_tensor(picture.pixels))
+        self._tiling = tiling
+        self._encoded = autoencoder.encode(as_tensor(picture.pixels), tiling=tiling)
         self.mask: torch.Tensor | None = None
         """(1, 1, h, w) of latents: 1 where they are drawn anew, else 0."""
         if picture.mask is not None:
@@ -56,9 +58,8 @@ class EncodedPicture:
     @cached_property
     def _outside(self) -> Any:
         assert self._picture.mask is not None, "asked only for pictures with a mask"
-        return self._autoencoder.encode(
-            as_tensor(self._picture.pixels) * (_as_tensor(self._picture.mask) < 0.5)
-        )
+        outside = as_tensor(self._picture.pixels) * (_as_tensor(self._picture.mask) < 0.5)
+        return self._autoencoder.encode(outside, tiling=self._tiling)
 
 
 def read_initial_picture(request: Request) -> InitialPicture | None:

@@ -123,7 +123,7 @@ class _Denoise:
             width, height, stop_after = params.hires.width, params.hires.height, None
             second_pass = self._second_pass(params, params.hires)
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
-        source = None if picture is None else EncodedPicture(picture, autoencoder)
+        source = None if picture is None else EncodedPicture(picture, autoencoder, tiling=params.tiling)
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             region = None
