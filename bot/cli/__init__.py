@@ -126,7 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", default="bench", help="folder for bench.json and bench.png (%(default)s)"
     )
     bench.add_argument(
-        "--jobs", type=_jobs, default=32, help="length of the traces, at least 8 (%(default)s)"
+        "--jobs",
+        type=_jobs,
+        default=32,
+        help="jobs of the mix, at least 8; grids are a third as many (%(default)s)",
     )
     bench.add_argument("--alone", action="store_true", help="run no bot beside the engine")
     return parser

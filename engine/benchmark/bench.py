@@ -66,7 +66,7 @@ class Report:
     lag_p99: dict[str, float]
     """Seconds the event loop was late, while the model loads and while the engine is saturated."""
     late_heartbeats: int | None
-    """Of a bot beside the engine; None: the engine ran alone."""
+    """Of a bot beside the engine, from before the model loads to the end; None: the engine ran alone."""
     peak_bytes: int
     """Of the process, or of the GPU's memory, while the engine ran."""
     architectures: Sequence[ArchitectureReport]
@@ -124,19 +124,24 @@ async def bench(config: EngineConfig, *, jobs: int = 32, beside: Beside | None =
         del baseline, static
         gc.collect()
 
-        with watched() as loading:
-            async with launch_engine(config) as engine:
-                await serve(engine, _warm_up(), source)
-                loading_lag = loading.lag_p99
-                async with beside(engine) if beside else nullcontext(None) as late:
-                    with watched() as watch:
-                        for trace, asked in traces.items():
-                            log.info("%s: %s", ENGINE, trace)
-                            saturation[trace][ENGINE] = _speed(await serve(engine, asked, source))
-                    log.info("%s: load %g, then a flood", ENGINE, LOAD)
-                    load[ENGINE] = summarise(await serve(engine, at_load, source))
-                    fair[ENGINE] = fairness(await serve(engine, flood, source), alone)
-                    late_heartbeats = None if late is None else late()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        with watched() as whole:
+            # The engine takes requests at once, so that the bot is there while the model loads.
+            async with (
+                launch_engine(config) as engine,
+                beside(engine) if beside else nullcontext(None) as late,
+            ):
+                with watched() as loading:
+                    await serve(engine, _warm_up(), source)
+                with watched() as saturated:
+                    for trace, asked in traces.items():
+                        log.info("%s: %s", ENGINE, trace)
+                        saturation[trace][ENGINE] = _speed(await serve(engine, asked, source))
+                log.info("%s: load %g, then a flood", ENGINE, LOAD)
+                load[ENGINE] = summarise(await serve(engine, at_load, source))
+                fair[ENGINE] = fairness(await serve(engine, flood, source), alone)
+                late_heartbeats = None if late is None else late()
         costs = await asyncio.to_thread(measure, config, pictures=(1, 4, 8, 16))
     device = resolve_device(config.device)
     architectures = await measure_architectures(config) if device.type == "cuda" else []
@@ -152,9 +157,9 @@ async def bench(config: EngineConfig, *, jobs: int = 32, beside: Beside | None =
         load=load,
         fairness=fair,
         host_ms={cost.rows: cost.host_ms for cost in costs},
-        lag_p99={"loading": loading_lag, "saturated": watch.lag_p99},
+        lag_p99={"loading": loading.lag_p99, "saturated": saturated.lag_p99},
         late_heartbeats=late_heartbeats,
-        peak_bytes=watch.peak_bytes,
+        peak_bytes=whole.peak_bytes,
         architectures=architectures,
     )
 

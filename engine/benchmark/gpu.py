@@ -23,7 +23,7 @@ from engine.benchmark.architectures import (
     write_random,
 )
 from engine.benchmark.baseline import Baseline
-from engine.benchmark.mix import draw_singles
+from engine.benchmark.mix import USERS, draw_singles
 from engine.benchmark.outcome import summarise
 from engine.benchmark.served import serve
 from engine.benchmark.step_costs import measure
@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 ARCHITECTURES = (STABLE_DIFFUSION_15, STABLE_DIFFUSION_XL)
 PICTURES = (1, 2, 4, 8, 16, 32)
 """Of a step of the sweep; each takes two rows."""
-JOBS = 16
-"""Single pictures of the mix's eight users, all asked for at once."""
+JOBS = 24
+"""Single pictures of the mix's eight users."""
 ROUNDS = 3
 """Of the same jobs before it is measured."""
 INTERVAL = (0.1, 0.7)
@@ -62,7 +62,7 @@ class ArchitectureReport:
     rows_per_second: dict[int, float]
     """By the rows of a step."""
     images_per_second: dict[str, float]
-    """By contender, eight users asking for single pictures at once."""
+    """By contender, eight users each asking for a single picture once they have their last one."""
 
 
 async def measure_architectures(
@@ -110,11 +110,11 @@ async def _measure(
         async with launch_engine(replace(config, compile=compiles)) as engine:
             # The first jobs find out how many rows pay, and compile.
             for _ in range(ROUNDS):
-                await serve(engine, asked, source, guidance_interval=interval)
+                await serve(engine, asked, source, guidance_interval=interval, at_once=USERS)
                 for thread in threading.enumerate():
                     if thread.name == COMPILING:
                         await asyncio.to_thread(thread.join)
-            outcomes = await serve(engine, asked, source, guidance_interval=interval)
+            outcomes = await serve(engine, asked, source, guidance_interval=interval, at_once=USERS)
             speeds[name] = summarise(outcomes).images_per_second
         gc.collect()
     with ThreadPoolExecutor(1) as executor:

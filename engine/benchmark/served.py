@@ -19,18 +19,23 @@ async def serve(
     source: Path,
     *,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
+    at_once: int | None = None,
 ) -> list[Outcome]:
-    """Submit every job when it arrives and wait for all. `source` is the picture that variations start from.
+    """Submit every job when it arrives and wait for all. `source` is the picture that variations start from; `at_once`
+    lets only so many be under way, as when that many users wait for one picture before they ask for the next.
 
     Raises:
         GenerationFailed: a job failed; figures of a run that lost one would flatter.
     """
     started = time.perf_counter()
+    places = asyncio.Semaphore(at_once or len(jobs))
+
+    async def in_place(job: BenchJob) -> Outcome:
+        async with places:
+            return await _serve(engine, job, _request(engine, job, source, guidance_interval), started)
+
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_serve(engine, job, _request(engine, job, source, guidance_interval), started))
-            for job in jobs
-        ]
+        tasks = [group.create_task(in_place(job)) for job in jobs]
     return [task.result() for task in tasks]
 
 

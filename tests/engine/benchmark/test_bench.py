@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from PIL import Image
 
@@ -44,6 +44,10 @@ async def test_a_report_holds_every_figure(tmp_path):
     assert all(len(line) <= 120 for line in table.splitlines())
     for name in TARGETS:
         assert name in table
+    assert "3 heartbeats came late  target ≤ 0: missed" in table
+    alone = as_table(replace(report, late_heartbeats=None, lag_p99={"loading": 0.051, "saturated": 0.01}))
+    assert "engine alone" in alone
+    assert "51.0 ms loading, 10.0 ms saturated  target ≤ 50: missed" in alone
     assert json.loads(as_json(report))["ratios"] == report.ratios()
     draw_plot(report, tmp_path / "bench.png")
     with Image.open(tmp_path / "bench.png") as plot:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from engine import EngineConfig
+from engine import Engine, EngineConfig, GenerateRequest, ModelInfo, RequestOutput, Update
 from engine.benchmark import gpu
 from engine.benchmark.architectures import STABLE_DIFFUSION_15, STABLE_DIFFUSION_XL, Architecture
+from engine.benchmark.mix import draw_singles
+from engine.benchmark.served import serve
+from engine.launch import launch_engine
+from tests.engine.tiny import write_tiny_model
 
 _ENCODER = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -60,3 +66,31 @@ async def test_every_cell_is_measured(architecture: Architecture, monkeypatch: p
     }
     for figures in (report.rows_per_second, report.images_per_second):
         assert all(math.isfinite(value) and value > 0 for value in figures.values())
+
+
+class _Counting:
+    """An engine that counts how many requests are under way."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.now = self.most = 0
+
+    def models(self) -> Sequence[ModelInfo]:
+        return self._engine.models()
+
+    async def submit(self, request: GenerateRequest) -> AsyncIterator[Update | RequestOutput]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        async for update in self._engine.submit(request):
+            if isinstance(update, RequestOutput):
+                self.now -= 1
+            yield update
+
+
+async def test_only_so_many_are_asked_for_at_once(tmp_path: Path) -> None:
+    model = str(write_tiny_model(tmp_path / "model"))
+    async with launch_engine(EngineConfig(models=(model,))) as engine:
+        counting = _Counting(engine)
+        outcomes = await serve(counting, draw_singles(7), tmp_path / "unread.png", at_once=3)
+    assert len(outcomes) == 7
+    assert counting.most == 3
