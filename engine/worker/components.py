@@ -12,6 +12,7 @@ import transformers
 
 from engine.catalog import FAMILIES
 from engine.errors import ModelUnavailable
+from engine.worker.part_weights import read_part
 
 WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
 COMPONENTS = ("tokenizer", "tokenizer_2", "scheduler", "feature_extractor", *WEIGHTED)
@@ -36,12 +37,7 @@ def read_folder(
             continue
         made = _component_class(name, component, class_name)
         if component in WEIGHTED:
-            parts[component] = made.from_pretrained(
-                folder / component,
-                torch_dtype=dtype,
-                use_safetensors=True,
-                variant=variant_of(folder / component),
-            )
+            parts[component] = read_part(made, folder / component, dtype)
         else:
             parts[component] = made.from_pretrained(folder / component)
     return parts
@@ -91,12 +87,3 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
         model=name,
         what=class_name,
     )
-
-
-def variant_of(folder: Path) -> str | None:
-    """`fp16` where a component ships only as `….fp16.safetensors`."""
-    names = sorted(file.name for file in folder.glob("*.safetensors"))
-    if not names or any(name.count(".") == 1 for name in names):
-        return None
-    # Large components come in parts, `….fp16-00001-of-00002.safetensors`.
-    return names[0].split(".")[1].split("-")[0]

@@ -25,9 +25,10 @@ from engine.catalog import FAMILIES, locate_model
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
-from engine.worker.components import COMPONENTS, read_folder, variant_of
+from engine.worker.components import COMPONENTS, read_folder
 from engine.worker.load_errors import disk_full, is_disk_full, reading
 from engine.worker.offload import OFFLOADED, offload
+from engine.worker.part_weights import check_whole, read_part, variant_of
 from engine.worker.single_file import read_single_file
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def load_components(
     with _LOADING, reading(name, path):
         if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
             pipeline = _read_pipeline(path, dtype)
-            _place(pipeline.components, device, offloaded=offloaded)
+            _place(path, pipeline.components, device, offloaded=offloaded)
             report(Loading(name, 1.0))
             nothing: dict[str, Any] = dict.fromkeys(COMPONENTS)
             return Components(**nothing, settings={}, pipeline=pipeline, device=device, dtype=dtype)
@@ -110,7 +111,7 @@ def load_components(
         )
         # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
         # Whatever runs them does so in inference mode.
-        _place(parts, device, offloaded=offloaded)
+        _place(path, parts, device, offloaded=offloaded)
         if config.channels_last and not config.exact and dtype != torch.float64 and parts["vae"] is not None:
             # Its convolutions are fewer and wider than a UNet's, which gains nothing from this layout.
             parts["vae"].to(memory_format=torch.channels_last)
@@ -130,10 +131,11 @@ def fetch_model(name: str, config: EngineConfig, report: Callable[[Loading], Non
     return locate_model(name, config) or _download(name, config, report)
 
 
-def _place(parts: Mapping[str, Any], device: torch.device, *, offloaded: bool) -> None:
+def _place(path: Path, parts: Mapping[str, Any], device: torch.device, *, offloaded: bool) -> None:
     """Bring a model's parts to the device, one after the other, or to where they wait for being needed."""
     for name, part in parts.items():
         if isinstance(part, torch.nn.Module):
+            check_whole(part, path / name if path.is_dir() else path)
             part.eval()
             if not (offloaded and name in OFFLOADED):
                 part.to(device)
@@ -149,9 +151,20 @@ def _read_pipeline(folder: Path, dtype: torch.dtype) -> Any:
     """A whole pipeline of diffusers; it builds only classes of diffusers and transformers, never code of the folder's."""
     denoisers = (folder / part for part in ("transformer", "unet"))
     variant = next((variant_of(part) for part in denoisers if part.is_dir()), None)
+    # The pipeline would say nothing of weights that transformers drew at random.
+    parts = {
+        component: read_part(getattr(transformers, kind[1]), folder / component, dtype)
+        for component, kind in diffusers.DiffusionPipeline.load_config(folder).items()
+        if isinstance(kind, list | tuple) and kind[0] == "transformers" and _has_weights(kind[1])
+    }
     return diffusers.DiffusionPipeline.from_pretrained(
-        folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant
+        folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant, **parts
     )
+
+
+def _has_weights(class_name: str) -> bool:
+    made = getattr(transformers, class_name, None)
+    return isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)
 
 
 def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]) -> Path:

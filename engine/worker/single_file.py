@@ -7,13 +7,18 @@ a file says nothing of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-from diffusers.loaders.single_file_utils import convert_z_image_transformer_checkpoint_to_diffusers
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_unet_checkpoint,
+    convert_ldm_vae_checkpoint,
+    convert_z_image_transformer_checkpoint_to_diffusers,
+    fetch_diffusers_config,
+)
 from safetensors.torch import load_file
 
 from engine.catalog import missing_parts, read_header, single_file_family
@@ -21,12 +26,18 @@ from engine.catalog.single_files import WHOLE
 from engine.config import EngineConfig
 from engine.errors import GenerationFailed, ModelUnavailable
 from engine.worker.components import COMPONENTS, read_folder
+from engine.worker.part_weights import refuse_missing
 
 _PIPELINES = {
     "stable-diffusion": diffusers.StableDiffusionPipeline,
     "stable-diffusion-xl": diffusers.StableDiffusionXLPipeline,
 }
 """Which pipeline of diffusers takes the single files of a family apart."""
+_CONVERTED = {
+    "unet": (diffusers.UNet2DConditionModel, convert_ldm_unet_checkpoint),
+    "vae": (diffusers.AutoencoderKL, convert_ldm_vae_checkpoint),
+}
+"""The parts of such files whose layers diffusers renames."""
 _TRANSFORMERS = {"flux": diffusers.FluxTransformer2DModel, "z-image": diffusers.ZImageTransformer2DModel}
 
 _FLUX_NAMES = (
@@ -114,8 +125,32 @@ def read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.d
             model=name,
             reason=str(error),
         ) from error
+    except (NotImplementedError, ValueError):
+        # What diffusers says of weights that are missing or have other shapes is for programmers.
+        _check_layers(name, path, header, config, missing)
+        raise
     parts = {component: getattr(pipeline, component, None) for component in COMPONENTS}
     return parts | {"settings": dict(pipeline.config)}
+
+
+def _check_layers(
+    name: str, path: Path, header: Mapping[str, Any], config: EngineConfig, missing: Sequence[str]
+) -> None:
+    """Compare what the file holds of UNet and autoencoder with their configurations, by names and shapes alone."""
+    checkpoint = {layer: torch.empty(entry["shape"], device="meta") for layer, entry in header.items()}
+    base = config.model_config_dir or fetch_diffusers_config(checkpoint)["pretrained_model_name_or_path"]
+    for part, (made, convert) in _CONVERTED.items():
+        if part in missing:
+            continue
+        settings = made.load_config(base, subfolder=part, cache_dir=config.cache_dir, local_files_only=True)
+        with torch.device("meta"):
+            wanted = made.from_config(settings).state_dict()
+        found = convert(dict(checkpoint), config=settings)
+        for layer, tensor in wanted.items():
+            if layer in found and found[layer].shape != tensor.shape:
+                got, expected = tuple(found[layer].shape), tuple(tensor.shape)
+                raise _does_not_fit(name, Path(base), f"{layer} has the shape {got} instead of {expected}")
+        refuse_missing(path, sorted(f"{part} {layer}" for layer in wanted if layer not in found))
 
 
 def _read_transformer(name: str, path: Path, family: str, folder: Path, dtype: torch.dtype) -> Any:
