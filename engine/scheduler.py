@@ -27,10 +27,8 @@ makes half of all jobs later, see `engine.benchmark.simulation`.
 """
 HOLD = 20.0
 """Seconds for which a model that has work keeps others waiting."""
-COMPANY = 1.5
-"""How much the time of those who wait counts against that of those who step: more, because others will come, see
-`engine.benchmark.simulation`.
-"""
+LONG = 24
+"""Rows from which on a queue counts more than its length, for those who will come while it lasts."""
 
 
 PileId = str | tuple[BatchKey, int]
@@ -90,7 +88,7 @@ class Scheduler:
 
     A step holds as many rows as make pictures ready soonest on average. With Q rows waiting and steps of r that take
     a + b·r seconds, everybody is ready in proportion to (Q + r)·(a + b·r) ÷ r, which is least at r² = Q·a/b: a short
-    queue is served request by request, a long one in wide steps.
+    queue is served request by request, a long one in wide steps. `overheads` holds a/b.
 
     While the current model has work and has not been held for `hold` seconds, other models wait, except for over-age
     requests. Something steps whenever a request of a ready model waits. A step costs O(rows · log n).
@@ -199,7 +197,7 @@ class Scheduler:
             self._model, self._held_since = request.model, now
         size = (key.model, key.width, key.height)
         budget = max(2, self.row_budgets.get(size, self.row_budget))
-        worth = COMPANY * self._rows * self.overheads.get(size, math.inf)
+        worth = self._rows * max(1.0, self._rows / LONG) * self.overheads.get(size, math.inf)
         rows = 0
         pictures: list[ScheduledPicture] = []
         taken: list[_Waiting] = []

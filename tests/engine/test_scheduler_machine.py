@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine import GenerateRequest, Lane
-from engine.scheduler import COMPANY
+from engine.scheduler import LONG
 from tests.engine.test_scheduler import MODEL, OTHER, REQUESTS, Harness, request
 
 
@@ -100,7 +100,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.within.setdefault(id_, 1 + sum(max(map(self.left, self.of(share))) for share in others))
         before = len(harness.finished)
         waiting = {id_: self.rows(id_) * self.unfinished(id_) for id_ in self.live.keys() - self.held}
-        worth = COMPANY * sum(waiting.values()) * self.overhead if runnable else 0.0
+        rows = sum(waiting.values())
+        worth = rows * max(1.0, rows / LONG) * self.overhead if runnable else 0.0
         unfinished = {id_: self.unfinished(id_) for id_ in runnable}
         batch = harness.tick()
         assert (batch is None) == (not runnable), "work is conserved"
