@@ -55,7 +55,7 @@ def test_a_step_gets_a_lock_that_held_up_work_holds() -> None:
     def work() -> None:
         with background.giving_way(), lock:
             held.set()
-            for _ in range(300_000):  # More than one allowance holds.
+            for _ in range(20_000):  # More than one allowance holds.
                 call()
 
     with background.step():
