@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -85,7 +86,7 @@ class ModelRunner:
         rows = sum(picture.weight * (1 + picture.guided) for picture in pictures)
         with self._timer.step(key, rows, max((one.rows for one in scheduled), default=0)):
             self._denoise(family, stage, pictures)
-        again = self._find_spoiled(key, scheduled)
+        again = self._find_spoiled(key, family, scheduled)
         finished = self._finish(family, stage, scheduled)
         thumbs = self._previews(family, stage, scheduled, finished, previews)
         self._enlarge(family, stage, scheduled)
@@ -237,21 +238,36 @@ class ModelRunner:
                     finished.append(FinishedPicture(request_id, picture.index, pixels, safety))
         return finished
 
-    def _find_spoiled(self, key: BatchKey, scheduled: Sequence[ScheduledPicture]) -> set[tuple[str, int]]:
+    def _find_spoiled(
+        self, key: BatchKey, family: LoadedFamily, scheduled: Sequence[ScheduledPicture]
+    ) -> set[tuple[str, int]]:
         """The pictures that came out as no numbers and have a second try; nothing is finished of them. Others fail."""
         alive = self._alive(scheduled)
         pictures = [self._states[one.request.request_id].pictures[one.index] for one in alive]
         again = set()
-        for picture in not_finite_among([picture for picture in pictures if picture.pass_done]):
+        for picture in self._not_finite(family, [picture for picture in pictures if picture.pass_done]):
             log.warning("picture %d of %s came out as no numbers", picture.index, picture.request_id)
             second = key.model != self._states[picture.request_id].request.model
             if second or self._residency.dtype in (torch.float32, torch.float64):
                 self._failures[picture.request_id] = not_finite()
                 continue
-            picture.step = 0
-            picture.latents, picture.predicted = torch.zeros_like(picture.latents), None
+            picture.step, picture.predicted = 0, None
+            picture.latents.zero_()  # In place, as there may be no memory for others.
             again.add((picture.request_id, picture.index))
         return again
+
+    def _not_finite(self, family: LoadedFamily, pictures: Sequence[PictureState]) -> list[PictureState]:
+        """Those that are no numbers, looked at together for a single wait, and where that fails request by request."""
+        found: list[PictureState] = []
+
+        def look(pictures: Sequence[PictureState]) -> None:
+            found.extend(not_finite_among(pictures))
+
+        if _caught(partial(look, pictures)) is not None:
+            for id_ in dict.fromkeys(picture.request_id for picture in pictures):
+                own = [picture for picture in pictures if picture.request_id == id_]
+                self._try(id_, family, partial(look, own))
+        return found
 
     def _enlarge(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
         """Take pictures that are through their first pass to the second."""
@@ -321,8 +337,9 @@ class ModelRunner:
         """Thumbnails of the requests that want them; one that fails is left out."""
         thumbs: dict[tuple[str, int], npt.NDArray[np.uint8]] = {}
         for ready in finished:
-            pixels = torch.from_numpy(ready.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
-            thumbs[ready.request_id, ready.index] = thumbnails(pixels)[0]
+            with self._as_courtesy():
+                pixels = torch.from_numpy(ready.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+                thumbs[ready.request_id, ready.index] = thumbnails(pixels)[0]
         alive = {picture.request.request_id for picture in self._alive(scheduled)}
         for request_id in sorted(wanted & alive):
             state = self._states[request_id]
@@ -330,16 +347,22 @@ class ModelRunner:
             running = [state.pictures[index] for index in indices if not state.pictures[index].done]
             if not running:
                 continue
-            try:
+            with self._as_courtesy():
                 for picture, thumb in zip(running, stage.preview(running), strict=True):
                     if thumb is not None:
                         thumbs[request_id, picture.index] = thumb
-            except Exception as error:  # A preview is a courtesy; the picture itself goes on.
-                problem = _without_frames(error)
-                log.warning("a preview failed: %s", problem, exc_info=problem)
-                if _is_out_of_memory(problem):
-                    free_memory(self._residency.device)
         return thumbs
+
+    @contextmanager
+    def _as_courtesy(self) -> Iterator[None]:
+        """Within, a preview is made: where it fails it is left out, and the picture itself goes on."""
+        try:
+            yield
+        except Exception as error:  # Whatever it is, it is logged, and nobody waits for it.
+            problem = _without_frames(error)
+            log.warning("a preview failed: %s", problem, exc_info=problem)
+            if _is_out_of_memory(problem):
+                free_memory(self._residency.device)
 
 
 def _caught(work: Callable[[], None]) -> Exception | None:

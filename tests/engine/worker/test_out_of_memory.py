@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from engine import GenerateRequest
+from engine.worker import model_runner
 from engine.worker import residency as residency_module
+from engine.worker.second_try import not_finite_among
 from tests.engine.bench import Bench, Result, make_request
 from tests.engine.tiny import write_tiny_model
 from tests.engine.tiny_transformers import write_tiny_pixart
@@ -100,6 +102,54 @@ def test_only_the_one_that_cannot_be_helped_fails(
     assert failure is not None
     assert failure.code == "out_of_memory"
     assert "smaller" in str(failure)
+
+
+class Looks:
+    """Looking for what is no number runs out of memory whenever `fails` says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: Callable[[set[str], int], bool]) -> None:
+        self.raised = 0
+
+        def look(pictures: Any) -> Any:
+            if pictures and fails({picture.request_id for picture in pictures}, self.raised):
+                self.raised += 1
+                raise out_of_memory()
+            return not_finite_among(pictures)
+
+        monkeypatch.setattr(model_runner, "not_finite_among", look)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_memory_that_runs_out_where_pictures_are_looked_at_costs_nobody_one(
+    tiny_model: Path, expected: dict[str, Result], monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    looks = Looks(monkeypatch, lambda _, raised: raised < times)
+    for request_id, result in Bench(tiny_model).run(*requests(tiny_model)).items():
+        same(result, expected[request_id])
+    assert looks.raised == times
+
+
+def test_only_the_one_that_cannot_be_looked_at_fails(
+    tiny_model: Path, expected: dict[str, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Looks(monkeypatch, lambda ids, _: "one" in ids)
+    results = Bench(tiny_model).run(*requests(tiny_model))
+    same(results["two"], expected["two"])
+    same(results["three"], expected["three"])
+    failure = results["one"].failure
+    assert failure is not None
+    assert failure.code == "out_of_memory"
+
+
+def test_a_thumbnail_of_a_finished_picture_that_fails_is_left_out(
+    tiny_model: Path, expected: dict[str, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(model_runner, "thumbnails", fail)
+    for request_id, result in Bench(tiny_model).run(*requests(tiny_model)).items():
+        same(result, expected[request_id])
 
 
 @pytest.mark.parametrize("stage", ["begin", "denoise", "finish"])
