@@ -235,10 +235,11 @@ class DirectExecutor:
                     self._worker.prepare(request)
             except GenerationFailed as failure:
                 error = failure
-            except Exception as failure:  # Whatever a library raises, the request has to hear of it.
+            except BaseException as failure:  # Whatever a library raises, the request has to hear of it.
                 log.exception("reading what %s names failed", request.request_id)
+                reason = _reason(failure)
                 error = GenerationFailed(
-                    "generation_failed", f"The picture could not be made: {failure}", reason=str(failure)
+                    "generation_failed", f"The picture could not be made: {reason}", reason=reason
                 )
             report(Prepared(request, error, 0 if self._worker is None else self._worker.named_bytes))
 
@@ -258,11 +259,12 @@ class DirectExecutor:
             except EngineError as error:
                 log.warning("loading %s failed: %s", model, error)
                 result = Loaded(model, error)
-            except Exception as error:  # Whatever a library raises, the queue has to hear of it.
+            except BaseException as error:  # Whatever a library raises, the queue has to hear of it.
                 log.exception("loading %s failed", model)
-                sentence = f"{model} could not be loaded: {error}"
+                reason = _reason(error)
+                sentence = f"{model} could not be loaded: {reason}"
                 result = Loaded(
-                    model, GenerationFailed("model_load_failed", sentence, model=model, reason=str(error))
+                    model, GenerationFailed("model_load_failed", sentence, model=model, reason=reason)
                 )
             report(result)
 
@@ -288,3 +290,8 @@ class DirectExecutor:
     def close(self) -> None:
         if self._worker is not None:
             self._worker.close()
+
+
+def _reason(error: BaseException) -> str:
+    """What it says, or else what it is: some, such as SystemExit, say no more than a number."""
+    return str(error) if isinstance(error, Exception) and str(error) else repr(error)
