@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from engine.worker.lora.products import ProductLayer
 from engine.worker.lora.reading import Lora, LoraLayer
 
 Loras = tuple[tuple[Lora, float], ...]
@@ -37,7 +38,7 @@ def applied(model: Any, component: str, rows: Sequence[Loras]) -> Iterator[None]
                 use = uses.setdefault(id(lora), _Use(lora, [], []))
                 use.rows.append(row)
                 use.weights.append(weight)
-    by_module: dict[str, list[tuple[LoraLayer, _Use]]] = {}
+    by_module: dict[str, list[tuple[LoraLayer | ProductLayer, _Use]]] = {}
     for use in uses.values():
         for name, layer in use.lora.layers[component].items():
             by_module.setdefault(name, []).append((layer, use))
@@ -53,30 +54,66 @@ def applied(model: Any, component: str, rows: Sequence[Loras]) -> Iterator[None]
 
 
 def _adding(
-    additions: Sequence[tuple[LoraLayer, _Use]], count: int
+    additions: Sequence[tuple[LoraLayer | ProductLayer, _Use]], count: int
 ) -> Callable[[Any, Any, Any], torch.Tensor]:
     def hook(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        sample = inputs[0]
+        sample, own = inputs[0], output
         for layer, use in additions:
-            if use.rows == list(range(count)) and len(set(use.weights)) == 1:
-                output = output + _low_rank(module, layer, sample) * (
-                    use.weights[0] * layer.alpha / layer.rank
-                )
+            scales = [weight * layer.alpha / layer.rank for weight in use.weights]
+            if use.rows == list(range(count)) and len(set(scales)) == 1:
+                added = _answer(module, layer, sample) * scales[0]
+                if isinstance(layer, LoraLayer) and layer.magnitude is not None:
+                    added = _brought_to_length(module, layer, layer.magnitude, own, added, scales)
+                output = output + added
                 continue
             rows = torch.tensor(use.rows, device=sample.device)
-            scale = torch.tensor(
-                [weight * layer.alpha / layer.rank for weight in use.weights], dtype=torch.float64
-            )
+            scale = torch.tensor(scales, dtype=torch.float64)
             scale = scale.to(sample.device, sample.dtype).view(-1, *[1] * (output.ndim - 1))
-            output = output.index_add(0, rows, _low_rank(module, layer, sample[rows]) * scale)
+            added = _answer(module, layer, sample[rows]) * scale
+            if isinstance(layer, LoraLayer) and layer.magnitude is not None:
+                added = _brought_to_length(module, layer, layer.magnitude, own[rows], added, scales)
+            output = output.index_add(0, rows, added)
         return output
 
     return hook
 
 
-def _low_rank(module: Any, layer: LoraLayer, sample: torch.Tensor) -> torch.Tensor:
+def _answer(module: Any, layer: LoraLayer | ProductLayer, sample: torch.Tensor) -> torch.Tensor:
+    if isinstance(layer, ProductLayer):
+        change = layer.change(module.weight.shape)
+        if change.ndim == 2:
+            return torch.nn.functional.linear(sample, change)
+        answer: torch.Tensor = module._conv_forward(sample, change, None)
+        return answer
     if layer.down.ndim == 2:
         return torch.nn.functional.linear(torch.nn.functional.linear(sample, layer.down), layer.up)
     # The module's own stride, padding and kind of padding, with other weights.
     narrow: torch.Tensor = module._conv_forward(sample, layer.down, None)
     return torch.nn.functional.conv2d(narrow, layer.up)
+
+
+def _brought_to_length(
+    module: Any,
+    layer: LoraLayer,
+    magnitude: torch.Tensor,
+    own: torch.Tensor,
+    added: torch.Tensor,
+    scales: Sequence[float],
+) -> torch.Tensor:
+    """What is to be added instead, so that the layer's `own` answer and what is `added` become those of weights of the
+    length `magnitude`. What other adapters add does not change it, so that their order in a batch is of no account.
+
+    `scales`: of each row. A row's length depends on its own, so that rows with other weights can share a step.
+    """
+    weight = module.weight.to(added.device, added.dtype)
+    change = (layer.up.flatten(1) @ layer.down.flatten(1)).reshape(weight.shape)
+    ratios = {
+        scale: magnitude / torch.linalg.norm((weight + scale * change).flatten(1), dim=1)
+        for scale in dict.fromkeys(scales)
+    }
+    ratio = torch.stack([ratios[scale] for scale in scales])
+    channels = (-1, *[1] * (added.ndim - 2)) if weight.ndim == 4 else (*[1] * (added.ndim - 2), -1)
+    ratio = ratio.view(len(scales), *channels)
+    if module.bias is not None:
+        own = own - module.bias.to(added.device, added.dtype).view(1, *channels)
+    return (ratio - 1) * own + ratio * added

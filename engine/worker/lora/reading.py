@@ -16,11 +16,14 @@ import torch
 from engine.errors import GenerationFailed
 from engine.worker.file_cache import FileKey, file_key, read_tensors, unreadable
 from engine.worker.lora.names import made_for, original_name
+from engine.worker.lora.products import KINDS, ProductLayer, product_of
 
 
 @dataclass(frozen=True, eq=False)
 class LoraLayer:
-    """What is added to one Linear or Conv2d: `alpha / rank * up(down(x))`."""
+    """What is added to one Linear or Conv2d: `alpha / rank * up(down(x))`. With a `magnitude`, weights so changed are then
+    brought to that length, output by output, as a DoRA does (Liu et al. 2024).
+    """
 
     down: torch.Tensor
     """(rank, in) or (rank, in, height, width)"""
@@ -29,6 +32,12 @@ class LoraLayer:
     alpha: float
     rank: float
     """What alpha is divided by: `down`'s rank, or its square root in rank-stabilised LoRAs."""
+    magnitude: torch.Tensor | None = None
+    """(out,)"""
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in (self.down, self.up, self.magnitude) if part is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +45,7 @@ class Lora:
     """One file, on the device."""
 
     key: FileKey
-    layers: Mapping[str, Mapping[str, LoraLayer]]
+    layers: Mapping[str, Mapping[str, LoraLayer | ProductLayer]]
     """Component → module name → what is added there."""
     nbytes: int
 
@@ -48,17 +57,30 @@ Translate = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 _HALF = re.compile(
     r"(?P<module>.+?)[._]lora(?:_linear_layer)?[._](?P<half>down|up|A|B)(?:\.[A-Za-z]\w*)?\.weight"
 )
+_PART = re.compile(
+    r"(?P<module>.+)\.(?:(?P<part>hada_w[12]_[ab]|lokr_w[12](?:_[ab])?|dora_scale)|lora_magnitude_vector(?:\.\w+)*)"
+)
 _ALPHA = re.compile(r"(?P<module>.+)\.alpha")
 _KOHYA = re.compile(r"lora_(?P<component>unet|te|te1|te2)_(?P<module>.+)")
 _KOHYA_COMPONENTS = {"unet": "unet", "te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2"}
 _OTHER_KINDS = {
+    "hada_t": "a LoHa with a core between its factors",
+    "lokr_t": "a LoKr with a core between its factors",
+    "lora_mid": "a LoRA with a layer between down and up",
+    "oft_": "an OFT",
+}
+_OTHER_KINDS_OF_TRANSFORMERS = {
+    **_OTHER_KINDS,
     "dora_scale": "a DoRA",
     "lora_magnitude_vector": "a DoRA",
     "hada_": "a LoHa",
     "lokr_": "a LoKr",
-    "lora_mid": "a LoRA with a layer between down and up",
-    "oft_": "an OFT",
 }
+"""What diffusers' converters of other namings leave out in silence, or do not know."""
+
+
+_EXTRA = {"dora_scale", "magnitude"}
+"""What a DoRA has beside down and up."""
 
 
 class _MisfitError(Exception):
@@ -91,7 +113,9 @@ def read_lora(
     except ValueError as error:
         raise unreadable(path, "adapter", str(error)) from error
     for name in tensors:
-        _refuse_other_kinds(path.name, name)
+        for mark, kind in (_OTHER_KINDS if translate is None else _OTHER_KINDS_OF_TRANSFORMERS).items():
+            if mark in name:
+                raise _other_kind(path.name, kind)
     if translate is not None:
         given_names = tensors
         try:
@@ -100,9 +124,9 @@ def read_lora(
             Exception
         ) as error:  # Whatever a converter stumbles over, the file is of no naming that it knows.
             raise _mismatch(path.name, given_names, f"its layers' names are unknown ({error})") from error
-    halves, alphas = _sorted_out(path.name, tensors)
-    layers: dict[str, dict[str, LoraLayer]] = {}
-    for given, pair in halves.items():
+    found, alphas = _sorted_out(path.name, tensors)
+    layers: dict[str, dict[str, LoraLayer | ProductLayer]] = {}
+    for given, parts in found.items():
         try:
             component, name = _resolve(given, modules)
             if name.startswith(tuple(shared)):
@@ -110,15 +134,29 @@ def read_lora(
                     f"{given} sees the pictures of all rows as one, and cannot differ between them"
                 )
             module = modules[component][name.replace(".", "_")][1]
-            down, up = _shaped(given, module, pair)
+            if "down" not in parts:
+                product = product_of(parts, module.weight.shape, device, dtype, alphas.get(given))
+                if product is None:
+                    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in parts.values())
+                    raise _MisfitError(
+                        f"{given} has the shapes {shapes}, this model's layer is {tuple(module.weight.shape)}"
+                    )
+                layers.setdefault(component, {})[name] = product
+                continue
+            down, up = _shaped(given, module, parts)
+            magnitude = _magnitude(given, module, parts)
         except _MisfitError as misfit:
             raise _mismatch(path.name, tensors, str(misfit)) from None
         alpha, rank = _scaling(given, component, name, down.shape[0], alphas, configuration)
         layers.setdefault(component, {})[name] = LoraLayer(
-            down.to(device, dtype), up.to(device, dtype), alpha, rank
+            down.to(device, dtype),
+            up.to(device, dtype),
+            alpha,
+            rank,
+            None if magnitude is None else magnitude.to(device, dtype),
         )
     made = [layer for component in layers.values() for layer in component.values()]
-    return Lora(key, layers, sum(layer.down.nbytes + layer.up.nbytes for layer in made))
+    return Lora(key, layers, sum(layer.nbytes for layer in made))
 
 
 def adaptable(component: Any) -> Modules:
@@ -141,26 +179,35 @@ def adaptable(component: Any) -> Modules:
 def _sorted_out(
     adapter: str, tensors: Mapping[str, torch.Tensor]
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
-    """Down and up, and alpha, by the module's name as the file spells it."""
-    halves: dict[str, dict[str, torch.Tensor]] = {}
+    """Down and up, or what other kinds have in their place, and alpha, by the module's name as the file spells it."""
+    found: dict[str, dict[str, torch.Tensor]] = {}
     alphas: dict[str, float] = {}
     for name, tensor in tensors.items():
         if half := _HALF.fullmatch(name):
             side = "down" if half["half"] in ("down", "A") else "up"
-            halves.setdefault(half["module"], {})[side] = tensor
+            found.setdefault(half["module"], {})[side] = tensor
+        elif part := _PART.fullmatch(name):
+            found.setdefault(part["module"], {})[part["part"] or "magnitude"] = tensor
         elif (alpha := _ALPHA.fullmatch(name)) and tensor.numel() == 1:
             alphas[alpha["module"]] = float(tensor)
         else:
-            raise _other_kind(adapter, f"no plain LoRA (it holds {name})")
-    broken = next((name for name, pair in halves.items() if len(pair) != 2), None)
-    if broken is not None or not halves:
+            raise _other_kind(adapter, f"of a kind that is not known (it holds {name})")
+    for given, parts in found.items():
+        product = next((kind for part in parts if (kind := KINDS.get(part.partition("_")[0]))), None)
+        if product is not None and not _EXTRA.isdisjoint(parts):
+            raise _other_kind(adapter, f"{product} with a magnitude ({given})")
+    broken = next(
+        (n for n, parts in found.items() if ("down" in parts) != ("up" in parts) or parts.keys() <= _EXTRA),
+        None,
+    )
+    if broken is not None or not found:
         raise GenerationFailed(
             "adapter_unreadable",
             f"The LoRA {adapter} lacks {f'one half of {broken}' if broken else 'any layer'}. Download it again.",
             adapter=adapter,
             reason=broken or "no layers",
         )
-    return halves, alphas
+    return found, alphas
 
 
 def _mismatch(adapter: str, tensors: Mapping[str, torch.Tensor], reason: str) -> GenerationFailed:
@@ -168,6 +215,11 @@ def _mismatch(adapter: str, tensors: Mapping[str, torch.Tensor], reason: str) ->
         half["module"]: tuple(tensor.shape)
         for name, tensor in tensors.items()
         if (half := _HALF.fullmatch(name)) and half["half"] in ("down", "A")
+    }
+    downs |= {
+        part["module"]: tuple(tensor.shape)
+        for name, tensor in tensors.items()
+        if (part := _PART.fullmatch(name)) and part["part"] == "hada_w1_b"
     }
     base = made_for(downs) or "another kind of model"
     return GenerationFailed(
@@ -179,17 +231,11 @@ def _mismatch(adapter: str, tensors: Mapping[str, torch.Tensor], reason: str) ->
     )
 
 
-def _refuse_other_kinds(adapter: str, name: str) -> None:
-    for mark, kind in _OTHER_KINDS.items():
-        if mark in name:
-            raise _other_kind(adapter, kind)
-
-
 def _other_kind(adapter: str, kind: str) -> GenerationFailed:
     return GenerationFailed(
         "adapter_kind_unsupported",
-        f"{adapter} is {kind}; only plain LoRAs can share a step with other pictures, so others are refused. Look for a"
-        " LoRA version of it.",
+        f"{adapter} is {kind}, which cannot be used with this model. Look for a plain LoRA version of it, or extract one from"
+        " it with its trainer's tools.",
         adapter=adapter,
         kind=kind,
     )
@@ -232,6 +278,20 @@ def _shaped(given: str, module: Any, pair: Mapping[str, torch.Tensor]) -> tuple[
             f" {expected_down} and {expected_up}",
         )
     return down.reshape(expected_down), up.reshape(expected_up)
+
+
+def _magnitude(given: str, module: Any, parts: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    """A DoRA's (out,); None of a plain LoRA."""
+    found = next((parts[name] for name in _EXTRA if name in parts), None)
+    if found is None:
+        return None
+    out = module.weight.shape[0]
+    # Trainers with the name `dora_scale` may also have measured along the inputs, in another shape.
+    if found.numel() != out or ("dora_scale" in parts and found.shape[0] != out):
+        raise _MisfitError(
+            f"{given} has a magnitude of the shape {tuple(found.shape)}, this model's layer {out} outputs"
+        )
+    return found.reshape(out)
 
 
 def _squeezed(shape: tuple[int, ...] | torch.Size) -> tuple[int, ...]:

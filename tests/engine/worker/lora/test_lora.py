@@ -154,8 +154,9 @@ def bad_files(files: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
             tmp_path / "deep.safetensors", {k.replace("blocks.0", "blocks.7"): t for k, t in tensors.items()}
         ),
         "half": _save(tmp_path / "half.safetensors", dict(list(tensors.items())[1:])),
-        "dora": changed(wide, tmp_path / "dora.safetensors", dora_scale=torch.ones(8)),
-        "loha": changed(wide, tmp_path / "loha.safetensors", hada_w1_a=torch.ones(8, 2)),
+        "length alone": changed(wide, tmp_path / "dora.safetensors", dora_scale=torch.ones(8)),
+        "core": changed(wide, tmp_path / "loha.safetensors", hada_t1=torch.ones(8, 2)),
+        "oft": changed(wide, tmp_path / "oft.safetensors", oft_blocks=torch.ones(8, 2)),
         "empty": _save(tmp_path / "empty.safetensors", {}),
     }
 
@@ -174,8 +175,9 @@ def _save(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
         ("wider", "adapter_mismatch", "another kind of model"),
         ("other layers", "adapter_mismatch", "has no layer"),
         ("half", "adapter_unreadable", "one half"),
-        ("dora", "adapter_kind_unsupported", "DoRA"),
-        ("loha", "adapter_kind_unsupported", "LoHa"),
+        ("length alone", "adapter_unreadable", "one half of unet.x"),
+        ("core", "adapter_kind_unsupported", "a LoHa with a core"),
+        ("oft", "adapter_kind_unsupported", "an OFT"),
         ("empty", "adapter_unreadable", "any layer"),
     ],
 )
