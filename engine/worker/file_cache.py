@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import GenerationFailed
+from engine.worker.own_memory import owned
 
 KINDS = {"adapter": "LoRA", "embedding": "embedding", "vae": "autoencoder"}
 """What a request may name files for, as codes and values of errors call it → as sentences do."""
@@ -72,7 +73,7 @@ def file_key(path: Path, kind: str) -> FileKey:
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Every tensor of a .safetensors file, and what its header says beside them.
+    """Every tensor of a .safetensors file, in memory of its own, and what its header says beside them.
 
     Raises:
         GenerationFailed: the file is missing or cut short, or no .safetensors file.
@@ -80,7 +81,8 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     file_key(path, kind)
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - it is no mapping.
+            names = file.keys()  # It is no mapping.
+            return {name: owned(file.get_tensor(name)) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise unreadable(path, kind, str(error)) from error
 

@@ -28,6 +28,7 @@ from engine.output import Loading
 from engine.worker.components import COMPONENTS, read_folder
 from engine.worker.load_errors import disk_full, is_disk_full, reading
 from engine.worker.offload import OFFLOADED, offload
+from engine.worker.own_memory import own_weights
 from engine.worker.part_weights import check_whole, read_part, variant_of
 from engine.worker.single_file import read_single_file
 
@@ -139,6 +140,7 @@ def _place(path: Path, parts: Mapping[str, Any], device: torch.device, *, offloa
             part.eval()
             if not (offloaded and name in OFFLOADED):
                 part.to(device)
+            own_weights(part)
     if offloaded:
         offload(parts, device)
 
