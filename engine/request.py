@@ -7,6 +7,7 @@ Inputs are opened when their work starts, so ten thousand waiting requests hold 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,11 +20,17 @@ MAX_SEED = 2**32 - 1
 MAX_PICTURES = 16
 MAX_STEPS = 500
 MAX_GUIDANCE_SCALE = 100
+MAX_PROMPT_PARTS = 32
+"""Of a multi-prompt: each is a text of its own to encode, and nobody steps meanwhile."""
 MAX_ADAPTERS = 8
 MAX_ADAPTER_WEIGHT = 10.0
 MAX_EMBEDDINGS = 32
 MAX_EMBEDDING_WORD = 64
 """Characters."""
+
+_ESCAPED = re.compile(r"\\[()\[\]:\\]")
+_PART_END = re.compile(r"::(?:-?(?:\d+(?:\.\d+)?|\.\d+)(?!\w|\.\d))?", re.ASCII)
+"""As the models that read parts find them, in `worker/prompts/syntax.py`."""
 
 _PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 
@@ -163,6 +170,14 @@ def validate(request: Request, model: ModelInfo) -> None:
                 "prompt_not_text",
                 f"The prompt holds half a character (U+{ord(half):X}), which is no text. Type it anew.",
                 got=f"U+{ord(half):X}",
+            )
+        if model.family in _UNETS and (parts := count_parts(text)) > MAX_PROMPT_PARTS:
+            _reject(
+                "prompt_parts_out_of_range",
+                f"A prompt has at most {MAX_PROMPT_PARTS} parts between ::, this one has {parts}. Leave some out, or write"
+                " commas in place of :: between those of one weight.",
+                got=parts,
+                maximum=MAX_PROMPT_PARTS,
             )
     if params.sampler not in model.samplers:
         _reject(
@@ -308,6 +323,11 @@ def rounded(request: Request, model: ModelInfo) -> Request:
         hires = replace(params.hires, width=side(params.hires.width), height=side(params.hires.height))
         fitted = replace(fitted, hires=hires)
     return request if fitted == params else replace(request, params=fitted)
+
+
+def count_parts(prompt: str) -> int:
+    """How many texts stand between the `::` of a multi-prompt, which Stable Diffusion and SDXL encode each for itself."""
+    return sum(1 for text in _PART_END.split(_ESCAPED.sub("(", prompt)) if text.strip())
 
 
 def _legal_side(got: int, model: ModelInfo) -> int:

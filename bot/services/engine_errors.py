@@ -30,6 +30,7 @@ _TOLD = frozenset(
         "error.mask_empty",
         "error.mask_mismatch",
         "error.prompt_weights_not_positive",
+        "error.prompt_weights_cancel_out",
         "error.clip_skip_out_of_range",
         "error.adapter_missing",
         "error.adapter_unreadable",

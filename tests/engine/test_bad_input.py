@@ -119,6 +119,8 @@ async def test_every_prompt_is_a_picture(door: Door, family: str) -> None:
         ({"sampler": "magic"}, "sampler_unknown", None),
         ({"prompt": "half a pair \ud83d"}, "prompt_not_text", None),
         ({"negative_prompt": "\udc00"}, "prompt_not_text", None),
+        ({"prompt": "a::" * 1333}, "prompt_parts_out_of_range", None),
+        ({"negative_prompt": "a:: b::2 " * 17}, "prompt_parts_out_of_range", None),
         ({"operation": Operation.INPAINT, "init_image": Path("picture.png")}, "mask_mismatch", None),
         ({"mask": Path("mask.png")}, "mask_mismatch", None),
         ({"operation": Operation.IMAGE_TO_IMAGE}, "init_image_mismatch", None),

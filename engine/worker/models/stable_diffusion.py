@@ -62,7 +62,9 @@ class _Denoise:
     name = "denoise"
 
     def __init__(self, components: Components, *, exact: bool) -> None:
-        self._prompts = PromptEncoder(components.tokenizer, components.text_encoder, components.device)
+        self._prompts = PromptEncoder(
+            components.tokenizer, components.text_encoder, components.device, exact=exact
+        )
         self._unet = components.unet
         self._compiled = CompiledDenoiser(components.unet) if components.compiles else None
         self._forward = in_bucket if components.row_buckets else as_they_are

@@ -64,7 +64,7 @@ class _Denoise:
     def __init__(self, components: Components, *, exact: bool) -> None:
         # Both cut a text into the same tokens, so that their chunks keep in step.
         self._prompts = PromptEncoder(
-            components.tokenizer, components.text_encoder, components.device, penultimate=True
+            components.tokenizer, components.text_encoder, components.device, penultimate=True, exact=exact
         )
         self._prompts_2 = PromptEncoder(
             components.tokenizer_2,
@@ -72,6 +72,7 @@ class _Denoise:
             components.device,
             component="text_encoder_2",
             penultimate=True,
+            exact=exact,
         )
         adaptable = {
             "unet": components.unet,

@@ -8,7 +8,7 @@ A plain prompt that fits one window is encoded as diffusers' pipelines do, bit f
 - A weighted token moves along the line from what the empty prompt says in its place: `empty + weight * (token - empty)`
   (the way of ComfyUI). Multiplying the vectors and restoring their mean, the web UI's way, divides by a mean that is
   close to zero for some encoders, and shifts every token that has no weight.
-- The parts of a multi-prompt are encoded apart and averaged by weight.
+- The parts of a multi-prompt are encoded side by side, equal ones once, and averaged by weight.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ import torch
 from engine.errors import GenerationFailed
 from engine.worker.lora.bypass import Loras, applied
 from engine.worker.prompts.embeddings import Embedding, Embeddings, split, used_in
-from engine.worker.prompts.syntax import Part, parse_prompt
+from engine.worker.prompts.syntax import Part, Span, parse_prompt
 
 MAX_CHUNKS = 54
-"""Windows a prompt may fill: 4,000 characters have room even if every character is a token."""
+"""Windows a prompt may fill, all of its parts together: 4,000 characters have room even if every character is a token."""
 _CLIP_WINDOW = 77
 """Encoders of CLIP's own size are used with many windows everywhere; a smaller one was trained with its denoiser on
 texts that fit, and has never met a second."""
 _CACHE_BYTES = 64 * 2**20
+_MAX_SHARE = 10.0
+"""How many times as much as the whole a part of a multi-prompt may weigh, where others weigh less than nothing. Far
+beyond, what is left of their difference is noise."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,19 @@ class PromptEncoder:
         *,
         component: str = "text_encoder",
         penultimate: bool = False,
+        exact: bool = False,
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
         """`component`: what diffusers' pipelines, and LoRAs, call the text encoder. `penultimate`: the denoiser reads
-        the last layer but one as it is, like SDXL's; layers are then skipped from there.
+        the last layer but one as it is, like SDXL's; layers are then skipped from there. `exact`: the parts of a
+        multi-prompt are encoded one by one, each as it would be alone.
         """
         self._tokenizer = tokenizer
         self._text_encoder = text_encoder
         self._device = device
         self._component = component
         self._penultimate = penultimate
+        self._exact = exact
         self._window = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
         self._max_chunks = MAX_CHUNKS if self._window >= _CLIP_WINDOW else 1
         self._encoded: OrderedDict[Hashable, _Encoded] = OrderedDict()
@@ -133,23 +139,18 @@ class PromptEncoder:
         if key in self._encoded:
             self._encoded.move_to_end(key)
             return self._encoded[key]
-        parts = parse_prompt(prompt)
-        each = [self._encode_part(part, reading) for part in parts]
+        shares = _shares(parse_prompt(prompt))
+        chunks = self._chunks(list(shares), reading.embeddings)
+        # Batched, they are the same numbers but for the last bits.
+        passes = [[each] for each in chunks] if self._exact else [chunks]
+        each = [part for together in passes for part in self._encode_parts(together, reading)]
         encoded = each[0]
-        if len(parts) > 1:
-            total = sum(part.weight for part in parts)
-            if total <= 0:
-                raise GenerationFailed(
-                    "prompt_weights_not_positive",
-                    f"The weights after :: add up to {total:g}; their sum has to be above 0. Raise a weight, or move what"
-                    " you do not want to --no.",
-                    got=total,
-                )
+        if len(each) > 1:
             tokens = max(part.vectors.shape[1] for part in each)
             filled = [self._filled(part.vectors, tokens, reading) for part in each]
-            shares = [part.weight / total for part in parts]
             pooled = [part.pooled for part in each if part.pooled is not None]
-            encoded = _Encoded(_averaged(filled, shares), _averaged(pooled, shares) if pooled else None)
+            weights = list(shares.values())
+            encoded = _Encoded(_averaged(filled, weights), _averaged(pooled, weights) if pooled else None)
         self._encoded[key] = encoded
         held = sum(one.nbytes for one in self._encoded.values())
         while held > self._cache_bytes and len(self._encoded) > 1:
@@ -159,9 +160,12 @@ class PromptEncoder:
     def unread_words(self, prompt: str, embeddings: Embeddings = ()) -> tuple[str, ...]:
         """The words past the last window, wholly or in part."""
         unread: list[str] = []
-        for part in parse_prompt(prompt):
-            left = self._max_chunks * (self._window - 2)
-            for span in part.spans:
+        texts = list(dict.fromkeys(part.spans for part in parse_prompt(prompt)))
+        windows = self._max_chunks
+        for spans, chunks in zip(texts, self._chunks(texts, embeddings), strict=True):
+            left = max(1, windows) * (self._window - 2)
+            windows -= len(chunks)
+            for span in spans:
                 words = span.text.split()
                 low = fitting = self._fitting(words, left, embeddings)
                 unread += words[low:]
@@ -193,28 +197,38 @@ class PromptEncoder:
                 pieces += [[token] for token in ids]
         return pieces
 
-    def _chunks(self, part: Part, embeddings: Embeddings) -> list[list[tuple[_Token, float]]]:
-        """Each token with its weight, in chunks that fit a window; an embedding is not torn apart where it can be helped."""
-        room = self._window - 2
-        chunks: list[list[tuple[_Token, float]]] = [[]]
-        for span in part.spans:
-            for piece in self._tokens(span.text, embeddings):
-                if len(chunks[-1]) + len(piece) > room >= len(piece):
-                    chunks.append([])
-                for token in piece:
-                    if len(chunks[-1]) == room:
+    def _chunks(
+        self, texts: Sequence[tuple[Span, ...]], embeddings: Embeddings
+    ) -> list[list[list[tuple[_Token, float]]]]:
+        """Of each text its tokens with their weights, in chunks that fit a window; an embedding is not torn apart where it
+        can be helped. Together they fill no more windows than one long prompt may, save that each has its first.
+        """
+        room, windows = self._window - 2, self._max_chunks
+        found = []
+        for spans in texts:
+            chunks: list[list[tuple[_Token, float]]] = [[]]
+            for span in spans:
+                for piece in self._tokens(span.text, embeddings):
+                    if len(chunks[-1]) + len(piece) > room >= len(piece):
                         chunks.append([])
-                    chunks[-1].append((token, span.weight))
-        return chunks[: self._max_chunks]
+                    for token in piece:
+                        if len(chunks[-1]) == room:
+                            chunks.append([])
+                        chunks[-1].append((token, span.weight))
+            found.append(chunks[: max(1, windows)])
+            windows -= len(found[-1])
+        return found
 
-    def _encode_part(self, part: Part, reading: Reading) -> _Encoded:
+    def _encode_parts(
+        self, parts: Sequence[list[list[tuple[_Token, float]]]], reading: Reading
+    ) -> list[_Encoded]:
+        """Each made of its chunks, all in one pass."""
         room = self._window - 2
-        chunks = self._chunks(part, reading.embeddings)
         # Its id stands in for a vector: the encoder looks for the end of the text by the ids.
         start, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
         rows, masks, factors = [], [], []
         vectors_at: list[tuple[int, int, torch.Tensor]] = []
-        for row, chunk in enumerate(chunks):
+        for row, chunk in enumerate(chunk for chunks in parts for chunk in chunks):
             padding = room - len(chunk)
             vectors_at += [
                 (row, place, token)
@@ -227,13 +241,16 @@ class PromptEncoder:
             factors.append([1.0, *(weight for _, weight in chunk)] + [1.0] * (padding + 1))
         with _replaced(self._text_encoder, vectors_at):
             vectors, pooled = self._run(torch.tensor(rows), torch.tensor(masks), reading)
-        if any(span.weight != 1.0 for span in part.spans):
+        if any(factor != 1.0 for weights in factors for factor in weights):
             empty = self.encode("", reading)
             factor = torch.tensor(factors, dtype=vectors.dtype, device=vectors.device)[..., None]
             vectors = torch.where(factor == 1, vectors, empty + factor * (vectors - empty))
-        return _Encoded(
-            vectors.reshape(1, len(chunks) * self._window, -1), None if pooled is None else pooled[:1]
-        )
+        encoded, first = [], 0
+        for chunks in parts:
+            own = vectors[first : first + len(chunks)].reshape(1, len(chunks) * self._window, -1)
+            encoded.append(_Encoded(own, None if pooled is None else pooled[first : first + 1]))
+            first += len(chunks)
+        return encoded
 
     def _run(
         self, tokens: torch.Tensor, mask: torch.Tensor, reading: Reading
@@ -298,3 +315,35 @@ def _replaced(text_encoder: Any, vectors: Sequence[tuple[int, int, torch.Tensor]
 
 def _averaged(tensors: list[torch.Tensor], shares: list[float]) -> torch.Tensor:
     return torch.stack([share * tensor for share, tensor in zip(shares, tensors, strict=True)]).sum(dim=0)
+
+
+def _shares(parts: Sequence[Part]) -> dict[tuple[Span, ...], float]:
+    """What each text weighs in the whole, equal ones together.
+
+    Raises:
+        GenerationFailed: the weights add up to nothing, or to so little that parts would weigh many times the whole.
+    """
+    total = sum(part.weight for part in parts)
+    if total <= 0:
+        raise GenerationFailed(
+            "prompt_weights_not_positive",
+            f"The weights after :: add up to {total:g}; their sum has to be above 0. Raise a weight, or move what"
+            " you do not want to --no.",
+            got=total,
+        )
+    shares: dict[tuple[Span, ...], float] = {}
+    for part in parts:
+        spans = part.spans
+        if len(parts) > 1 and len(spans) == 1:  # The space after the :: before it says nothing.
+            spans = (Span(spans[0].text.strip(), spans[0].weight),)
+        shares[spans] = shares.get(spans, 0.0) + part.weight / total
+    largest = max(map(abs, shares.values()))
+    if largest > _MAX_SHARE * (1 + 1e-6):
+        raise GenerationFailed(
+            "prompt_weights_cancel_out",
+            f"The weights after :: add up to {total:g}, of which one part would be {largest:.4g} times as much; at most"
+            f" {_MAX_SHARE:g} times can be drawn. Bring the weights below 0 closer to it.",
+            got=largest,
+            maximum=_MAX_SHARE,
+        )
+    return shares

@@ -20,9 +20,11 @@ class Counting:
     def __init__(self, module: Any) -> None:
         self.module = module
         self.calls = 0
+        self.seen: list[torch.Tensor] = []
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         self.calls += 1
+        self.seen.append(args[0])
         return self.module(*args, **options)
 
     def __getattr__(self, name: str) -> Any:
@@ -128,6 +130,45 @@ def test_parts_that_weigh_nothing_together_are_refused(wide: PromptEncoder) -> N
     with pytest.raises(GenerationFailed, match="above 0") as caught:
         wide.encode("cat:: dog::-1")
     assert caught.value.code == "prompt_weights_not_positive"
+
+
+@pytest.mark.parametrize("prompt", ["cat::-1", "cat::0", "cat::0 dog::0", "(cat:1.2)::-3 ::9"])
+def test_a_single_part_is_weighed_too(wide: PromptEncoder, prompt: str) -> None:
+    with pytest.raises(GenerationFailed) as caught:
+        wide.encode(prompt)
+    assert caught.value.code == "prompt_weights_not_positive"
+
+
+def test_parts_that_all_but_cancel_out_are_refused(wide: PromptEncoder) -> None:
+    assert torch.isfinite(wide.encode("cat:: dog::-.9")).all()
+    with pytest.raises(GenerationFailed, match="at most 10 times") as caught:
+        wide.encode("cat:: dog::-0.9999999")
+    assert caught.value.code == "prompt_weights_cancel_out"
+    assert caught.value.values["maximum"] == 10
+
+
+def test_parts_are_encoded_in_one_pass_and_equal_ones_once(wide: PromptEncoder) -> None:
+    parts = "cat:: dog::2 cat::2 (bird:1.3):: " + "the " * 80
+    together = wide.encode(parts)
+    assert wide._text_encoder.calls == 2, "one, and one for the empty prompt"
+    alone = fresh(wide, exact=True)
+    apart = alone.encode(parts)
+    assert torch.allclose(together, apart, atol=1e-12)
+    assert torch.equal(wide.encode("cat::2 cat::1"), wide.encode("cat"))
+    expected = sum(
+        share / 7 * wide._filled(fresh(wide).encode(text), 2 * 77, Reading())
+        for text, share in (("cat", 1), (" dog", 2), (" cat", 2), (" (bird:1.3)", 1), (" " + "the " * 80, 1))
+    )
+    assert torch.allclose(together, expected, atol=1e-12)
+    one_by_one = alone._text_encoder.module.calls
+    assert one_by_one > 4, "each for itself where bits count"
+
+
+def test_parts_share_the_windows_of_one_prompt(wide: PromptEncoder) -> None:
+    long = "the " * (75 * MAX_CHUNKS)
+    assert wide.encode(f"{long}end:: cat:: {'a ' * 76}end").shape == (1, 77 * MAX_CHUNKS, 16)
+    assert len(wide._text_encoder.seen[0]) == MAX_CHUNKS + 2, "each part has its first window"
+    assert wide.unread_words(f"{long}end:: cat:: {'a ' * 75}last") == ("end", "last")
 
 
 def test_prompts_that_come_again_are_not_encoded_again(wide: PromptEncoder) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.request import count_parts
 from engine.worker.prompts.syntax import MAX_WEIGHT, Part, Span, parse_prompt
 
 
@@ -105,6 +106,19 @@ def test_what_is_written_is_read_back(written: list[tuple[float, list[Span]]]) -
         expected.append(Part(weight, tuple(merged)))
     expected = [part for part in expected if part.text.strip()] or [Part(1.0, ())]
     assert list(parse_prompt(prompt)) == expected
+
+
+@given(PUNCTUATION)
+def test_the_door_counts_no_fewer_parts(prompt: str) -> None:
+    parts = parse_prompt(prompt)
+    assert count_parts(prompt) >= len([part for part in parts if part.spans])
+
+
+@given(st.text(alphabet="\\:.-2 ab", max_size=60))
+def test_the_door_counts_the_parts_that_are_read(prompt: str) -> None:
+    assert count_parts(prompt) == len(
+        [part for part in parse_prompt(prompt) if part.spans and part.text.strip()]
+    )
 
 
 def test_four_thousand_brackets_take_no_time() -> None:
