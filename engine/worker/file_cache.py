@@ -17,8 +17,8 @@ from engine.worker.own_memory import owned
 KINDS = {"adapter": "LoRA", "embedding": "embedding", "vae": "autoencoder"}
 """What a request may name files for, as codes and values of errors call it → as sentences do."""
 
-FileKey = tuple[str, int, int]
-"""Path, time of change and size: the same key, the same content."""
+FileKey = tuple[tuple[str, int, int], ...]
+"""Path, time of change and size of everything that is read: the same key, the same content."""
 
 
 class Held(Protocol):
@@ -59,17 +59,27 @@ class FileCache(Generic[Content]):
 
 
 def file_key(path: Path, kind: str) -> FileKey:
-    """Raises GenerationFailed where there is no such file."""
+    """Of a file and the configuration beside it, or of a folder, which does not change when a file in it is overwritten.
+
+    Raises:
+        GenerationFailed: there is nothing.
+    """
     try:
-        status = path.stat()
-    except OSError as error:
+        read = [path]
+        if path.is_dir():
+            for folder in (path, path / "vae"):
+                read += sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
+        elif path.with_name("config.json").is_file():
+            read.append(path.with_name("config.json"))
+        status = [(str(each), each.stat()) for each in read]
+    except (OSError, ValueError) as error:  # ValueError: the name holds a NUL.
         raise GenerationFailed(
             f"{kind}_missing",
             f"The {KINDS[kind]} {path.name} is not there any more. Choose another, or put the file back.",
             **{kind: path.name},
             reason=str(error),
         ) from error
-    return str(path), status.st_mtime_ns, status.st_size
+    return tuple((name, each.st_mtime_ns, each.st_size) for name, each in status)
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import weakref
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from engine import GenerateRequest, RequestRejected
 from engine.request import validate
@@ -181,6 +182,28 @@ def test_it_is_read_once_and_held_by_whoever_uses_it(bench: Bench, vaes: dict[st
     weight = weakref.ref(next(one.vae.parameters()))
     del one
     assert weight() is None, "nothing else holds it, and no collector is needed"
+
+
+@pytest.mark.parametrize("within", [".", "vae"])
+def test_a_folder_is_read_again_once_a_file_in_it_was_overwritten(
+    bench: Bench, vaes: dict[str, Path], tmp_path: Path, within: str
+) -> None:
+    store = AutoencoderStore(bench.stage._autoencoder, heeds_upcast=False)
+    folder = tmp_path / "other"
+    shutil.copytree(vaes["folder"], folder / within)
+    before = store.load(folder)
+    file = folder / within / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    content = save({name: tensor + 1 for name, tensor in tensors.items()}, metadata={"format": "pt"})
+    with file.open("r+b") as open_file:
+        open_file.write(content)
+    after = store.load(folder)
+    assert after is not before
+    config = folder / within / "config.json"
+    config.write_text(config.read_text() + "\n")
+    assert store.load(folder) is not after
+    again = store.load(folder)
+    assert store.load(folder) is again
 
 
 @pytest.fixture
