@@ -7,8 +7,10 @@ another process can take this one's place.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 log = logging.getLogger(__name__)
+
+_CLOSING_SECONDS = 4.0
+"""How long closing waits for what runs beside the steps; an import of torch cannot be cut short."""
+_EXIT_SECONDS = 5.0
+"""How long the end of the process waits for what is left then: together less than the ten that a container is given."""
+
+
+class EngineClosing(BaseException):
+    """Ends work beside the steps whose engine is being closed. No Exception, so that no library takes it for its own trouble."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,9 @@ class WorkerInterface(Protocol):
         ...
 
     def close(self) -> None:
-        """Free everything."""
+        """Free everything, and end what other threads fetch, load or prepare with EngineClosing as soon as they can be
+        interrupted, now and from now on.
+        """
         ...
 
 
@@ -205,6 +218,8 @@ class DirectExecutor:
         self._making = threading.Lock()
         self._reading = threading.Lock()
         self._loading = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._closed = False
 
     def load(self, model: str, report: Callable[[Loading | Fetched | Loaded], None]) -> None:
         def work() -> Fetched:
@@ -212,6 +227,9 @@ class DirectExecutor:
                 if self._worker is None:
                     # Made here and not earlier because it imports torch, which takes seconds.
                     self._worker = self._make_worker()
+                if self._closed:
+                    self._worker.close()
+                    raise EngineClosing
             return Fetched(model, self._worker.fetch(model, report), self._worker.memory_budget)
 
         self._in_background(f"fetch {model}", model, work, report)
@@ -235,6 +253,8 @@ class DirectExecutor:
                     self._worker.prepare(request)
             except GenerationFailed as failure:
                 error = failure
+            except EngineClosing:
+                return
             except BaseException as failure:  # Whatever a library raises, the request has to hear of it.
                 log.exception("reading what %s names failed", request.request_id)
                 reason = _reason(failure)
@@ -243,7 +263,7 @@ class DirectExecutor:
                 )
             report(Prepared(request, error, 0 if self._worker is None else self._worker.named_bytes))
 
-        threading.Thread(target=run, name=f"prepare {request.request_id}", daemon=True).start()
+        self._start(f"prepare {request.request_id}", run)
 
     def _in_background(
         self,
@@ -256,6 +276,8 @@ class DirectExecutor:
             result: Fetched | Loaded
             try:
                 result = work()
+            except EngineClosing:
+                return
             except EngineError as error:
                 log.warning("loading %s failed: %s", model, error)
                 result = Loaded(model, error)
@@ -268,9 +290,14 @@ class DirectExecutor:
                 )
             report(result)
 
-        # A daemon, because a download in progress cannot be interrupted and must not hold up the end of the
+        self._start(name, run)
+
+    def _start(self, name: str, run: Callable[[], None]) -> None:
+        # A daemon, because a download in progress cannot always be interrupted and must not hold up the end of the
         # process.
-        threading.Thread(target=run, name=name, daemon=True).start()
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+        thread.start()
 
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         assert self._worker is not None, "only loaded models are scheduled"
@@ -288,8 +315,15 @@ class DirectExecutor:
             self._worker.forget(request_id)
 
     def close(self) -> None:
+        self._closed = True
         if self._worker is not None:
             self._worker.close()
+        until = time.monotonic() + _CLOSING_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                # The interpreter ends daemons wherever they are; inside of torch's own code that aborts the process.
+                atexit.register(thread.join, _EXIT_SECONDS)
 
 
 def _reason(error: BaseException) -> str:

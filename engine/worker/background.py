@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
+
+from engine.executor import EngineClosing
 
 _ALLOWANCE = 0.01
 """Seconds that a loading thread may compute during one step; a single call, such as the conversion of a large tensor, is
@@ -36,7 +39,14 @@ class Background:
         self._changed = threading.Condition()
         self._steps = 0
         self._stepping = False
+        self._closed = False
         _freeze_once()
+
+    def close(self) -> None:
+        """End what gives way with EngineClosing, at its next call."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -66,8 +76,10 @@ class Background:
         _compute_alone()
         seen, began = -1, 0.0
 
-        def look(frame: Any, event: str, argument: Any) -> None:
+        def look(frame: FrameType, event: str, argument: Any) -> None:
             nonlocal seen, began
+            if self._closed and not _imports(frame):
+                raise EngineClosing
             if not self._stepping:
                 return
             used = time.thread_time()
@@ -76,7 +88,9 @@ class Background:
             elif used - began > _ALLOWANCE:
                 with self._changed:
                     # Not for ever: it may hold a lock (of a log, an import, a cache) that the step is waiting for.
-                    self._changed.wait_for(lambda: not self._stepping or self._steps != seen, _PATIENCE)
+                    self._changed.wait_for(
+                        lambda: not self._stepping or self._steps != seen or self._closed, _PATIENCE
+                    )
                 if self._steps == seen:
                     began = time.thread_time()
 
@@ -85,6 +99,17 @@ class Background:
             yield
         finally:
             sys.setprofile(None)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a frame is part of an import, which is not cut short: a library that was half imported cannot be imported
+    again.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 _frozen = threading.Lock()

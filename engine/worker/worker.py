@@ -62,4 +62,5 @@ class Worker:
         self._runner.forget(request_id)
 
     def close(self) -> None:
+        self._background.close()
         self._residency.close()

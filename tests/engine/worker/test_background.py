@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
+from engine.executor import EngineClosing
 from engine.worker import background as module
 from engine.worker.background import Background
+
+importing, closed = threading.Event(), threading.Event()
 
 
 def on_a_thread(work: Callable[[], None]) -> threading.Thread:
@@ -112,3 +117,58 @@ def test_the_main_thread_is_left_as_it_is() -> None:
     with Background().giving_way():
         assert sys.getprofile() is None
         assert not module._frozen.acquire(blocking=False), "frozen once per process"
+
+
+def test_closing_ends_what_gives_way() -> None:
+    background, started = Background(), threading.Event()
+    ended: list[str] = []
+
+    def work() -> None:
+        try:
+            with background.giving_way():
+                started.set()
+                while True:
+                    try:
+                        call()
+                    except Exception:  # noqa: BLE001 - what libraries do.
+                        ended.append("swallowed")
+        except EngineClosing:
+            ended.append("closing")
+
+    with background.step():  # Also while it waits for a step.
+        thread = on_a_thread(work)
+        started.wait(60)
+        background.close()
+        thread.join(60)
+    assert ended == ["closing"]
+
+
+def test_closing_lets_imports_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is half imported could not be imported again."""
+    (tmp_path / "fourfold_slow_library.py").write_text(
+        "from tests.engine.worker import test_background as test\n"
+        "test.importing.set()\n"
+        "test.closed.wait(60)\n"
+        "test.call()\n"
+        "whole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    background = Background()
+    ended: list[str] = []
+
+    def work() -> None:
+        try:
+            with background.giving_way():
+                importlib.import_module("fourfold_slow_library")
+                call()
+        except EngineClosing:
+            ended.append("closing")
+
+    thread = on_a_thread(work)
+    assert importing.wait(60)
+    background.close()
+    closed.set()
+    thread.join(60)
+    assert ended == ["closing"]
+    assert importlib.import_module("fourfold_slow_library").whole
+    del sys.modules["fourfold_slow_library"]
