@@ -330,6 +330,13 @@ def count_parts(prompt: str) -> int:
     return sum(1 for text in _PART_END.split(_ESCAPED.sub("(", prompt)) if text.strip())
 
 
+def same_case(text: str) -> str:
+    """Equal for the words of embeddings, in whatever case, that are one word; as long as the text, so that places in it stay."""
+    # Some turn into several letters, and stay what they are.
+    cases = ((char.casefold(), char.lower(), char) for char in text)
+    return "".join(next(one for one in each if len(one) == 1) for each in cases)
+
+
 def _legal_side(got: int, model: ModelInfo) -> int:
     """The nearest number of pixels that the model can draw; of two, the larger."""
     multiple = model.size_multiple
@@ -419,9 +426,9 @@ def _validate_embeddings(request: Request) -> None:
                 word=word,
                 maximum=MAX_EMBEDDING_WORD,
             )
-        if word.lower() in words:
+        if same_case(word) in words:
             _reject("embedding_word_twice", f"Two embeddings are called {word!r}; rename one.", word=word)
-        words.add(word.lower())
+        words.add(same_case(word))
 
 
 def _reject(code: str, sentence: str, **values: object) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from engine.errors import GenerationFailed
+from engine.request import same_case
 from engine.worker.file_cache import FileCache, FileKey, file_key, read_tensors
 
 _NAMES = {
@@ -102,24 +103,25 @@ def read_embedding(
 
 def used_in(text: str, embeddings: Embeddings) -> Embeddings:
     """Those whose word the text has."""
-    return tuple(each for each in embeddings if _pattern((each[0],)).search(text))
+    folded = same_case(text)
+    return tuple(each for each in embeddings if _pattern((same_case(each[0]),)).search(folded))
 
 
 def split(text: str, embeddings: Embeddings) -> list[str | Embedding]:
     """The text in pieces: what stands between the words of embeddings, and those."""
     if not embeddings:
         return [text]
-    by_word = {word.lower(): embedding for word, embedding in embeddings}
+    by_word = {same_case(word): embedding for word, embedding in embeddings}
     pieces: list[str | Embedding] = []
     end = 0
-    for found in _pattern([word for word, _ in embeddings]).finditer(text):
-        pieces += [text[end : found.start()], by_word[found[0].lower()]]
+    for found in _pattern(tuple(by_word)).finditer(same_case(text)):
+        pieces += [text[end : found.start()], by_word[found[0]]]
         end = found.end()
     return [piece for piece in [*pieces, text[end:]] if piece != ""]
 
 
 def _pattern(words: Sequence[str]) -> re.Pattern[str]:
-    """Any of the words, whole and in any case; of two that begin alike the longer."""
+    """Any of the words, whole; of two that begin alike the longer. Words and texts are of the `same_case`."""
     longest_first = sorted(words, key=len, reverse=True)
     each = (
         ("(?<!\\w)" if word[0].isalnum() else "")
@@ -127,7 +129,7 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str]:
         + ("(?!\\w)" if word[-1].isalnum() else "")
         for word in longest_first
     )
-    return re.compile("|".join(each), re.IGNORECASE)
+    return re.compile("|".join(each))
 
 
 def _listed(widths: Mapping[str, int]) -> str:
