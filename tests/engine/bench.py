@@ -118,6 +118,24 @@ class Bench:
             scheduler.add(request, self.info)
 
 
+def with_params(request: GenerateRequest, **changes: Any) -> GenerateRequest:
+    return replace(request, params=replace(request.params, **changes))
+
+
+def assert_equal(ours: Result, theirs: Result) -> None:
+    """Latents bit for bit, and pixels where `theirs` has some."""
+    assert largest_difference(ours, theirs) == 0
+    for index, pixels in theirs.pixels.items():
+        assert np.array_equal(ours.pixels[index], pixels)
+
+
+def largest_difference(ours: Result, theirs: Result) -> float:
+    """Of the latents of all pictures."""
+    assert ours.failure is None, ours.failure
+    assert ours.latents.keys() == theirs.latents.keys()
+    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
+
+
 @cache
 def _pipeline(folder: Path, kind: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """A pipeline and the scheduler configuration that it made of the model's own."""
@@ -167,3 +185,29 @@ def diffusers_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = 
         result.pixels[index] = np.asarray(image)
         result.latents[index] = last["latents"][index : index + 1]
     return result
+
+
+def fresh_pipeline(model: Path) -> Any:
+    """One that a test may change."""
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def run_pipeline(pipeline: Any, request: GenerateRequest, **options: Any) -> Result:
+    """The request through a pipeline of diffusers; `options` are said to it besides or instead."""
+    params = request.params
+    said: dict[str, Any] = {"prompt": request.prompt, "negative_prompt": params.negative_prompt} | options
+    name, changes = SAMPLERS[params.sampler]
+    pipeline.scheduler = getattr(diffusers, name).from_config(pipeline.scheduler.config, **changes)
+    latents = pipeline(
+        **said,
+        num_inference_steps=params.num_inference_steps,
+        guidance_scale=params.guidance_scale,
+        width=params.width,
+        height=params.height,
+        num_images_per_prompt=len(request.seeds),
+        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
+        output_type="latent",
+    ).images
+    return Result({index: latents[index : index + 1] for index in range(len(request.seeds))})

@@ -1,12 +1,14 @@
-"""Tiny models, written once per session."""
+"""Tiny models and a picture, written once per session."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.engine.tiny import write_tiny_model
+from tests.engine.tiny import SIDE, write_tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,12 @@ def tiny_v_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         seed=1,
     )
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise, of the side that tiny models draw."""
+    path = tmp_path_factory.mktemp("picture") / "noise.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path

@@ -17,24 +17,15 @@ from safetensors.torch import load_file, save, save_file
 from engine import GenerateRequest, RequestRejected
 from engine.request import validate
 from engine.worker.autoencoder import AutoencoderStore
-from tests.engine.bench import Bench, diffusers_says, make_request
+from tests.engine.bench import Bench, diffusers_says, largest_difference, make_request
 from tests.engine.ldm import vae_name
-from tests.engine.tiny import SIDE, _tiny_vae, _vae
+from tests.engine.tiny import _tiny_vae, _vae
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.test_exactness import largest_difference
 
 
 @pytest.fixture(scope="module")
 def bench(tiny_model: Path) -> Bench:
     return Bench(tiny_model)
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,16 @@ import torch
 
 from engine import GenerateRequest, RequestRejected
 from engine.request import validate
-from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.bench import (
+    Bench,
+    Result,
+    assert_equal,
+    diffusers_says,
+    fresh_pipeline,
+    make_request,
+    run_pipeline,
+    with_params,
+)
 from tests.engine.tiny import write_tiny_model
 
 
@@ -27,37 +36,12 @@ def bench(model: Path) -> Bench:
     return Bench(model)
 
 
-def with_params(request: GenerateRequest, **changes: Any) -> GenerateRequest:
-    return replace(request, params=replace(request.params, **changes))
-
-
 def diffusers_with(model: Path, request: GenerateRequest, **options: Any) -> Result:
     """The request through diffusers' pipeline, told more than the request's plain parameters."""
-    import diffusers
-
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = fresh_pipeline(model)
     # Skipping layers, the pipeline looks for the final norm where transformers had it before version 5.
     object.__setattr__(pipeline.text_encoder, "text_model", pipeline.text_encoder)
-    params = request.params
-    said: dict[str, Any] = {"prompt": request.prompt, "negative_prompt": params.negative_prompt} | options
-    latents = pipeline(
-        **said,
-        num_inference_steps=params.num_inference_steps,
-        guidance_scale=params.guidance_scale,
-        width=params.width,
-        height=params.height,
-        num_images_per_prompt=len(request.seeds),
-        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
-        output_type="latent",
-    ).images
-    return Result({index: latents[index : index + 1] for index in range(len(request.seeds))})
-
-
-def assert_equal(ours: Result, theirs: Result) -> None:
-    assert ours.failure is None
-    for index, latents in theirs.latents.items():
-        assert torch.equal(ours.latents[index], latents), (ours.latents[index] - latents).abs().max()
+    return run_pipeline(pipeline, request, **options)
 
 
 def test_a_wide_window_alone(bench: Bench, model: Path) -> None:
@@ -148,10 +132,7 @@ def test_guidance_rescale_alone(bench: Bench, model: Path, guidance_rescale: flo
 
 def test_outside_its_interval_guidance_costs_no_row(bench: Bench, model: Path) -> None:
     """As one who turns guidance off and on in diffusers' callback."""
-    import diffusers
-
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = fresh_pipeline(model)
     request = with_params(
         make_request(model, num_inference_steps=8, seeds=(3,)), guidance_interval=(0.25, 0.75)
     )
@@ -187,10 +168,7 @@ def test_outside_its_interval_guidance_costs_no_row(bench: Bench, model: Path) -
 
 
 def test_a_picture_that_stops_early_is_what_its_last_step_foresaw(bench: Bench, model: Path) -> None:
-    import diffusers
-
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = fresh_pipeline(model)
     request = with_params(make_request(model, num_inference_steps=7, seeds=(3,)), stop=0.4)
     step, foreseen = pipeline.scheduler.step, []
 

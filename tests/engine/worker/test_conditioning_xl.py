@@ -10,10 +10,18 @@ import torch
 
 from engine.worker.lora.names import original_name
 from engine.worker.prompts.encoder import Reading
-from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.bench import (
+    Bench,
+    assert_equal,
+    diffusers_says,
+    fresh_pipeline,
+    largest_difference,
+    make_request,
+    run_pipeline,
+    with_params,
+)
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.lora.files import pipeline_of, run_pipeline, write_lora
-from tests.engine.worker.test_conditioning import assert_equal, with_params
+from tests.engine.worker.lora.files import write_lora
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +44,6 @@ def files(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     }
 
 
-def largest(ours: Result, theirs: Result) -> float:
-    assert ours.failure is None, ours.failure
-    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
-
-
 def test_a_long_prompt_alone(bench: Bench, model: Path) -> None:
     request = make_request(model, prompt="the " * 100)
     ours = bench.run(request)["one"]
@@ -51,7 +54,7 @@ def test_a_long_prompt_alone(bench: Bench, model: Path) -> None:
 
     with torch.inference_mode():
         theirs = run_pipeline(
-            pipeline_of(model),
+            fresh_pipeline(model),
             request,
             prompt=None,
             negative_prompt=None,
@@ -60,7 +63,7 @@ def test_a_long_prompt_alone(bench: Bench, model: Path) -> None:
             pooled_prompt_embeds=second.pooled("the " * 75),
             negative_pooled_prompt_embeds=second.pooled("dog"),
         )
-    assert largest(ours, theirs) <= 1e-12
+    assert largest_difference(ours, theirs) <= 1e-12
     assert ours.latents[0].shape == theirs.latents[0].shape
 
 
@@ -77,9 +80,9 @@ def test_without_a_text_the_negative_stays_zeros_at_any_length(bench: Bench, mod
 @pytest.mark.parametrize("clip_skip", [1])
 def test_clip_skip_alone(bench: Bench, model: Path, clip_skip: int) -> None:
     request = with_params(make_request(model), clip_skip=clip_skip)
-    theirs = run_pipeline(pipeline_of(model), request, clip_skip=clip_skip)
+    theirs = run_pipeline(fresh_pipeline(model), request, clip_skip=clip_skip)
     assert_equal(bench.run(request)["one"], theirs)
-    assert largest(bench.run(make_request(model))["one"], theirs) > 0
+    assert largest_difference(bench.run(make_request(model))["one"], theirs) > 0
 
 
 def test_more_layers_than_there_are_cannot_be_skipped(bench: Bench, model: Path) -> None:
@@ -91,7 +94,7 @@ def test_more_layers_than_there_are_cannot_be_skipped(bench: Bench, model: Path)
 @pytest.mark.parametrize("guidance_rescale", [0.3, 1.0])
 def test_guidance_rescale_alone(bench: Bench, model: Path, guidance_rescale: float) -> None:
     request = with_params(make_request(model), guidance_rescale=guidance_rescale)
-    theirs = run_pipeline(pipeline_of(model), request, guidance_rescale=guidance_rescale)
+    theirs = run_pipeline(fresh_pipeline(model), request, guidance_rescale=guidance_rescale)
     assert_equal(bench.run(request)["one"], theirs)
 
 
@@ -132,11 +135,11 @@ def test_tiling_joins_the_edges(bench: Bench, model: Path) -> None:
 def test_a_lora_alone(bench: Bench, model: Path, files: dict[str, Path], naming: str) -> None:
     pytest.importorskip("peft")
     request = make_request(model, adapters=((files[naming], 0.7),))
-    pipeline = pipeline_of(model)
+    pipeline = fresh_pipeline(model)
     pipeline.load_lora_weights(files[naming].parent, weight_name=files[naming].name, adapter_name="one")
     pipeline.set_adapters(["one"], adapter_weights=[0.7])
-    assert largest(bench.run(request)["one"], run_pipeline(pipeline, request)) <= 1e-10
-    assert largest(bench.run(request)["one"], bench.run(make_request(model))["one"]) > 1e-6
+    assert largest_difference(bench.run(request)["one"], run_pipeline(pipeline, request)) <= 1e-10
+    assert largest_difference(bench.run(request)["one"], bench.run(make_request(model))["one"]) > 1e-6
 
 
 @pytest.mark.parametrize("row_budget", [64, 6])
@@ -159,8 +162,8 @@ def test_everything_in_company(model: Path, files: dict[str, Path], row_budget: 
     assert max(bench.rows) > 4
     for request in requests:
         alone = bench.run(request)[request.request_id]
-        assert largest(together[request.request_id], alone) <= 1e-10
-    assert largest(together["plain"], diffusers_says(model, requests[0])) <= 1e-10
+        assert largest_difference(together[request.request_id], alone) <= 1e-10
+    assert largest_difference(together["plain"], diffusers_says(model, requests[0])) <= 1e-10
 
 
 def test_prompts_that_come_again_are_not_encoded_again(bench: Bench, model: Path) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from engine.worker.samplers import SAMPLERS
-from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.bench import Bench, assert_equal, diffusers_says, largest_difference, make_request
 from tests.engine.likeness import ssim
-from tests.engine.tiny import SIDE, write_tiny_model
+from tests.engine.tiny import write_tiny_model
 
 ALL = sorted(SAMPLERS)
 
@@ -25,28 +24,6 @@ def bench(tiny_model: Path) -> Bench:
 @pytest.fixture(scope="module")
 def bench_v(tiny_v_model: Path) -> Bench:
     return Bench(tiny_v_model)
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def assert_equal(ours: Result, theirs: Result) -> None:
-    assert ours.failure is None
-    assert ours.latents.keys() == theirs.latents.keys()
-    for index, latents in theirs.latents.items():
-        assert torch.equal(ours.latents[index], latents), (ours.latents[index] - latents).abs().max()
-        assert np.array_equal(ours.pixels[index], theirs.pixels[index])
-
-
-def largest_difference(ours: Result, theirs: Result) -> float:
-    assert ours.failure is None
-    assert ours.latents.keys() == theirs.latents.keys()
-    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
 
 
 @pytest.mark.parametrize("sampler", ALL)

@@ -23,10 +23,9 @@ from engine.scheduler import Scheduler
 from engine.worker.initial_picture import read_initial_picture
 from engine.worker.request_state import NamedFiles, RequestState
 from engine.worker.samplers import SAMPLERS
-from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.bench import Bench, Result, diffusers_says, largest_difference, make_request, with_params
 from tests.engine.tiny import SIDE
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.test_conditioning import with_params
 
 SMALL = SIDE // 2
 
@@ -90,16 +89,11 @@ def by_hand(model: Path, request: GenerateRequest) -> Result:
     return result
 
 
-def largest(ours: Result, theirs: Result) -> float:
-    assert ours.failure is None, ours.failure
-    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
-
-
 @pytest.mark.parametrize("sampler", ["ddim", "euler_a", "heun", "unipc"])
 def test_alone_it_is_two_pipelines(benches: dict[str, Bench], models: dict[str, Path], sampler: str) -> None:
     request = hires_request(models["sd"], sampler=sampler, num_inference_steps=6, seeds=(3,))
     ours = benches["sd"].run(request)["one"]
-    assert largest(ours, by_hand(models["sd"], request)) == 0
+    assert largest_difference(ours, by_hand(models["sd"], request)) == 0
     assert ours.pixels[0].shape == (SIDE, SIDE, 3)
 
 
@@ -107,7 +101,7 @@ def test_alone_it_is_two_pipelines(benches: dict[str, Bench], models: dict[str, 
 def test_a_grid_is_two_pipelines(benches: dict[str, Bench], models: dict[str, Path], model: str) -> None:
     request = hires_request(models[model], sampler="euler", num_inference_steps=5, hires_strength=0.7)
     ours = benches[model].run(request)["one"]
-    assert largest(ours, by_hand(models[model], request)) <= 1e-12
+    assert largest_difference(ours, by_hand(models[model], request)) <= 1e-12
 
 
 @pytest.mark.parametrize("row_budget", [64, 6])
@@ -124,10 +118,10 @@ def test_in_company(models: dict[str, Path], row_budget: int) -> None:
     ]
     together = bench.run(*requests, joins={"late": 3})
     for request in (requests[0], requests[3]):
-        assert largest(together[request.request_id], by_hand(model, request)) <= 1e-10
+        assert largest_difference(together[request.request_id], by_hand(model, request)) <= 1e-10
     for request in requests[1:3]:
-        assert largest(together[request.request_id], diffusers_says(model, request)) <= 1e-10
-    assert largest(together["short"], bench.run(requests[4])["short"]) <= 1e-10
+        assert largest_difference(together[request.request_id], diffusers_says(model, request)) <= 1e-10
+    assert largest_difference(together["short"], bench.run(requests[4])["short"]) <= 1e-10
 
 
 def test_exact_mode_is_blind_to_company(models: dict[str, Path]) -> None:
@@ -222,14 +216,6 @@ def test_what_is_counted_is_what_is_run(
     with torch.inference_mode():
         bench.stage.begin(state)
     assert state.pictures[0].steps == sum(each.steps for each in passes(request, bench.info))
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.mark.parametrize("family", ["flux", "z-image", "auto-pipeline"])

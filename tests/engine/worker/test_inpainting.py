@@ -17,10 +17,9 @@ from engine import EngineConfig, Operation, RequestRejected
 from engine.catalog import read_model
 from engine.request import validate
 from engine.worker.samplers import SAMPLERS
-from tests.engine.bench import Bench, diffusers_says, make_request
+from tests.engine.bench import Bench, assert_equal, diffusers_says, largest_difference, make_request
 from tests.engine.tiny import SIDE, write_tiny_model
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.test_exactness import assert_equal, largest_difference
 
 ALL = sorted(SAMPLERS)
 MODELS: dict[str, Any] = {

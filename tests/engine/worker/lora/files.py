@@ -6,14 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from safetensors.torch import save_file
 
-from engine import GenerateRequest
 from engine.worker.lora.names import original_name
-from engine.worker.samplers import SAMPLERS
-from tests.engine.bench import Result
+from tests.engine.bench import fresh_pipeline
 
 UNET = (
     "to_q",
@@ -30,35 +27,6 @@ TEXT_ENCODER = ("q_proj", "fc1", "out_proj")
 _SHORT = {"unet": "unet", "text_encoder": "te1_text_model", "text_encoder_2": "te2_text_model"}
 
 
-def pipeline_of(model: Path) -> Any:
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(model, torch_dtype=torch.float64)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def run_pipeline(pipeline: Any, request: GenerateRequest, **options: Any) -> Result:
-    """The request through a pipeline of diffusers; `options` are said to it besides or instead."""
-    params = request.params
-    said: dict[str, Any] = {"prompt": request.prompt, "negative_prompt": params.negative_prompt} | options
-    pipeline.scheduler = _scheduler(pipeline, params.sampler)
-    latents = pipeline(
-        **said,
-        num_inference_steps=params.num_inference_steps,
-        guidance_scale=params.guidance_scale,
-        width=params.width,
-        height=params.height,
-        num_images_per_prompt=len(request.seeds),
-        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
-        output_type="latent",
-    ).images
-    return Result({index: latents[index : index + 1] for index in range(len(request.seeds))})
-
-
-def _scheduler(pipeline: Any, sampler: str) -> Any:
-    name, changes = SAMPLERS[sampler]
-    return getattr(diffusers, name).from_config(pipeline.scheduler.config, **changes)
-
-
 def write_lora(
     path: Path,
     model: Path,
@@ -71,7 +39,7 @@ def write_lora(
 ) -> Path:
     """`naming`: peft (diffusers' own today), diffusers (its old one), kohya, ldm (kohya's for SDXL)."""
     generator = torch.Generator().manual_seed(seed)
-    pipeline = pipeline_of(model)
+    pipeline = fresh_pipeline(model)
     tensors: dict[str, torch.Tensor] = {}
     xl = hasattr(pipeline, "text_encoder_2")
     encoders = ("text_encoder", "text_encoder_2") if xl else ("text_encoder",)

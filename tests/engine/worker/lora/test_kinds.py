@@ -11,11 +11,10 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 
-from tests.engine.bench import Bench, make_request
+from tests.engine.bench import Bench, fresh_pipeline, largest_difference, make_request, run_pipeline
 from tests.engine.tiny_transformers import write_tiny_flux
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.lora.files import TEXT_ENCODER, UNET, pipeline_of, run_pipeline, write_lora
-from tests.engine.worker.models.pipelines import largest_difference
+from tests.engine.worker.lora.files import TEXT_ENCODER, UNET, write_lora
 
 KINDS = ("dora", "dora-kohya", "loha", "lokr")
 SHORT = {"unet": "unet", "text_encoder": "te", "text_encoder_2": "te2"}
@@ -37,7 +36,7 @@ def with_peft(model: Path, kind: str, path: Path, weight: float = 1.0, seed: int
     PEFT rounds the scale of a LoHa to float32: it is compared where that is exact.
     """
     torch.manual_seed(seed)
-    pipeline = pipeline_of(model)
+    pipeline = fresh_pipeline(model)
     xl = hasattr(pipeline, "text_encoder_2")
     tensors: dict[str, torch.Tensor] = {}
     for component in ("unet", "text_encoder", *(["text_encoder_2"] if xl else [])):

@@ -15,9 +15,17 @@ from safetensors.torch import load_file, save_file
 from engine import GenerateRequest, RequestRejected
 from engine.request import validate
 from engine.worker.lora.store import LoraStore
-from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.bench import (
+    Bench,
+    Result,
+    diffusers_says,
+    fresh_pipeline,
+    largest_difference,
+    make_request,
+    run_pipeline,
+)
 from tests.engine.tiny import write_tiny_model
-from tests.engine.worker.lora.files import fold, pipeline_of, run_pipeline, write_lora
+from tests.engine.worker.lora.files import fold, write_lora
 
 NAMINGS = ("peft", "diffusers", "kohya")
 
@@ -42,7 +50,7 @@ def files(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 def diffusers_with(model: Path, request: GenerateRequest) -> Result:
     """The request through diffusers' own load_lora_weights and set_adapters."""
     pytest.importorskip("peft")
-    pipeline = pipeline_of(model)
+    pipeline = fresh_pipeline(model)
     for number, (path, _) in enumerate(request.adapters):
         pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name=str(number))
     names = [str(number) for number in range(len(request.adapters))]
@@ -50,32 +58,27 @@ def diffusers_with(model: Path, request: GenerateRequest) -> Result:
     return run_pipeline(pipeline, request)
 
 
-def difference(ours: Result, theirs: Result) -> float:
-    assert ours.failure is None
-    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
-
-
 @pytest.mark.parametrize("naming", NAMINGS)
 def test_alone_it_is_diffusers_bit_for_bit(bench: Bench, tiny_model: Path, files: Any, naming: str) -> None:
     request = make_request(tiny_model, adapters=((files[naming], 0.7),))
     ours = bench.run(request)["one"]
-    assert difference(ours, diffusers_with(tiny_model, request)) == 0
-    assert difference(ours, bench.run(make_request(tiny_model))["one"]) > 1e-3
+    assert largest_difference(ours, diffusers_with(tiny_model, request)) == 0
+    assert largest_difference(ours, bench.run(make_request(tiny_model))["one"]) > 1e-3
 
 
 def test_several_alone(bench: Bench, tiny_model: Path, files: Any) -> None:
     request = make_request(
         tiny_model, adapters=((files["peft"], 0.7), (files["kohya"], -0.4), (files["unet"], 1.0))
     )
-    assert difference(bench.run(request)["one"], diffusers_with(tiny_model, request)) <= 1e-10
+    assert largest_difference(bench.run(request)["one"], diffusers_with(tiny_model, request)) <= 1e-10
 
 
 def test_it_is_what_folding_it_into_the_weights_gives(bench: Bench, tiny_model: Path, files: Any) -> None:
     request = make_request(tiny_model, adapters=((files["peft"], 0.7), (files["unet"], 0.5)))
-    pipeline = pipeline_of(tiny_model)
+    pipeline = fresh_pipeline(tiny_model)
     fold(pipeline, files["peft"], 0.7, alpha=2.0)
     fold(pipeline, files["unet"], 0.5, alpha=1.0)
-    assert difference(bench.run(request)["one"], run_pipeline(pipeline, request)) <= 1e-10
+    assert largest_difference(bench.run(request)["one"], run_pipeline(pipeline, request)) <= 1e-10
 
 
 def company(model: Path, files: dict[str, Path]) -> list[GenerateRequest]:
@@ -97,11 +100,11 @@ def test_mixed_in_company(tiny_model: Path, files: dict[str, Path], row_budget: 
     requests = company(tiny_model, files)
     together = bench.run(*requests, joins={"one": 1, "both": 2})
     assert max(bench.rows) >= 6
-    assert difference(together["plain"], diffusers_says(tiny_model, requests[0])) <= 1e-10
-    assert difference(together["one"], diffusers_with(tiny_model, requests[1])) <= 1e-10
+    assert largest_difference(together["plain"], diffusers_says(tiny_model, requests[0])) <= 1e-10
+    assert largest_difference(together["one"], diffusers_with(tiny_model, requests[1])) <= 1e-10
     for request in requests:
         alone = bench.run(request)[request.request_id]
-        assert difference(together[request.request_id], alone) <= 1e-10
+        assert largest_difference(together[request.request_id], alone) <= 1e-10
 
 
 def test_exact_mode_is_blind_to_neighbours_with_loras(tiny_model: Path, files: dict[str, Path]) -> None:
@@ -117,12 +120,15 @@ def test_exact_mode_is_blind_to_neighbours_with_loras(tiny_model: Path, files: d
 def test_nothing_stays_behind(bench: Bench, tiny_model: Path, files: dict[str, Path]) -> None:
     bench.run(make_request(tiny_model, adapters=((files["peft"], 1.0),)))
     request = make_request(tiny_model)
-    assert difference(bench.run(request)["one"], diffusers_says(tiny_model, request)) == 0
+    assert largest_difference(bench.run(request)["one"], diffusers_says(tiny_model, request)) == 0
 
 
 def test_a_weight_of_nothing_changes_nothing(bench: Bench, tiny_model: Path, files: dict[str, Path]) -> None:
     request = make_request(tiny_model, adapters=((files["peft"], 0.0),))
-    assert difference(bench.run(request)["one"], diffusers_says(tiny_model, make_request(tiny_model))) == 0
+    assert (
+        largest_difference(bench.run(request)["one"], diffusers_says(tiny_model, make_request(tiny_model)))
+        == 0
+    )
 
 
 def changed(path: Path, to: Path, **changes: torch.Tensor) -> Path:

@@ -69,18 +69,6 @@ def pipeline_says(
     return result
 
 
-def assert_equal(ours: Result, theirs: Result) -> None:
-    assert largest_difference(ours, theirs) == 0
-    for index, pixels in theirs.pixels.items():
-        assert np.array_equal(ours.pixels[index], pixels)
-
-
-def largest_difference(ours: Result, theirs: Result) -> float:
-    assert ours.failure is None
-    assert ours.latents.keys() == theirs.latents.keys()
-    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
-
-
 def write_picture_and_mask(folder: Path, side: int) -> Mapping[str, Path]:
     """A picture of noise and a mask with a white rectangle in it, as the arguments of a request."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)

@@ -6,16 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from engine import EngineConfig
 from engine.catalog import read_model
 from engine.worker.samplers import SAMPLERS
-from tests.engine.bench import Bench, diffusers_says, make_request
-from tests.engine.tiny import SIDE, write_tiny_model
-from tests.engine.worker.test_exactness import assert_equal, largest_difference
+from tests.engine.bench import Bench, assert_equal, diffusers_says, largest_difference, make_request
+from tests.engine.tiny import write_tiny_model
 
 ALL = sorted(SAMPLERS)
 CONFIG = EngineConfig(cache_dir=Path("nowhere"))
@@ -27,14 +24,6 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("tiny-2")
     scheduler = {"prediction_type": request.param, "steps_offset": 1}
     return Bench(write_tiny_model(folder, version_2=True, scheduler=scheduler, seed=3))
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.mark.parametrize("sampler", ALL)

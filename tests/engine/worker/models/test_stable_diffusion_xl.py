@@ -6,18 +6,15 @@ import json
 from pathlib import Path
 
 import diffusers
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from engine import EngineConfig, ModelUnavailable
 from engine.catalog import read_model
 from engine.worker.samplers import SAMPLERS
-from tests.engine.bench import Bench, diffusers_says, make_request
+from tests.engine.bench import Bench, assert_equal, diffusers_says, largest_difference, make_request
 from tests.engine.tiny import SIDE
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.test_exactness import assert_equal, largest_difference
 
 ALL = sorted(SAMPLERS)
 CONFIG = EngineConfig(cache_dir=Path("nowhere"))
@@ -31,14 +28,6 @@ def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bench(tiny_xl: Path) -> Bench:
     return Bench(tiny_xl)
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("picture") / "noise.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.mark.parametrize("sampler", ALL)

@@ -17,15 +17,10 @@ from safetensors.torch import save_file
 from engine import GenerateRequest, Hires, Operation, RequestRejected
 from engine.request import validate
 from engine.scheduler import Scheduler
-from tests.engine.bench import Bench, Result, make_request
+from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request, with_params
 from tests.engine.ldm import vae_name
 from tests.engine.tiny_transformers import SIDE, autoencoder, write_tiny_flux, write_tiny_z_image
-from tests.engine.worker.models.pipelines import (
-    assert_equal,
-    largest_difference,
-    pipeline_says,
-    write_picture_and_mask,
-)
+from tests.engine.worker.models.pipelines import pipeline_says, write_picture_and_mask
 
 SMALL = SIDE // 2
 STEMS = {"flux": "Flux", "z-image": "ZImage"}
@@ -237,7 +232,3 @@ def test_what_has_no_meaning_is_refused_with_the_reason(
     with pytest.raises(RequestRejected, match=why) as caught:
         validate(change(request_to(models[family])), benches[family].info)
     assert caught.value.code == f"{name}_unsupported"
-
-
-def with_params(request: GenerateRequest, **changes: Any) -> GenerateRequest:
-    return replace(request, params=replace(request.params, **changes))

@@ -13,15 +13,9 @@ from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 
 from engine import EngineConfig, GenerateRequest
 from engine.catalog import Guidance, read_model
-from tests.engine.bench import Bench, Result, make_request
+from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request
 from tests.engine.tiny_transformers import SIDE, write_tiny_z_image
-from tests.engine.worker.models.pipelines import (
-    assert_equal,
-    largest_difference,
-    pipeline_of,
-    pipeline_says,
-    write_picture_and_mask,
-)
+from tests.engine.worker.models.pipelines import pipeline_of, pipeline_says, write_picture_and_mask
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,17 @@ from safetensors.torch import save_file
 from engine import GenerateRequest, RequestRejected
 from engine.request import validate
 from engine.worker.prompts.embeddings import Embedding, split
-from tests.engine.bench import Bench, Result, diffusers_says, make_request
+from tests.engine.bench import (
+    Bench,
+    Result,
+    diffusers_says,
+    fresh_pipeline,
+    largest_difference,
+    make_request,
+    run_pipeline,
+)
 from tests.engine.tiny import write_tiny_model
 from tests.engine.tiny_xl import write_tiny_xl
-from tests.engine.worker.lora.files import pipeline_of, run_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +58,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.safetensors" for name in contents}
 
 
-def largest(ours: Result, theirs: Result) -> float:
-    assert ours.failure is None, ours.failure
-    return max(float((ours.latents[i] - theirs.latents[i]).abs().max()) for i in theirs.latents)
-
-
 def diffusers_with(model: Path, request: GenerateRequest) -> Result:
-    pipeline = pipeline_of(model)
+    pipeline = fresh_pipeline(model)
     for word, path in request.embeddings:
         tensors = _tensors(path)
         if "clip_g" in tensors:
@@ -94,7 +96,7 @@ def test_alone_it_is_diffusers(
     request = make_request(
         model, prompt=prompt, negative_prompt=negative, embeddings=(("<toy>", files[name]),)
     )
-    assert largest(bench.run(request)["one"], diffusers_with(model, request)) == 0
+    assert largest_difference(bench.run(request)["one"], diffusers_with(model, request)) == 0
 
 
 def test_both_encoders_of_sdxl(tiny_xl: Path, files: dict[str, Path]) -> None:
@@ -105,7 +107,7 @@ def test_both_encoders_of_sdxl(tiny_xl: Path, files: dict[str, Path]) -> None:
         sampler="euler",
         embeddings=(("<toy>", files["xl"]),),
     )
-    assert largest(Bench(tiny_xl).run(request)["one"], diffusers_with(tiny_xl, request)) == 0
+    assert largest_difference(Bench(tiny_xl).run(request)["one"], diffusers_with(tiny_xl, request)) == 0
 
 
 def test_in_company_the_word_is_its_own_requests(model: Path, files: dict[str, Path]) -> None:
@@ -120,9 +122,9 @@ def test_in_company_the_word_is_its_own_requests(model: Path, files: dict[str, P
     ]
     for _ in range(2):  # The second time every prompt is remembered.
         together = bench.run(*requests, joins={"other": 1})
-        assert largest(together["none"], diffusers_says(model, requests[2])) <= 1e-10
+        assert largest_difference(together["none"], diffusers_says(model, requests[2])) <= 1e-10
         for request in requests[:2]:
-            assert largest(together[request.request_id], diffusers_with(model, request)) <= 1e-10
+            assert largest_difference(together[request.request_id], diffusers_with(model, request)) <= 1e-10
     assert torch.equal(tables, before)
     assert len(bench.stage._prompts._tokenizer) == words
 
@@ -133,8 +135,8 @@ def test_weights_reach_the_word(bench: Bench, model: Path, files: dict[str, Path
     plain = make_request(model, prompt="a toy cat", embeddings=embeddings)
     other = make_request(model, prompt="a (toy:1.5) cat")
     results = [bench.run(request)["one"] for request in (heavy, plain, other)]
-    assert largest(results[0], results[1]) > 1e-6
-    assert largest(results[0], results[2]) > 1e-6
+    assert largest_difference(results[0], results[1]) > 1e-6
+    assert largest_difference(results[0], results[2]) > 1e-6
 
 
 def test_it_counts_as_many_tokens_as_it_has(bench: Bench, files: dict[str, Path]) -> None:
