@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,8 @@ def read_model(name: str, config: EngineConfig) -> ModelInfo:
         guess = "stable-diffusion-xl" if "xl" in name.lower() else "stable-diffusion"
         family_name = KNOWN_MODELS[name][0] if name in KNOWN_MODELS else guess
         return _assumed(name, family_name, FAMILIES[family_name], present=False)
-    if path.is_file():
-        return _read_single_file(name, path, config)
-    return _read_folder(name, path)
+    with _understood(path):
+        return _read_single_file(name, path, config) if path.is_file() else _read_folder(name, path)
 
 
 def list_models(config: EngineConfig | None = None) -> list[ModelInfo]:
@@ -80,8 +80,31 @@ def unknown_words(prompt: str, vocabulary: frozenset[str] | None) -> tuple[str, 
     return tuple(word for word in words if word not in known and not known.issuperset(word.split("-")))
 
 
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Within, values of a file, or of the files of a model, are taken as what they should be. Raises ModelUnavailable."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise ModelUnavailable(
+            "model_unreadable",
+            f"{path} holds a value that cannot be what is meant there ({reason}). Put it right, or download the model again.",
+            path=str(path),
+            reason=reason,
+        ) from error
+
+
 def _read_folder(name: str, folder: Path) -> ModelInfo:
     index = read_json(folder / "model_index.json")
+    if "_class_name" not in index:
+        raise ModelUnavailable(
+            "model_unreadable",
+            f"{folder / 'model_index.json'} does not say which pipeline the model is for (_class_name). Download the model"
+            " again.",
+            path=str(folder),
+            reason="no _class_name",
+        )
     pipeline = str(index.get("_class_name"))
     family_name = next((key for key, family in FAMILIES.items() if pipeline in family.pipelines), None)
     if family_name is None:
@@ -213,36 +236,59 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
     vae = read_json(folder / "vae" / "config.json")
     blocks = vae.get("block_out_channels") or vae.get("decoder_block_out_channels") or [0] * 4
     factor = 2 ** (len(blocks) - 1)
-    side = unet.get("sample_size") or info.native_width // factor
-    height, width = (side, side) if isinstance(side, int) else side
+    with _understood(folder / "unet" / "config.json"):
+        height, width = _sides(unet.get("sample_size") or info.native_width // factor)
     card = read_json(folder / "fourfold.json") if (folder / "fourfold.json").is_file() else {}
-    native = card.get("native_size", [width * factor, height * factor])
-    native_width, native_height = (native, native) if isinstance(native, int) else native
-    multiple = math.lcm(info.size_multiple, factor)
-    defaults = card.get("defaults", {})
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    with _understood(folder / "fourfold.json" if card else folder):
+        return _with_card(info, card, scheduler, (width * factor, height * factor), factor)
+
+
+def _sides(value: Any) -> tuple[int, int]:
+    """Of one number or two, each a length."""
+    first, second = (value, value) if isinstance(value, int) else value
+    for side in (first, second):
+        if not isinstance(side, int) or side < 1:
+            raise ValueError(f"{side!r} is no side of a picture")
+    return first, second
+
+
+def _with_card(
+    info: ModelInfo,
+    card: Mapping[str, Any],
+    scheduler: Mapping[str, Any],
+    native: tuple[int, int],
+    factor: int,
+) -> ModelInfo:
+    """What fourfold.json says, else the configurations. Raises ValueError and the like for values that cannot be."""
+    native_width, native_height = _sides(card.get("native_size", native))
+    multiple = math.lcm(info.size_multiple, factor)
+    smallest = max(multiple, min(native_width, native_height) // 4 // multiple * multiple)
+    min_side, max_side = _sides(
+        (card.get("min_side", smallest), card.get("max_side", 2 * max(native_width, native_height)))
+    )
+    defaults = card.get("defaults", {})
     own_sampler = _SAMPLER_OF_SCHEDULER.get(scheduler.get("_class_name", ""), info.default_sampler)
     sampler = defaults.get("sampler", own_sampler)
-    few_steps = sampler in ("lcm", "tcd") or _looks_distilled(scheduler)
+    if sampler not in info.samplers:
+        raise ValueError(f"{sampler!r} is none of the samplers {', '.join(info.samplers)}")
+    distilled = _looks_distilled(scheduler)
+    steps = 4 if sampler in ("lcm", "tcd") or distilled else info.default_steps
     words = card.get("vocabulary")
     if isinstance(words, Mapping):
         words = [word for group in words.values() for word in group]
     return replace(
         info,
-        title=card.get("title", info.title),
-        licence=card.get("licence", info.licence),
+        title=str(card.get("title", info.title)),
+        licence=str(card.get("licence", info.licence)),
         native_width=native_width,
         native_height=native_height,
         size_multiple=multiple,
-        min_side=card.get(
-            "min_side", max(multiple, min(native_width, native_height) // 4 // multiple * multiple)
-        ),
-        max_side=card.get("max_side", 2 * max(native_width, native_height)),
-        default_steps=defaults.get("num_inference_steps", 4 if few_steps else info.default_steps),
+        min_side=min_side,
+        max_side=max_side,
+        default_steps=int(defaults.get("num_inference_steps", steps)),
         default_guidance_scale=float(
-            defaults.get(
-                "guidance_scale", 1.0 if _looks_distilled(scheduler) else info.default_guidance_scale
-            )
+            defaults.get("guidance_scale", 1.0 if distilled else info.default_guidance_scale)
         ),
         default_sampler=sampler,
         vocabulary=None if words is None else frozenset(word.lower() for word in words),

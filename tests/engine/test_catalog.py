@@ -304,3 +304,38 @@ def test_the_embedded_model() -> None:
     assert info.vocabulary
     assert info.default_sampler in info.samplers
     assert info.memory_bytes <= 32 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("unet/config.json", {"sample_size": "x"}, "unet/config.json"),
+        ("unet/config.json", {"sample_size": [16]}, "unet/config.json"),
+        ("unet/config.json", {"sample_size": -16}, "no side"),
+        ("vae/config.json", {"block_out_channels": 8}, "model"),
+        ("scheduler/scheduler_config.json", {"_class_name": ["x"]}, "model"),
+        ("fourfold.json", {"native_size": "x", "defaults": []}, "fourfold.json"),
+        ("fourfold.json", {"defaults": []}, "fourfold.json"),
+        ("fourfold.json", {"defaults": {"sampler": "magic"}}, "magic"),
+        ("fourfold.json", {"defaults": {"num_inference_steps": "many"}}, "many"),
+        ("fourfold.json", {"min_side": None}, "fourfold.json"),
+        ("fourfold.json", {"vocabulary": [1]}, "fourfold.json"),
+    ],
+)
+def test_values_that_cannot_be_are_named_with_their_file(
+    tiny_model: Path, tmp_path: Path, file: str, content: dict[str, object], words: str
+) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    here = json.loads((folder / file).read_text()) if (folder / file).is_file() else {}
+    (folder / file).write_text(json.dumps(here | content))
+    with pytest.raises(ModelUnavailable) as caught:
+        read_model(str(folder), EngineConfig())
+    assert caught.value.code == "model_unreadable"
+    assert words in str(caught.value)
+
+
+def test_an_index_that_says_nothing_is_no_model_of_the_class_none(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ModelUnavailable, match="does not say which pipeline") as caught:
+        read_model(str(tmp_path), EngineConfig())
+    assert caught.value.code == "model_unreadable"
