@@ -33,18 +33,11 @@ def write_tiny_model(
     `version_2`: as Stable Diffusion 2.x differs, with OpenCLIP's activation, linear projections and heads per block.
     """
     torch.manual_seed(seed)
-    unet = diffusers.UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=16,
+    unet = tiny_unet(
         in_channels=in_channels,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=16,
         attention_head_dim=(2, 4) if version_2 else 4,
         use_linear_projection=version_2,
-        norm_num_groups=4,
         addition_embed_type=addition_embed_type,
         addition_embed_type_num_heads=4,
         time_cond_proj_dim=time_cond_proj_dim,
@@ -61,9 +54,9 @@ def write_tiny_model(
     }
     checker, processor = _safety_checker() if safety_checker else (None, None)
     diffusers.StableDiffusionPipeline(
-        vae=_tiny_vae() if tiny_vae else _vae(),
-        text_encoder=_text_encoder(window, hidden_act="gelu" if version_2 else "quick_gelu"),
-        tokenizer=_tokenizer(folder, window),
+        vae=tiny_vae_taesd() if tiny_vae else tiny_vae_kl(),
+        text_encoder=tiny_text_encoder(window, hidden_act="gelu" if version_2 else "quick_gelu"),
+        tokenizer=tiny_tokenizer(folder, window),
         unet=unet,
         scheduler=diffusers.DDIMScheduler(**scheduler_config),
         safety_checker=checker,
@@ -75,23 +68,32 @@ def write_tiny_model(
     return folder
 
 
-def _vae() -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(8, 8),
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-        latent_channels=4,
+def tiny_unet(**config: Any) -> Any:
+    return diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        sample_size=16,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         norm_num_groups=4,
-        sample_size=SIDE,
+        **config,
     )
 
 
-def _tiny_vae() -> Any:
+def tiny_vae_kl(**config: Any) -> Any:
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        norm_num_groups=4,
+        sample_size=SIDE,
+        **{"latent_channels": 4, **config},
+    )
+
+
+def tiny_vae_taesd() -> Any:
     return diffusers.AutoencoderTiny(
-        in_channels=3,
-        out_channels=3,
         encoder_block_out_channels=(8, 8),
         decoder_block_out_channels=(8, 8),
         num_encoder_blocks=(1, 1),
@@ -100,20 +102,23 @@ def _tiny_vae() -> Any:
     )
 
 
-def _text_encoder(window: int, hidden_act: str = "quick_gelu") -> Any:
-    return transformers.CLIPTextModel(
-        transformers.CLIPTextConfig(
-            bos_token_id=0,
-            eos_token_id=1,
-            hidden_size=16,
-            hidden_act=hidden_act,
-            intermediate_size=32,
-            num_attention_heads=2,
-            num_hidden_layers=2,
-            vocab_size=len(_vocabulary()),
-            max_position_embeddings=window,
-        )
-    )
+def tiny_text_encoder(window: int, hidden_act: str = "quick_gelu") -> Any:
+    return transformers.CLIPTextModel(clip_config(window, hidden_act=hidden_act))
+
+
+def clip_config(window: int, **config: Any) -> Any:
+    """Of a text encoder."""
+    common = {
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+        "vocab_size": len(_vocabulary()),
+        "max_position_embeddings": window,
+    }
+    return transformers.CLIPTextConfig(**{**common, **config})
 
 
 def _vocabulary() -> dict[str, int]:
@@ -123,7 +128,7 @@ def _vocabulary() -> dict[str, int]:
     return {piece: index for index, piece in enumerate(pieces)}
 
 
-def _tokenizer(folder: Path, window: int) -> Any:
+def tiny_tokenizer(folder: Path, window: int) -> Any:
     target = folder / "tokenizer"
     target.mkdir(parents=True, exist_ok=True)
     (target / "vocab.json").write_text(json.dumps(_vocabulary()))

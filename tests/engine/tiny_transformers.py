@@ -11,10 +11,7 @@ import torch
 import transformers
 from tokenizers.pre_tokenizers import ByteLevel
 
-from tests.engine.tiny import _safety_checker, _text_encoder, _tokenizer
-
-SIDE = 32
-"""Pixels: 16 latents times the autoencoder's factor of 2, 8 × 8 tokens."""
+from tests.engine.tiny import _safety_checker, clip_config, tiny_text_encoder, tiny_tokenizer, tiny_vae_kl
 
 
 def write_tiny_flux(folder: Path, *, guidance_embeds: bool = True, seed: int = 0) -> Path:
@@ -38,8 +35,8 @@ def write_tiny_flux(folder: Path, *, guidance_embeds: bool = True, seed: int = 0
     diffusers.FluxPipeline(
         scheduler=scheduler,
         vae=autoencoder(),
-        text_encoder=_text_encoder(16),
-        tokenizer=_tokenizer(folder, 16),
+        text_encoder=tiny_text_encoder(16),
+        tokenizer=tiny_tokenizer(folder, 16),
         text_encoder_2=t5_encoder(),
         tokenizer_2=t5_tokenizer(),
         transformer=transformer,
@@ -48,15 +45,8 @@ def write_tiny_flux(folder: Path, *, guidance_embeds: bool = True, seed: int = 0
 
 
 def autoencoder(latent_channels: int = 4) -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(8, 8),
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+    return tiny_vae_kl(
         latent_channels=latent_channels,
-        norm_num_groups=4,
-        sample_size=SIDE,
         use_quant_conv=False,
         use_post_quant_conv=False,
         scaling_factor=1.5305,
@@ -233,18 +223,8 @@ def write_tiny_stable_diffusion_3(folder: Path, seed: int = 0) -> Path:
         pooled_projection_dim=64,
         out_channels=4,
     )
-    clip = transformers.CLIPTextConfig(
-        bos_token_id=0,
-        eos_token_id=1,
-        hidden_size=16,
-        intermediate_size=32,
-        num_attention_heads=2,
-        num_hidden_layers=2,
-        vocab_size=64,
-        max_position_embeddings=16,
-        projection_dim=32,
-    )
-    words = _tokenizer(folder, 16)
+    clip = clip_config(16, projection_dim=32)
+    words = tiny_tokenizer(folder, 16)
     diffusers.StableDiffusion3Pipeline(
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
@@ -262,17 +242,7 @@ def write_tiny_stable_diffusion_3(folder: Path, seed: int = 0) -> Path:
 def write_tiny_kandinsky(folder: Path, seed: int = 0) -> Path:
     """A tiny KandinskyV22CombinedPipeline: a prior with a solver of its own before the decoder, and a VQ autoencoder."""
     torch.manual_seed(seed)
-    clip = transformers.CLIPTextConfig(
-        bos_token_id=0,
-        eos_token_id=1,
-        hidden_size=16,
-        projection_dim=16,
-        intermediate_size=32,
-        num_attention_heads=2,
-        num_hidden_layers=1,
-        vocab_size=64,
-        max_position_embeddings=77,
-    )
+    clip = clip_config(77, projection_dim=16, num_hidden_layers=1)
     vision = transformers.CLIPVisionConfig(
         hidden_size=16,
         image_size=16,
@@ -319,7 +289,7 @@ def write_tiny_kandinsky(folder: Path, seed: int = 0) -> Path:
         ),
         prior_image_encoder=transformers.CLIPVisionModelWithProjection(vision),
         prior_text_encoder=transformers.CLIPTextModelWithProjection(clip),
-        prior_tokenizer=_tokenizer(folder, 77),
+        prior_tokenizer=tiny_tokenizer(folder, 77),
         prior_scheduler=diffusers.UnCLIPScheduler(
             variance_type="fixed_small_log",
             prediction_type="sample",

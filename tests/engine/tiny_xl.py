@@ -9,7 +9,7 @@ import diffusers
 import torch
 import transformers
 
-from tests.engine.tiny import SIDE, _text_encoder, _tokenizer, _vocabulary
+from tests.engine.tiny import clip_config, tiny_text_encoder, tiny_tokenizer, tiny_unet, tiny_vae_kl
 
 WINDOW = 16
 
@@ -26,14 +26,8 @@ def write_tiny_xl(
 ) -> Path:
     """Write a tiny StableDiffusionXLPipeline; its scheduler is Euler with SDXL's own configuration, `window` in tokens."""
     torch.manual_seed(seed)
-    unet = diffusers.UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=16,
+    unet = tiny_unet(
         in_channels=in_channels,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=(2, 4),
         use_linear_projection=True,
         addition_embed_type="text_time",
@@ -41,35 +35,14 @@ def write_tiny_xl(
         transformer_layers_per_block=(1, 2),
         projection_class_embeddings_input_dim=6 * 8 + 16,
         cross_attention_dim=16 + 24,
-        norm_num_groups=4,
         time_cond_proj_dim=time_cond_proj_dim,
     )
-    vae = diffusers.AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=SIDE,
-        scaling_factor=0.13025,
-        force_upcast=True,
-    )
+    vae = tiny_vae_kl(scaling_factor=0.13025, force_upcast=True)
     second = transformers.CLIPTextModelWithProjection(
-        transformers.CLIPTextConfig(
-            bos_token_id=0,
-            eos_token_id=1,
-            # Another width than the first encoder's, by which diffusers tells the two apart in a single file.
-            hidden_size=24,
-            hidden_act="gelu",
-            intermediate_size=32,
-            num_attention_heads=2,
-            num_hidden_layers=3,
-            projection_dim=16,
-            vocab_size=len(_vocabulary()),
-            max_position_embeddings=window,
-        )
+        # Another width than the first encoder's, by which diffusers tells the two apart in a single file.
+        clip_config(window, hidden_size=24, hidden_act="gelu", num_hidden_layers=3, projection_dim=16)
     )
-    tokenizer = _tokenizer(folder, window)
+    tokenizer = tiny_tokenizer(folder, window)
     tokenizer_2 = transformers.CLIPTokenizer(
         str(folder / "tokenizer" / "vocab.json"),
         str(folder / "tokenizer" / "merges.txt"),
@@ -78,7 +51,7 @@ def write_tiny_xl(
     )
     diffusers.StableDiffusionXLPipeline(
         vae=vae,
-        text_encoder=_text_encoder(window),
+        text_encoder=tiny_text_encoder(window),
         text_encoder_2=second,
         tokenizer=tokenizer,
         tokenizer_2=tokenizer_2,

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save, save_file
 
-from engine import GenerateRequest, RequestRejected
+from engine import GenerateRequest, GenerationFailed, RequestRejected
 from engine.request import validate
 from engine.worker.autoencoder import AutoencoderStore
 from tests.engine.bench import Bench, diffusers_says, largest_difference, make_request
 from tests.engine.ldm import vae_name
-from tests.engine.tiny import _tiny_vae, _vae
+from tests.engine.tiny import tiny_vae_kl, tiny_vae_taesd
 from tests.engine.tiny_xl import write_tiny_xl
 
 
@@ -33,7 +33,7 @@ def vaes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One autoencoder as a folder, within a model's folder, and as a file with each kind of names; and a smaller kind."""
     root = tmp_path_factory.mktemp("vaes")
     torch.manual_seed(7)
-    vae = _vae()
+    vae = tiny_vae_kl()
     vae.save_pretrained(root / "folder")
     vae.save_pretrained(root / "model" / "vae")
     tensors = vae.state_dict()
@@ -52,7 +52,7 @@ def vaes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         older[name.replace(".to_out.0.", ".proj_attn.")] = tensor
     save_file(older, root / "older.safetensors")
     torch.manual_seed(8)
-    tiny = _tiny_vae()
+    tiny = tiny_vae_taesd()
     tiny.register_to_config(scaling_factor=0.18215)
     tiny.save_pretrained(root / "tiny")
     names = ("folder", "model", "plain.safetensors", "original.safetensors", "older.safetensors", "tiny")
@@ -246,6 +246,98 @@ def test_a_bad_one_fails_its_request_alone(
     assert results["bad"].failure.code == code
     assert words in str(results["bad"].failure)
     assert len(results["good"].pixels) == 2
+
+
+def small(folder: Path, **changes: Any) -> Path:
+    """Another autoencoder of the model's kind but for `changes` of its configuration."""
+    given: dict[str, Any] = {
+        "block_out_channels": (8, 8),
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "latent_channels": 4,
+        "norm_num_groups": 4,
+    }
+    diffusers.AutoencoderKL(**given | changes).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"out_channels": 1}, "1 as colours drawn, this model's 3"),
+        ({"out_channels": 4}, "4 as colours drawn"),
+        ({"in_channels": 4}, "4 as colours read"),
+        ({"latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}, "latents_mean"),
+    ],
+)
+def test_one_of_other_colours_or_latents_is_refused(
+    bench: Bench, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    store = AutoencoderStore(bench.stage._autoencoder, heeds_upcast=False)
+    with pytest.raises(GenerationFailed) as caught:
+        store.load(small(tmp_path / "vae", **changes))
+    assert caught.value.code == "vae_mismatch"
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("{", "config.json cannot be read"),
+        ("[]", "that of nothing"),
+        ('{"_class_name": ["AutoencoderKL"]}', "not of AutoencoderKL or"),
+        ('{"_class_name": "AutoencoderKLTemporalDecoder"}', "that of AutoencoderKLTemporalDecoder"),
+        ('{"_class_name": "AutoencoderKL", "block_out_channels": "x"}', "a value in its config.json"),
+        ('{"_class_name": "AutoencoderKL", "latent_channels": -1}', "a value in its config.json"),
+        ('{"_class_name": "AutoencoderKL", "down_block_types": ["Nope"]}', "a value in its config.json"),
+        ('{"_class_name": "AutoencoderKL", "scaling_factor": null}', "a value in its config.json"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_named(
+    bench: Bench, vaes: dict[str, Path], tmp_path: Path, config: str, words: str
+) -> None:
+    folder = shutil.copytree(vaes["folder"], tmp_path / "vae")
+    (folder / "config.json").write_text(config)
+    with pytest.raises(GenerationFailed) as caught:
+        AutoencoderStore(bench.stage._autoencoder, heeds_upcast=False).load(folder)
+    assert caught.value.code == "vae_unreadable"
+    assert words in str(caught.value)
+    assert "as safetensors" not in str(caught.value)
+
+
+def test_quantised_weights_are_refused_in_one_sentence(
+    bench: Bench, vaes: dict[str, Path], tmp_path: Path
+) -> None:
+    tensors = load_file(vaes["plain"])
+    file = tmp_path / "int8.safetensors"
+    save_file({name: tensor.to(torch.int8) for name, tensor in tensors.items()}, file)
+    with pytest.raises(GenerationFailed, match="int8") as caught:
+        AutoencoderStore(bench.stage._autoencoder, heeds_upcast=False).load(file)
+    assert caught.value.code == "vae_unreadable"
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_come_in_parts_are_all_read(bench: Bench, vaes: dict[str, Path], tmp_path: Path) -> None:
+    store = AutoencoderStore(bench.stage._autoencoder, heeds_upcast=False)
+    folder = tmp_path / "parts"
+    diffusers.AutoencoderKL.from_pretrained(vaes["folder"]).save_pretrained(folder, max_shard_size="8KB")
+    files = sorted(folder.glob("*.safetensors"))
+    assert len(files) > 2
+    whole = store.load(vaes["folder"]).vae.state_dict()
+    for path in (folder, files[1]):
+        found = store.load(path).vae.state_dict()
+        assert all(torch.equal(tensor, whole[name]) for name, tensor in found.items())
+    files[2].unlink()
+    with pytest.raises(GenerationFailed, match=rf"{len(files)} parts, of which {files[2].name}") as caught:
+        store.load(folder)
+    assert caught.value.code == "vae_unreadable"
+
+
+def test_a_name_that_no_file_can_have_is_a_file_that_is_not_there(bench: Bench) -> None:
+    with pytest.raises(GenerationFailed) as caught:
+        AutoencoderStore(bench.stage._autoencoder, heeds_upcast=False).load(Path("a\0b.safetensors"))
+    assert caught.value.code == "vae_missing"
+    assert "\0" not in str(caught.value)
 
 
 def test_pickled_ones_are_refused_at_the_door(bench: Bench, tiny_model: Path) -> None:

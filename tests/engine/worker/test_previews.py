@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from engine.worker.previews import MAX_SIDE, _linear_fit, make_estimate, thumbnails
-from tests.engine.tiny import _tiny_vae
+from tests.engine.tiny import tiny_vae_taesd
 
 
 class LinearVae(torch.nn.Module):
@@ -32,7 +32,7 @@ def test_the_linear_fit_recovers_colours() -> None:
 
 
 def test_small_decoders_decode() -> None:
-    vae = _tiny_vae().eval()
+    vae = tiny_vae_taesd().eval()
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         rgb = make_estimate(vae, 2.0)(latents)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.hires import enlarged
-from tests.engine.tiny import _vae
+from tests.engine.tiny import tiny_vae_kl
 
 LATENTS = 64
 ROLLED = 20
@@ -22,7 +22,7 @@ ROLLED = 20
 @pytest.fixture(params=["kl", "tiny"])
 def autoencoder(request: pytest.FixtureRequest) -> Autoencoder:
     torch.manual_seed(0)
-    vae: Any = _vae()
+    vae: Any = tiny_vae_kl()
     if request.param == "tiny":
         vae = diffusers.AutoencoderTiny(
             encoder_block_out_channels=(8,) * 4,

@@ -19,8 +19,8 @@ from engine.worker.footprint import measure
 from engine.worker.single_file import flux_in_diffusers_names
 from tests.engine.bench import Bench, make_request
 from tests.engine.ldm import write_single_file, write_single_xl_file
-from tests.engine.tiny import write_tiny_model
-from tests.engine.tiny_transformers import SIDE, write_tiny_flux, write_tiny_z_image
+from tests.engine.tiny import SIDE, write_tiny_model
+from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_z_image
 from tests.engine.tiny_xl import write_tiny_xl
 from tests.engine.worker.models.pipelines import write_picture_and_mask
 

@@ -17,8 +17,8 @@ from engine import EngineConfig, GenerateRequest
 from engine.catalog import FAMILIES, read_model
 from engine.scheduler import Scheduler
 from tests.engine.bench import Bench, Result, make_request
+from tests.engine.tiny import SIDE
 from tests.engine.tiny_transformers import (
-    SIDE,
     write_tiny_aura_flow,
     write_tiny_chroma,
     write_tiny_kandinsky,

@@ -13,7 +13,8 @@ from engine import EngineConfig, GenerateRequest, Operation
 from engine.catalog import Guidance, read_model
 from engine.worker.models.flux import TRUE_CFG_SCALE
 from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request
-from tests.engine.tiny_transformers import SIDE, write_tiny_flux
+from tests.engine.tiny import SIDE
+from tests.engine.tiny_transformers import write_tiny_flux
 from tests.engine.worker.models.pipelines import pipeline_says, write_picture_and_mask
 
 

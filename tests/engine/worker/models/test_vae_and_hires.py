@@ -19,7 +19,8 @@ from engine.request import validate
 from engine.scheduler import Scheduler
 from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request, with_params
 from tests.engine.ldm import vae_name
-from tests.engine.tiny_transformers import SIDE, autoencoder, write_tiny_flux, write_tiny_z_image
+from tests.engine.tiny import SIDE
+from tests.engine.tiny_transformers import autoencoder, write_tiny_flux, write_tiny_z_image
 from tests.engine.worker.models.pipelines import pipeline_says, write_picture_and_mask
 
 SMALL = SIDE // 2

@@ -14,7 +14,8 @@ from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 from engine import EngineConfig, GenerateRequest
 from engine.catalog import Guidance, read_model
 from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request
-from tests.engine.tiny_transformers import SIDE, write_tiny_z_image
+from tests.engine.tiny import SIDE
+from tests.engine.tiny_transformers import write_tiny_z_image
 from tests.engine.worker.models.pipelines import pipeline_of, pipeline_says, write_picture_and_mask
 
 
