@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 
 from engine.errors import GenerationFailed
-from engine.worker.file_cache import FileCache, read_tensors, unreadable
+from engine.worker.file_cache import FileCache, read_tensors
 from engine.worker.previews import make_estimate
 from engine.worker.seamless import edges_joined
 
@@ -28,6 +29,8 @@ _WRAPPED = 16
 _CLASSES = {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny}
 _RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """Names of layers in diffusers' older files."""
+_PART = re.compile(r"(?P<begin>.+)-\d{5}-of-(?P<all>\d{5})\.safetensors")
+"""One of several files that large weights come in."""
 _ARCHITECTURE = "modelspec.architecture"
 _SCALINGS = {
     "stable-diffusion-xl": 0.13025,
@@ -196,7 +199,7 @@ class AutoencoderStore:
             tensors, metadata = read_tensors(path, "vae")
             self._check_header(path, metadata)
         else:
-            raise unreadable(path, "vae", "it is neither a folder of diffusers nor a .safetensors file")
+            raise _unusable(path, "it is neither a folder of diffusers nor a .safetensors file")
         # Weights go on requiring gradients, as the model's own: torch chooses its matrix products by that.
         wanted = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}
         tensors = _in_todays_names(tensors, vae.config, wanted)
@@ -209,6 +212,12 @@ class AutoencoderStore:
             )
         if odd is not None:
             raise _mismatch(path, reason)
+        for name in wanted:
+            if not tensors[name].is_floating_point():
+                kind = str(tensors[name].dtype).removeprefix("torch.")
+                raise _unusable(
+                    path, f"{name} holds whole numbers ({kind}), as quantised weights are, which are not read"
+                )
         vae.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
         vae.to(self._own.device, self._own.dtype).eval()
         first = next(parameter for parameter in self._own.vae.parameters() if parameter.ndim == 4)
@@ -234,29 +243,43 @@ class AutoencoderStore:
     def _of_folder(self, path: Path, file: Path | None = None) -> tuple[Any, dict[str, torch.Tensor]]:
         """Built as its own configuration says, once that is known to fit, and its tensors, of the `file` if one is named."""
         folder = path / "vae" if (path / "vae" / "config.json").is_file() else path
+        if not (folder / "config.json").is_file():
+            raise _unusable(path, "the folder holds no config.json, as those of diffusers do")
         try:
             config = json.loads((folder / "config.json").read_text("utf-8"))
-            made = _CLASSES[config["_class_name"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = f"its config.json names no {' or '.join(_CLASSES)} ({error})"
-            raise unreadable(path, "vae", reason) from error
-        vae = _empty(made, config)
-        self._check(path, vae.config)
-        files = (
-            [file]
-            if file
-            else sorted(folder.glob("*.safetensors"), key=lambda file: (file.name.count("."), file.name))
-        )
-        if not files:
-            raise unreadable(path, "vae", "the folder holds no .safetensors file")
-        return vae, read_tensors(files[0], "vae")[0]
+        except (OSError, ValueError) as error:
+            raise _unusable(path, f"its config.json cannot be read ({error})") from error
+        kind = config.get("_class_name") if isinstance(config, dict) else None
+        if kind not in list(_CLASSES):
+            raise _unusable(
+                path, f"its config.json is that of {kind or 'nothing'}, not of {' or '.join(_CLASSES)}"
+            )
+        try:
+            vae = _empty(_CLASSES[kind], config)
+            self._check(path, vae.config)
+        except GenerationFailed:
+            raise
+        except Exception as error:  # The library has no error in common for values that cannot be.
+            raise _unusable(
+                path, f"a value in its config.json cannot be what is meant there ({error})"
+            ) from error
+        tensors: dict[str, torch.Tensor] = {}
+        for part in _parts(path, folder, file):
+            tensors |= read_tensors(part, "vae")[0]
+        return vae, tensors
 
     def _check(self, path: Path, config: Any) -> None:
         """The latents of one are the latents of the other only if all of these agree."""
         own = self._own
+        if config.get("latents_mean") is not None or config.get("latents_std") is not None:
+            raise _mismatch(
+                path, "each channel of its latents is scaled by itself (latents_mean, latents_std)"
+            )
         scaling, shift = float(config.scaling_factor), float(config.get("shift_factor") or 0)
         sides = [
             ("channels", int(config.latent_channels), own.channels),
+            ("colours read", int(config.in_channels), 3),
+            ("colours drawn", int(config.out_channels), 3),
             ("pixels per latent", 2 ** (len(config.block_out_channels) - 1), own.factor),
         ]
         # Small ones were trained on what the denoiser reads, whatever the model's own is scaled by; they have neither.
@@ -265,6 +288,27 @@ class AutoencoderStore:
         for what, got, wanted in sides:
             if not math.isclose(got, wanted, rel_tol=1e-6):
                 raise _mismatch(path, f"its latents have {got:g} as {what}, this model's {wanted:g}")
+
+
+def _parts(path: Path, folder: Path, file: Path | None) -> list[Path]:
+    """The weights of a folder, or the `file` that is named of it: one file, or all the parts that they come in."""
+    files = sorted(
+        folder.glob("*.safetensors"), key=lambda file: (file.name.count("."), "-of-" in file.name, file.name)
+    )
+    if not files:
+        raise _unusable(path, "the folder holds no .safetensors file")
+    first = file or files[0]
+    part = _PART.fullmatch(first.name)
+    if part is None:
+        return [first]
+    names = [
+        f"{part['begin']}-{number:05}-of-{part['all']}.safetensors"
+        for number in range(1, int(part["all"]) + 1)
+    ]
+    lacking = next((name for name in names if not (folder / name).is_file()), None)
+    if lacking is not None:
+        raise _unusable(path, f"its weights come in {len(names)} parts, of which {lacking} is not there")
+    return [folder / name for name in names]
 
 
 def _empty(made: Any, config: Mapping[str, Any]) -> Any:
@@ -287,6 +331,16 @@ def _in_todays_names(
         fits = tensor.ndim == 4 and tuple(tensor.shape[:2]) == wanted.get(name)
         found[name] = tensor[:, :, 0, 0] if fits else tensor
     return found
+
+
+def _unusable(path: Path, reason: str) -> GenerationFailed:
+    return GenerationFailed(
+        "vae_unreadable",
+        f"The autoencoder {path.name} cannot be used: {reason}. Name the folder of an AutoencoderKL or AutoencoderTiny, or a"
+        " .safetensors file.",
+        vae=path.name,
+        reason=reason,
+    )
 
 
 def _mismatch(path: Path, reason: str) -> GenerationFailed:

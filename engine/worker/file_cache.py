@@ -75,7 +75,7 @@ def file_key(path: Path, kind: str) -> FileKey:
     except (OSError, ValueError) as error:  # ValueError: the name holds a NUL.
         raise GenerationFailed(
             f"{kind}_missing",
-            f"The {KINDS[kind]} {path.name} is not there any more. Choose another, or put the file back.",
+            f"The {KINDS[kind]} {path.name.replace(chr(0), '')} is not there any more. Choose another, or put the file back.",
             **{kind: path.name},
             reason=str(error),
         ) from error
