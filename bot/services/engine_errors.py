@@ -36,6 +36,7 @@ _TOLD = frozenset(
         "error.adapter_unreadable",
         "error.adapter_mismatch",
         "error.adapter_kind_unsupported",
+        "error.adapter_layer_unsupported",
         "error.embedding_missing",
         "error.embedding_unreadable",
         "error.embedding_unknown",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -95,6 +95,24 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
             return {name: owned(file.get_tensor(name)) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise unreadable(path, kind, str(error)) from error
+
+
+def refuse_no_numbers(path: Path, kind: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raises GenerationFailed where one of a file's tensors holds NaN or infinity: every picture would come out as that."""
+    for name, tensor in tensors.items():
+        # Eight bits know no question like that.
+        wide = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
+        if not torch.isfinite(wide).all():
+            raise damaged(path, kind, f"{name} holds something that is no number")
+
+
+def damaged(path: Path, kind: str, reason: str) -> GenerationFailed:
+    return GenerationFailed(
+        f"{kind}_unreadable",
+        f"The {KINDS[kind]} {path.name} is damaged: {reason}. Download it again, or choose another.",
+        **{kind: path.name},
+        reason=reason,
+    )
 
 
 def unreadable(path: Path, kind: str, reason: str) -> GenerationFailed:

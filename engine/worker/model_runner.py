@@ -249,7 +249,7 @@ class ModelRunner:
             log.warning("picture %d of %s came out as no numbers", picture.index, picture.request_id)
             second = key.model != self._states[picture.request_id].request.model
             if second or self._residency.dtype in (torch.float32, torch.float64):
-                self._failures[picture.request_id] = not_finite()
+                self._failures[picture.request_id] = not_finite(twice=second)
                 continue
             picture.step, picture.predicted = 0, None
             picture.latents.zero_()  # In place, as there may be no memory for others.

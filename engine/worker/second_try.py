@@ -30,12 +30,16 @@ def _is_finite(picture: PictureState) -> torch.Tensor:
     return fine
 
 
-def not_finite(reason: str = "") -> GenerationFailed:
-    """What to do when float32 does not help."""
+def not_finite(reason: str = "", *, twice: bool = True) -> GenerationFailed:
+    """What to do when float32 does not help. `reason`: why there could be no second try. `twice`: there was, or should have
+    been, another before, in half precision.
+    """
+    tried = ", in half precision and in float32 alike" if twice else ""
+    if reason:
+        tried = f" in half precision, and could not be made in float32 ({reason})"
     return GenerationFailed(
         "picture_not_finite",
-        "The picture came out as something that is no number, in half precision and in float32 alike"
-        f"{f' ({reason})' if reason else ''}. Try a lower guidance scale, another sampler, fewer or weaker LoRAs, or another"
-        " autoencoder; if no picture of this model comes out, its weights are damaged.",
+        f"The picture came out as something that is no number{tried}. Try a lower guidance scale, another sampler, fewer or"
+        " weaker LoRAs, or another autoencoder; if no picture of this model comes out, its weights are damaged.",
         reason=reason,
     )

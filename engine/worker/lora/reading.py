@@ -14,7 +14,7 @@ import diffusers
 import torch
 
 from engine.errors import GenerationFailed
-from engine.worker.file_cache import FileKey, file_key, read_tensors, unreadable
+from engine.worker.file_cache import FileKey, damaged, file_key, read_tensors, refuse_no_numbers, unreadable
 from engine.worker.lora.names import made_for, original_name
 from engine.worker.lora.products import KINDS, ProductLayer, product_of
 
@@ -112,6 +112,7 @@ def read_lora(
             raise ValueError("its configuration is no object")
     except ValueError as error:
         raise unreadable(path, "adapter", str(error)) from error
+    refuse_no_numbers(path, "adapter", tensors)
     for name in tensors:
         for mark, kind in (_OTHER_KINDS if translate is None else _OTHER_KINDS_OF_TRANSFORMERS).items():
             if mark in name:
@@ -130,9 +131,7 @@ def read_lora(
         try:
             component, name = _resolve(given, modules)
             if name.startswith(tuple(shared)):
-                raise _MisfitError(
-                    f"{given} sees the pictures of all rows as one, and cannot differ between them"
-                )
+                raise _shared_layer(path.name, given)
             module = modules[component][name.replace(".", "_")][1]
             if "down" not in parts:
                 product = product_of(parts, module.weight.shape, device, dtype, alphas.get(given))
@@ -147,7 +146,12 @@ def read_lora(
             magnitude = _magnitude(given, module, parts)
         except _MisfitError as misfit:
             raise _mismatch(path.name, tensors, str(misfit)) from None
-        alpha, rank = _scaling(given, component, name, down.shape[0], alphas, configuration)
+        try:
+            alpha, rank = _scaling(given, component, name, down.shape[0], alphas, configuration)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise damaged(
+                path, "adapter", f"what its configuration says of alpha is no number ({error})"
+            ) from error
         layers.setdefault(component, {})[name] = LoraLayer(
             down.to(device, dtype),
             up.to(device, dtype),
@@ -231,6 +235,16 @@ def _mismatch(adapter: str, tensors: Mapping[str, torch.Tensor], reason: str) ->
     )
 
 
+def _shared_layer(adapter: str, layer: str) -> GenerationFailed:
+    return GenerationFailed(
+        "adapter_layer_unsupported",
+        f"The LoRA {adapter} changes {layer}, which in this model sees the pictures of all rows as one, and cannot differ"
+        " between them. Look for a LoRA that leaves this layer as it is.",
+        adapter=adapter,
+        layer=layer,
+    )
+
+
 def _other_kind(adapter: str, kind: str) -> GenerationFailed:
     return GenerationFailed(
         "adapter_kind_unsupported",
@@ -287,7 +301,7 @@ def _magnitude(given: str, module: Any, parts: Mapping[str, torch.Tensor]) -> to
         return None
     out = module.weight.shape[0]
     # Trainers with the name `dora_scale` may also have measured along the inputs, in another shape.
-    if found.numel() != out or ("dora_scale" in parts and found.shape[0] != out):
+    if found.numel() != out or not found.ndim or ("dora_scale" in parts and found.shape[0] != out):
         raise _MisfitError(
             f"{given} has a magnitude of the shape {tuple(found.shape)}, this model's layer {out} outputs"
         )
@@ -315,5 +329,7 @@ def _scaling(
     for pattern, value in (configuration.get(f"{component}.alpha_pattern") or {}).items():
         if name == pattern or name.endswith(f".{pattern}"):
             alpha = value
+    if not math.isfinite(alpha := float(alpha)):
+        raise ValueError(alpha)
     stabilised = configuration.get(f"{component}.use_rslora")
-    return float(alpha), math.sqrt(rank) if stabilised else rank
+    return alpha, math.sqrt(rank) if stabilised else rank

@@ -38,5 +38,9 @@ class LoraStore:
         self._files: FileCache[Lora] = FileCache(read)
 
     def load(self, adapters: Sequence[tuple[Path, float]]) -> Loras:
-        """Raises GenerationFailed for a file that is missing, unreadable or made for something else."""
-        return tuple((self._files.get(path, "adapter"), weight) for path, weight in adapters if weight != 0)
+        """Those that add something; the others are looked at too, so that a mistake shows whatever the weight.
+
+        Raises GenerationFailed for a file that is missing, unreadable or made for something else.
+        """
+        read = [(self._files.get(path, "adapter"), weight) for path, weight in adapters]
+        return tuple((lora, weight) for lora, weight in read if weight != 0)

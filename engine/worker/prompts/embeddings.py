@@ -14,7 +14,7 @@ import torch
 
 from engine.errors import GenerationFailed
 from engine.request import same_case
-from engine.worker.file_cache import FileCache, FileKey, file_key, read_tensors
+from engine.worker.file_cache import FileCache, FileKey, file_key, read_tensors, refuse_no_numbers
 
 _NAMES = {
     "clip_l": "text_encoder",
@@ -78,8 +78,8 @@ def read_embedding(
         tensors = {"emb_params": next(iter(tensors.values()))}
     found = {_NAMES[name]: tensor for name, tensor in tensors.items() if name in _NAMES}
     vectors = {name: tensor[None] if tensor.ndim == 1 else tensor for name, tensor in found.items()}
-    lengths = {len(tensor) for tensor in vectors.values()}
-    if not vectors or len(lengths) > 1 or 0 in lengths or any(each.ndim != 2 for each in vectors.values()):
+    lengths = {len(tensor) if tensor.ndim == 2 else 0 for tensor in vectors.values()}
+    if len(lengths) != 1 or 0 in lengths:
         raise GenerationFailed(
             "embedding_unknown",
             f"{path.name} is no embedding: it holds {', '.join(sorted(tensors)[:3]) or 'nothing'}. Known are files"
@@ -98,6 +98,7 @@ def read_embedding(
             got=_listed(got),
             allowed=_listed(widths),
         )
+    refuse_no_numbers(path, "embedding", vectors)
     return Embedding(key, {name: tensor.to(device, dtype) for name, tensor in vectors.items()})
 
 
