@@ -5,9 +5,9 @@ In one batch each row has LoRAs and weights of its own, so nothing is merged. Th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,6 +26,22 @@ class _Use:
     lora: Lora
     rows: list[int]
     weights: list[float]
+    sent: dict[Hashable, torch.Tensor] = field(default_factory=dict)
+    """What of these is on the device already: hundreds of layers ask for the same, and each copy is a wait."""
+
+    def rows_on(self, device: torch.device) -> torch.Tensor:
+        """(rows wanted,)"""
+        if device not in self.sent:
+            self.sent[device] = torch.tensor(self.rows, device=device)
+        return self.sent[device]
+
+    def scales_like(self, sample: torch.Tensor, scales: list[float]) -> torch.Tensor:
+        """(rows wanted,) in the device and type of a layer's input; most layers of a file have the same."""
+        key = (sample.device, sample.dtype, *scales)
+        if key not in self.sent:
+            scale = torch.tensor(scales, dtype=torch.float64)
+            self.sent[key] = scale.to(sample.device, sample.dtype)
+        return self.sent[key]
 
 
 @contextmanager
@@ -66,9 +82,8 @@ def _adding(
                     added = _brought_to_length(module, layer, layer.magnitude, own, added, scales)
                 output = output + added
                 continue
-            rows = torch.tensor(use.rows, device=sample.device)
-            scale = torch.tensor(scales, dtype=torch.float64)
-            scale = scale.to(sample.device, sample.dtype).view(-1, *[1] * (output.ndim - 1))
+            rows = use.rows_on(sample.device)
+            scale = use.scales_like(sample, scales).view(-1, *[1] * (output.ndim - 1))
             added = _answer(module, layer, sample[rows]) * scale
             if isinstance(layer, LoraLayer) and layer.magnitude is not None:
                 added = _brought_to_length(module, layer, layer.magnitude, own[rows], added, scales)
