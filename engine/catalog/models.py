@@ -246,11 +246,11 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
 
 def _sides(value: Any) -> tuple[int, int]:
     """Of one number or two, each a length."""
-    first, second = (value, value) if isinstance(value, int) else value
-    for side in (first, second):
+    sides = value if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
+    for side in sides:
         if not isinstance(side, int) or side < 1:
-            raise ValueError(f"{side!r} is no side of a picture")
-    return first, second
+            raise ValueError(f"{side!r} is no length of a side")
+    return sides[0], sides[1]
 
 
 def _with_card(

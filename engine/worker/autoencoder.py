@@ -287,7 +287,7 @@ class AutoencoderStore:
             sides += [("a scaling factor", scaling, own.scaling), ("a shift", shift, own.shift)]
         for what, got, wanted in sides:
             if not math.isclose(got, wanted, rel_tol=1e-6):
-                raise _mismatch(path, f"its latents have {got:g} as {what}, this model's {wanted:g}")
+                raise _mismatch(path, f"it has {got:g} as {what}, this model's {wanted:g}")
 
 
 def _parts(path: Path, folder: Path, file: Path | None) -> list[Path]:

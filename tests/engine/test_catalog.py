@@ -311,7 +311,7 @@ def test_the_embedded_model() -> None:
     [
         ("unet/config.json", {"sample_size": "x"}, "unet/config.json"),
         ("unet/config.json", {"sample_size": [16]}, "unet/config.json"),
-        ("unet/config.json", {"sample_size": -16}, "no side"),
+        ("unet/config.json", {"sample_size": -16}, "-16 is no length"),
         ("vae/config.json", {"block_out_channels": 8}, "model"),
         ("scheduler/scheduler_config.json", {"_class_name": ["x"]}, "model"),
         ("fourfold.json", {"native_size": "x", "defaults": []}, "fourfold.json"),
