@@ -12,6 +12,7 @@ import transformers
 
 from engine.catalog import FAMILIES
 from engine.errors import ModelUnavailable
+from engine.worker.load_errors import reading_part
 from engine.worker.part_weights import read_part
 
 WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
@@ -36,10 +37,11 @@ def read_folder(
             parts[component] = None
             continue
         made = _component_class(name, component, class_name)
-        if component in WEIGHTED:
-            parts[component] = read_part(made, folder / component, dtype)
-        else:
-            parts[component] = made.from_pretrained(folder / component)
+        with reading_part(folder / component):
+            if component in WEIGHTED:
+                parts[component] = read_part(made, folder / component, dtype)
+            else:
+                parts[component] = made.from_pretrained(folder / component)
     return parts
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from engine.catalog import read_header
 from engine.catalog.files import read_json
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
@@ -72,6 +74,34 @@ def reading(name: str, path: Path) -> Iterator[None]:
         # A file may have gone, or been cut short, since it was looked at.
         check_weights(path)
         raise
+
+
+@contextmanager
+def reading_part(where: Path) -> Iterator[None]:
+    """Within, a part's folder, a pipeline's or a single file is read by libraries that speak to programmers.
+
+    Raises:
+        ModelUnavailable: in place of what they raise of the files; what the system refuses is for `reading`.
+    """
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:  # Whatever a library raises may come of what lies in the files.
+        if is_disk_full(error) or isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise
+        if where.is_file() or (where / "model_index.json").is_file():
+            check_weights(where)
+        elif where.name in _WEIGHTED:
+            _check_component(where)
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0][:200].rstrip(". :")
+        raise ModelUnavailable(
+            "model_unreadable",
+            f"The files in {where} are damaged, or not what they should be ({reason}). Download the model again.",
+            path=str(where),
+            reason=reason,
+        ) from error
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -26,10 +26,11 @@ from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
 from engine.worker.components import COMPONENTS, read_folder
-from engine.worker.load_errors import disk_full, is_disk_full, reading
+from engine.worker.load_errors import disk_full, is_disk_full, reading, reading_part
 from engine.worker.offload import OFFLOADED, offload
 from engine.worker.own_memory import own_weights
 from engine.worker.part_weights import check_whole, read_part, variant_of
+from engine.worker.parts_fit import check_fit
 from engine.worker.single_file import read_single_file
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ def load_components(
         parts = (
             read_folder(name, path, dtype) if path.is_dir() else read_single_file(name, path, config, dtype)
         )
+        check_fit(path, parts)
         # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
         # Whatever runs them does so in inference mode.
         _place(path, parts, device, offloaded=offloaded)
@@ -154,14 +156,15 @@ def _read_pipeline(folder: Path, dtype: torch.dtype) -> Any:
     denoisers = (folder / part for part in ("transformer", "unet"))
     variant = next((variant_of(part) for part in denoisers if part.is_dir()), None)
     # The pipeline would say nothing of weights that transformers drew at random.
-    parts = {
-        component: read_part(getattr(transformers, kind[1]), folder / component, dtype)
-        for component, kind in diffusers.DiffusionPipeline.load_config(folder).items()
-        if isinstance(kind, list | tuple) and kind[0] == "transformers" and _has_weights(kind[1])
-    }
-    return diffusers.DiffusionPipeline.from_pretrained(
-        folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant, **parts
-    )
+    parts = {}
+    for component, kind in diffusers.DiffusionPipeline.load_config(folder).items():
+        if isinstance(kind, list | tuple) and kind[0] == "transformers" and _has_weights(kind[1]):
+            with reading_part(folder / component):
+                parts[component] = read_part(getattr(transformers, kind[1]), folder / component, dtype)
+    with reading_part(folder):
+        return diffusers.DiffusionPipeline.from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant, **parts
+        )
 
 
 def _has_weights(class_name: str) -> bool:

@@ -26,6 +26,7 @@ from engine.catalog.single_files import WHOLE
 from engine.config import EngineConfig
 from engine.errors import GenerationFailed, ModelUnavailable
 from engine.worker.components import COMPONENTS, read_folder
+from engine.worker.load_errors import reading_part
 from engine.worker.part_weights import refuse_missing
 
 _PIPELINES = {
@@ -125,10 +126,11 @@ def read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.d
             model=name,
             reason=str(error),
         ) from error
-    except (NotImplementedError, ValueError):
+    except (NotImplementedError, ValueError, RuntimeError, KeyError):
         # What diffusers says of weights that are missing or have other shapes is for programmers.
-        _check_layers(name, path, header, config, missing)
-        raise
+        with reading_part(path):
+            _check_layers(name, path, header, config, missing)
+            raise
     parts = {component: getattr(pipeline, component, None) for component in COMPONENTS}
     return parts | {"settings": dict(pipeline.config)}
 

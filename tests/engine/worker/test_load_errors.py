@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from engine import EngineConfig, EngineError, FinishReason, GenerationFailed, ModelUnavailable
@@ -22,7 +23,12 @@ from tests.engine.bench import make_request
 from tests.engine.ldm import write_single_file
 from tests.engine.test_async_engine import read
 from tests.engine.tiny import write_tiny_model
-from tests.engine.tiny_transformers import write_tiny_aura_flow, write_tiny_flux, write_tiny_z_image
+from tests.engine.tiny_transformers import (
+    autoencoder,
+    write_tiny_aura_flow,
+    write_tiny_flux,
+    write_tiny_z_image,
+)
 from tests.engine.tiny_xl import write_tiny_xl
 
 WEIGHTS = {
@@ -180,6 +186,72 @@ def test_weights_of_another_shape_are_named(model: Path, component: str) -> None
     assert error.code == "model_unreadable"
     assert layer in str(error)
     assert "ignore_mismatched_sizes" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer/vocab.json", "{"),
+        ("tokenizer/tokenizer.json", "{"),
+        ("unet/config.json", '{"block_out_channels": "x"}'),
+        ("vae/config.json", '{"block_out_channels": [8, 8], "down_block_types": ["Nope"]}'),
+        ("text_encoder/config.json", '{"hidden_size": "x", "model_type": "clip_text_model"}'),
+        ("scheduler/scheduler_config.json", "["),
+    ],
+)
+def test_damaged_configurations_are_named(model: Path, file: str, content: str) -> None:
+    def damage() -> None:
+        (model / file).write_text(content)
+        if file.endswith("vocab.json"):
+            (model / "tokenizer" / "tokenizer.json").unlink(missing_ok=True)
+
+    error = try_to_load(model, between=damage)
+    assert error.code == "model_unreadable"
+    assert str((model / file).parent) in str(error)
+    assert "Download the model again" in str(error)
+
+
+def other_vae(model: Path) -> None:
+    autoencoder(8).save_pretrained(model / "vae")
+
+
+def other_text_encoder(model: Path) -> None:
+    config = transformers.CLIPTextConfig.from_pretrained(model / "text_encoder")
+    config.hidden_size = 24
+    transformers.CLIPTextModel(config).save_pretrained(model / "text_encoder")
+
+
+def other_second_text_encoder(model: Path) -> None:
+    config = transformers.T5Config.from_pretrained(model / "text_encoder_2")
+    config.d_model = 48
+    transformers.T5EncoderModel(config).save_pretrained(model / "text_encoder_2")
+
+
+@pytest.mark.parametrize(
+    ("write", "exchange", "words"),
+    [
+        (write_tiny_model, other_vae, ("vae", "unet", "8", "4")),
+        (write_tiny_model, other_text_encoder, ("text_encoder", "unet", "24", "16")),
+        (write_tiny_xl, other_vae, ("vae", "unet", "8", "4")),
+        (write_tiny_xl, other_text_encoder, ("text encoders", "unet")),
+        (write_tiny_flux, other_vae, ("vae", "transformer", "8", "4")),
+        (write_tiny_flux, other_text_encoder, ("text_encoder", "transformer", "24", "16")),
+        (write_tiny_flux, other_second_text_encoder, ("text_encoder_2", "transformer", "48", "32")),
+        (write_tiny_z_image, other_vae, ("vae", "transformer", "8", "4")),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_named(
+    tmp_path: Path,
+    write: Callable[[Path], Path],
+    exchange: Callable[[Path], None],
+    words: tuple[str, ...],
+) -> None:
+    folder = write(tmp_path / "model")
+    exchange(folder)
+    error = try_to_load(folder)
+    assert error.code == "model_unreadable"
+    assert "do not belong together" in str(error)
+    assert all(word in str(error) for word in words)
 
 
 def test_buffers_of_older_versions_are_no_reason_to_refuse(model: Path) -> None:
