@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from engine.catalog import SAMPLER_MAX_STEPS, ModelInfo, Operation
+from engine.catalog import SAMPLER_MAX_STEPS, Guidance, ModelInfo, Operation
 from engine.errors import RequestRejected
 
 MAX_SEED = 2**32 - 1
@@ -260,6 +260,15 @@ def validate(request: Request, model: ModelInfo) -> None:
                 f" of these families: {', '.join(families)}.",
                 allowed=", ".join(families),
             )
+    if model.guidance is Guidance.NONE:
+        for name in ("negative_prompt", "guidance_interval"):
+            if getattr(params, name) != getattr(SamplingParams, name):
+                what = name.replace("_", " ")
+                _reject(
+                    f"{name}_unsupported",
+                    f"{model.title} reads no {what}: it was distilled to draw without guidance. Leave it out, or choose"
+                    " another model.",
+                )
     _validate_adapters(request)
     _validate_embeddings(request)
     if request.vae is not None and request.vae.suffix.lower() in _PICKLED:
