@@ -36,7 +36,7 @@ _PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 
 _UNETS = ("stable-diffusion", "stable-diffusion-xl")
 _READ_BY: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("embeddings", "clip_skip", "tiling"), _UNETS),
+    **dict.fromkeys(("embeddings", "clip_skip", "tiling", "timestep_spacing"), _UNETS),
     "guidance_rescale": (*_UNETS, "z-image"),
     **dict.fromkeys(("adapters", "vae", "guidance_interval", "stop", "hires"), (*_UNETS, "flux", "z-image")),
 }
@@ -50,6 +50,7 @@ _WHY_NOT: Mapping[tuple[str, str], str] = {
             "embeddings",
             "embeddings stand for words of CLIP, and its prompts are read by another text encoder",
         ),
+        ("timestep_spacing", "its steps are laid out by the picture's size or by its own schedule"),
         ("clip_skip", "it was trained on one layer of each of its text encoders"),
         (
             "tiling",
@@ -91,6 +92,8 @@ class SamplingParams:
     width: int
     height: int
     negative_prompt: str = ""
+    timestep_spacing: str = ""
+    """Where the steps lie: "trailing" as the LoRAs and files of SDXL's few-step descendants need; "": the model's own way."""
     strength: float = 1.0
     """Image-to-image only: the share of the schedule that is run on the noised initial picture, (0, 1]."""
     clip_skip: int | None = None
@@ -269,6 +272,21 @@ def validate(request: Request, model: ModelInfo) -> None:
                     f"{model.title} reads no {what}: it was distilled to draw without guidance. Leave it out, or choose"
                     " another model.",
                 )
+    if params.timestep_spacing not in ("", "trailing"):
+        _reject(
+            "timestep_spacing_unknown",
+            f"A timestep spacing of {params.timestep_spacing!r} is not known. Use trailing, or leave it out.",
+            got=params.timestep_spacing,
+            allowed="trailing",
+        )
+    if params.timestep_spacing and params.sampler in SAMPLER_MAX_STEPS:
+        _reject(
+            "timestep_spacing_unsupported",
+            f"The sampler {params.sampler} picks its steps out of those that its model was distilled from, and reads no"
+            " timestep spacing. Leave it out, or choose another sampler.",
+            got=params.timestep_spacing,
+            sampler=params.sampler,
+        )
     _validate_adapters(request)
     _validate_embeddings(request)
     if request.vae is not None and request.vae.suffix.lower() in _PICKLED:

@@ -61,9 +61,11 @@ class Samplers:
         self._scheduler = scheduler
         self.schedule = lru_cache(maxsize=64)(self._schedule)
 
-    def _schedule(self, sampler: str, steps: int, strength: float = 1.0) -> Schedule:
-        """The last `strength` of a schedule of `steps` steps, at least one of them."""
+    def _schedule(self, sampler: str, steps: int, strength: float = 1.0, spacing: str = "") -> Schedule:
+        """The last `strength` of a schedule of `steps` steps, at least one of them; `spacing`: "" for the model's own."""
         name, changes = SAMPLERS[sampler]
+        if spacing:
+            changes = changes | {"timestep_spacing": spacing}
         prototype = getattr(diffusers, name).from_config(self._scheduler.config, **changes)
         prototype.set_timesteps(steps, device="cpu")
         _drop_overshoot(prototype, steps)

@@ -106,7 +106,9 @@ class _Denoise:
         )
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         strength = params.strength if from_image else 1.0
-        schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, strength)
+        schedule = self._samplers.schedule(
+            params.sampler, params.num_inference_steps, strength, params.timestep_spacing
+        )
         width, height = params.width, params.height
         stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
         second_pass = None
@@ -266,7 +268,9 @@ class _Denoise:
         return prediction
 
     def _second_pass(self, params: SamplingParams, hires: Hires) -> SecondPass:
-        schedule = self._samplers.schedule(params.sampler, params.num_inference_steps, hires.strength)
+        schedule = self._samplers.schedule(
+            params.sampler, params.num_inference_steps, hires.strength, params.timestep_spacing
+        )
         stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
         return SecondPass(params.width, params.height, schedule, stop_after)
 
