@@ -19,7 +19,7 @@ def test_rows_and_scales_reach_the_device_once_a_step(monkeypatch: pytest.Monkey
     layers = {
         str(number): LoraLayer(torch.randn(2, 8), torch.randn(8, 2), 3.0, 2) for number in range(LAYERS)
     }
-    lora = Lora(("style", 0, 0), {"unet": layers}, 0)
+    lora = Lora((("style", 0, 0),), {"unet": layers}, 0)
     rows = [((lora, 0.7),), (), ((lora, -0.2),)]
     sample = torch.randn(3, 5, 8)
     expected = sample

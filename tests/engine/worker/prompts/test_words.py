@@ -25,14 +25,14 @@ from engine.worker.prompts.embeddings import Embedding, split, used_in
     ],
 )
 def test_words_of_every_alphabet(word: str, text: str, found: bool) -> None:
-    embedding = Embedding(("", 0, 0), {})
+    embedding = Embedding((("", 0, 0),), {})
     assert (embedding in split(text, ((word, embedding),))) is found
     assert bool(used_in(text, ((word, embedding),))) is found
 
 
 @given(st.text(min_size=1, max_size=8), st.text(max_size=20))
 def test_what_matches_is_looked_up(word: str, text: str) -> None:
-    embedding = Embedding(("", 0, 0), {})
+    embedding = Embedding((("", 0, 0),), {})
     pieces = split(f"{text} {word.upper()} {text}", ((word, embedding),))
     if word.upper().lower() == word.upper().casefold() == word:
         assert embedding in pieces
