@@ -19,7 +19,7 @@ from diffusers.models.modeling_outputs import AutoencoderKLOutput
 
 from engine.errors import GenerationFailed
 from engine.worker.file_cache import FileCache, read_tensors
-from engine.worker.previews import make_estimate
+from engine.worker.previews import make_estimate, make_rough_estimate
 from engine.worker.seamless import edges_joined
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Autoencoder:
         if vae.dtype is not self._vae_dtype:
             vae.to(self._vae_dtype)
         self.estimate = make_estimate(vae, self.scaling)
+        self._rough_estimate = make_rough_estimate(vae, self.scaling)
         self._saving_memory = False
 
     @property
@@ -111,10 +112,11 @@ class Autoencoder:
         moments = _cropped(encoded.latent_dist.parameters, margin)
         return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(moments))
 
-    def preview(self, latents: torch.Tensor) -> torch.Tensor:
-        """(n, c, h, w) → (n, 3, ?, ?) in about −1…1, at little cost."""
+    def preview(self, latents: torch.Tensor, *, vague: bool = False) -> torch.Tensor:
+        """(n, c, h, w) → (n, 3, ?, ?) in about −1…1, at little cost; at hardly any where the pictures are `vague`."""
         # The estimate knows the factor between latents and the autoencoder, not the offset.
-        return self.estimate((latents + self.shift * self.scaling).to(self._vae_dtype))
+        estimate = (self._rough_estimate if vague else None) or self.estimate
+        return estimate((latents + self.shift * self.scaling).to(self._vae_dtype))
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""

@@ -21,9 +21,19 @@ Estimate = Callable[[torch.Tensor], torch.Tensor]
 
 def make_estimate(vae: Any, scaling_factor: float) -> Estimate:
     """How latents (n, c, h, w) become RGB in −1…1: by the VAE where it is small, else by a linear fit."""
-    if sum(parameter.numel() for parameter in vae.decoder.parameters()) <= _SMALL_DECODER:
+    if _decodes_cheaply(vae):
         return lambda latents: vae.decode(latents / scaling_factor, return_dict=False)[0]
     return _linear_fit(vae, scaling_factor)
+
+
+def make_rough_estimate(vae: Any, scaling_factor: float) -> Estimate | None:
+    """The linear fit, at the size of a decoded picture, for what shows no more than colours yet; None where the estimate is
+    the fit anyway. Even a small decoder takes as long as a step, which is too much for every picture's first.
+    """
+    if not _decodes_cheaply(vae):
+        return None
+    fit, factor = _linear_fit(vae, scaling_factor), 2 ** (len(vae.config.block_out_channels) - 1)
+    return lambda latents: functional.interpolate(fit(latents), scale_factor=factor, mode="bicubic")
 
 
 def thumbnails(rgb: torch.Tensor) -> list[npt.NDArray[np.uint8]]:
@@ -34,6 +44,10 @@ def thumbnails(rgb: torch.Tensor) -> list[npt.NDArray[np.uint8]]:
         rgb = functional.interpolate(rgb.float(), (height, width), mode="area")
     pixels = (rgb.float() * 0.5 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
     return list(pixels.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _decodes_cheaply(vae: Any) -> bool:
+    return sum(parameter.numel() for parameter in vae.decoder.parameters()) <= _SMALL_DECODER
 
 
 @torch.inference_mode()

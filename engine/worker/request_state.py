@@ -94,6 +94,11 @@ class PictureState:
         return self.steps_before + _length(self.schedule, self.stop_after) + later
 
     @property
+    def vague(self) -> bool:
+        """Whether hardly more than its colours are foreseen yet."""
+        return 8 * self.steps_done <= self.steps
+
+    @property
     def guided(self) -> bool:
         """Whether the next step takes an unconditional row too."""
         begin, end = self.guidance_interval

@@ -195,7 +195,9 @@ class _Denoise:
             _unpack(picture.latents if picture.predicted is None else picture.predicted, picture)
             for picture in cast("Sequence[_Picture]", pictures)
         ]
-        return thumbnails(self._of(pictures).preview(torch.cat(foreseen)))
+        return thumbnails(
+            self._of(pictures).preview(torch.cat(foreseen), vague=all(picture.vague for picture in pictures))
+        )
 
     def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""

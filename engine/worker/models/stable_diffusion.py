@@ -204,7 +204,9 @@ class _Denoise:
         foreseen = [
             picture.latents if picture.predicted is None else picture.predicted for picture in pictures
         ]
-        thumbs = thumbnails(self._of(pictures).preview(torch.cat(foreseen)))
+        thumbs = thumbnails(
+            self._of(pictures).preview(torch.cat(foreseen), vague=all(picture.vague for picture in pictures))
+        )
         flags = self._safety_checker.flags(thumbs) if self._safety_checker else [False] * len(thumbs)
         return [np.zeros_like(thumb) if flag else thumb for thumb, flag in zip(thumbs, flags, strict=True)]
 

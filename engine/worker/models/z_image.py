@@ -171,7 +171,7 @@ class _Denoise:
         return [
             thumbnails(
                 self._of(pictures).preview(
-                    picture.latents if picture.predicted is None else picture.predicted
+                    picture.latents if picture.predicted is None else picture.predicted, vague=picture.vague
                 )
             )[0]
             for picture in pictures

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from engine.worker.previews import MAX_SIDE, _linear_fit, make_estimate, thumbnails
+from engine.worker.previews import MAX_SIDE, _linear_fit, make_estimate, make_rough_estimate, thumbnails
 from tests.engine.tiny import tiny_vae_taesd
 
 
@@ -37,6 +38,28 @@ def test_small_decoders_decode() -> None:
     with torch.no_grad():
         rgb = make_estimate(vae, 2.0)(latents)
         assert torch.equal(rgb, vae.decode(latents / 2.0).sample)
+
+
+def test_what_is_vague_is_shown_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large as a decoded picture, and of the same colours."""
+    vae = tiny_vae_taesd().eval()
+    rough = make_rough_estimate(vae, 2.0)
+    assert rough is not None
+    decoded: list[bool] = []
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        size = vae.decode(latents).sample.shape
+        monkeypatch.setattr(vae, "decode", lambda *_: decoded.append(True))
+        fit = _linear_fit(vae, 2.0)(latents)
+        upscaled = torch.nn.functional.interpolate(fit, size[-2:], mode="bicubic")
+        assert torch.allclose(rough(latents), upscaled, atol=0.01)
+    assert not decoded
+
+
+def test_large_decoders_have_no_other_way() -> None:
+    vae = LinearVae()
+    vae.decoder = torch.nn.Linear(3000, 3000)  # type: ignore[assignment]
+    assert make_rough_estimate(vae, 0.5) is None
 
 
 def test_thumbnails_are_small_and_keep_their_shape() -> None:
