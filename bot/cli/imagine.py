@@ -29,6 +29,7 @@ from bot.prompting import (
     picture_seeds,
     plan,
     sampling_for,
+    unheeded,
 )
 from bot.rendering import ENCODERS, compose_grid, encode_as, encode_png
 from bot.settings import Settings
@@ -153,6 +154,8 @@ async def _imagine(prompt: Prompt, target: Path, settings: Settings, *, as_json:
         asked = asked_size(job, width, height)
         if asked is not None:
             print(f"Rounded to {width} × {height} px, the nearest to {asked} that this model draws.")
+        for parameter in unheeded(job):
+            print(f"This model cannot heed {parameter}; the picture was made without it.")
         if made.output.unknown_words:
             print(f"Words this model does not know: {', '.join(made.output.unknown_words)}.")
         if made.output.unread_words:

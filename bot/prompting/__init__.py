@@ -19,6 +19,7 @@ from bot.prompting.planning import (
     plan,
     sampling_for,
     size_for,
+    unheeded,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "plan",
     "sampling_for",
     "size_for",
+    "unheeded",
 ]

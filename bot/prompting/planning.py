@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.domain import Job, Parameters
 from engine import GenerateRequest, ModelInfo, Operation, SamplingParams
+from engine.catalog import Guidance
 from engine.request import MAX_SEED
 
 DEFAULT_PICTURES = 4
@@ -30,7 +31,7 @@ def plan(job: Job, model: ModelInfo, init_image: Path | None) -> GenerateRequest
 
 
 def sampling_for(parameters: Parameters, model: ModelInfo) -> SamplingParams:
-    """The parameters and, for what they leave open, the model's defaults."""
+    """The parameters and, for what they leave open, the model's defaults. What the model cannot heed is left out."""
     width, height = size_for(parameters.aspect, model)
     return SamplingParams(
         num_inference_steps=model.default_steps,
@@ -38,7 +39,7 @@ def sampling_for(parameters: Parameters, model: ModelInfo) -> SamplingParams:
         sampler=model.default_sampler,
         width=width,
         height=height,
-        negative_prompt=", ".join(parameters.no),
+        negative_prompt="" if model.guidance is Guidance.NONE else ", ".join(parameters.no),
     )
 
 
@@ -67,6 +68,11 @@ def asked_size(job: Job, width: int, height: int) -> str | None:
         return None if width * down == height * across else f"{across}:{down}"
     asked = (job.sampling.width, job.sampling.height)
     return None if (width, height) == asked else f"{asked[0]} × {asked[1]}"
+
+
+def unheeded(job: Job) -> tuple[str, ...]:
+    """The parameters that were asked for and that the model cannot heed."""
+    return ("--no",) if job.parameters.no and not job.sampling.negative_prompt else ()
 
 
 def picture_seeds(seed: int, count: int) -> tuple[int, ...]:

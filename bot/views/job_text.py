@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from bot.domain import Action, Job, JobUpdate, Safety
 from bot.errors import UserError
-from bot.prompting import Prompt, asked_size, format_prompt
+from bot.prompting import Prompt, asked_size, format_prompt, unheeded
 from bot.texts import DEFAULT_LOCALE, codes, say
 
 MESSAGE_CHARACTERS = 2000
@@ -71,6 +71,7 @@ def result_text(job: Job, *, by_direct_message: bool = False) -> str:
         asked = asked_size(job, width, height)
         if asked is not None:
             below.append(say("message.rounded", job.locale, width=width, height=height, asked=asked))
+    below += [say("message.unheeded", job.locale, parameter=parameter) for parameter in unheeded(job)]
     if job.unread_words:
         below.append(say("message.unread_words", job.locale, words=_some(job.unread_words)))
     if job.unknown_words:

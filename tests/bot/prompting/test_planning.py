@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain import Action, Parameters
-from bot.prompting import VARY_STRENGTH, picture_seeds, plan, sampling_for, size_for
+from bot.prompting import VARY_STRENGTH, picture_seeds, plan, sampling_for, size_for, unheeded
 from engine import Operation
+from engine.catalog import Guidance
 from engine.request import validate
 from tests.bot.examples import JOB, MODEL
 
@@ -68,3 +69,13 @@ def test_a_variation_starts_from_its_picture() -> None:
     assert request.init_image == Path("source.png")
     assert request.prompt == JOB.prompt
     assert 0.75 <= request.params.strength <= 0.85
+
+
+def test_what_a_model_cannot_heed_is_left_out_and_said() -> None:
+    asked = Parameters(no=("dogs",))
+    distilled = replace(MODEL, guidance=Guidance.NONE, default_guidance_scale=0.0)
+    job = replace(JOB, parameters=asked, sampling=sampling_for(asked, distilled))
+    validate(plan(job, distilled, None), distilled)
+    assert unheeded(job) == ("--no",)
+    assert unheeded(replace(job, parameters=Parameters())) == ()
+    assert unheeded(replace(job, sampling=sampling_for(asked, MODEL))) == ()

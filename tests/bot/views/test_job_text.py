@@ -156,3 +156,11 @@ def test_the_worst_prompt_still_fits():
     assert 1500 < len(shown("*" * 4000)) <= 1600
     assert shown("a" * 4000) == "a" * 1499 + "…"
     assert shown("ab *** cd", room=7) == r"ab \*…"
+
+
+def test_a_parameter_that_was_not_heeded_is_said():
+    job = replace(JOB, state=JobState.COMPLETED, sampling=replace(JOB.sampling, negative_prompt=""))
+    assert (
+        "-# This model cannot heed --no; the pictures were made without it." in result_text(job).splitlines()
+    )
+    assert "heed" not in result_text(replace(job, sampling=JOB.sampling))
