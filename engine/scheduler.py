@@ -17,10 +17,10 @@ from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPic
 from engine.catalog import ModelInfo
 from engine.passes import passes, rows_per_picture, weight_of
 from engine.request import Lane, Request
-from engine.shares import Pile, Share, ShareId
+from engine.shares import Line, Pile, Share, ShareId
 
 MAX_WAIT = 300.0
-"""Seconds after which the eldest request of a share is over age and goes before everybody younger."""
+"""Seconds after which the eldest request of a share and model is over age and goes before everybody younger."""
 QUANTUM = 800.0
 """Row-steps ÷ weight by which shares are compared: four guided grids of 25 steps. A smaller one shares more evenly and
 makes half of all jobs later, see `engine.benchmark.simulation`.
@@ -57,7 +57,8 @@ class _Waiting:
     started: bool = False
     held: set[str] = field(default_factory=set)
     """Models that its turn had come with, and what it needs for them is being read."""
-    stepped_over_age: bool = False
+    stepped_over_age: set[str] = field(default_factory=set)
+    """Models that it has stepped with while it was over age."""
     shown: tuple[int, float, int, float] | None = None
     """Place, row-steps ahead, and how many arrivals of others and row-steps of all there had been by then."""
 
@@ -75,11 +76,12 @@ class _Waiting:
 class Scheduler:
     """All waiting and running requests, and the one order they step in.
 
-    1. Over-age requests, the longest over age first, whatever lane and model. Of each share in each lane the eldest
-       request ages; the next one's age counts from the end of the turn that the last one had.
+    1. Over-age requests, the longest over age first, whatever lane and model. Of each share in each lane, and of each
+       model, the eldest request ages that is not held back; the next one's age counts from the end of the turn that the
+       last one had.
        **Bound:** a request over age whose model is ready is next served within as many steps as the over-age requests
-       before it have picture-steps left, at most one of each other share and lane; nobody who comes later goes before
-       it.
+       before it have picture-steps left, at most one of each share, lane and ready model; nobody who comes later goes
+       before it, only an elder one of its own line that is released.
     2. The fast lane before the relaxed one.
     3. The share with the least weighted service (rows × steps done ÷ weight), compared in quanta: with finer ones
        equal users would take turns step by step, and everybody would finish late. A share that comes or comes back
@@ -155,9 +157,8 @@ class Scheduler:
         self._arrivals += 1
         self._work_added += waiting.work
         self._requests[request.request_id] = waiting
-        share.by_age.put(request.request_id, (waiting.submitted_at, waiting.arrival))
+        share.waiting += 1
         self._enter(waiting)
-        self._age(share)
         self.changes += 1
 
     def abort(self, request_id: str) -> bool:
@@ -214,7 +215,8 @@ class Scheduler:
                 break
             order, request_id = min(heads)
             waiting = self._requests[request_id]
-            waiting.stepped_over_age |= not order[0]
+            if not order[0]:
+                waiting.stepped_over_age.add(key.model)
             indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
             # One picture after the other where not all fit, so that the first can be seen early.
             count = min(len(indices), max((budget - rows) // waiting.rows, 0 if rows else 1))
@@ -232,8 +234,7 @@ class Scheduler:
             pile = self._piles[key, waiting.rows]
             level = share.level(self.quantum)
             pile.put(waiting.request.request_id, share.id, level, waiting.work, waiting.arrival)
-            if share.eldest == waiting.request.request_id:
-                self._age(share)
+            self._age(share, key.model)
             if not waiting.started:
                 waiting.started = True
                 self._started += 1
@@ -354,8 +355,16 @@ class Scheduler:
             ranked: list[tuple[tuple[float, ...], _Waiting, float]] = []
             for waiting in members:
                 work = waiting.work
-                since = share.since(waiting.submitted_at)
-                if waiting.request.request_id == share.eldest and now - since > self.max_wait:
+                lines = (share.lines[model] for model in waiting.models)
+                since = min(
+                    (
+                        one.since(waiting.submitted_at)
+                        for one in lines
+                        if one.eldest == waiting.request.request_id
+                    ),
+                    default=now,
+                )
+                if now - since > self.max_wait:
                     ranked.append(((0, since, waiting.arrival), waiting, work))
                 else:
                     ranked.append(((1, work, waiting.arrival), waiting, work))
@@ -375,11 +384,11 @@ class Scheduler:
         if share is None:
             if len(self._shares) % 1024 == 1023:
                 # Who has nothing waiting and no more than the floor would start anew at the floor.
-                idle = [i for i, s in self._shares.items() if not len(s.by_age) and s.service <= floor]
+                idle = [i for i, s in self._shares.items() if not s.waiting and s.service <= floor]
                 for id_idle in idle:
                     del self._shares[id_idle]
             share = self._shares[id_] = Share(id_, floor)
-        elif not len(share.by_age):
+        elif not share.waiting:
             share.service = max(share.service, floor)
         return share
 
@@ -397,7 +406,8 @@ class Scheduler:
         models = {key.model for key in waiting.pictures.values()}
         self._wanted.update(models - waiting.models)
         self._wanted.subtract(waiting.models - models)
-        waiting.models = models
+        for model in (waiting.models - models) & waiting.stepped_over_age:
+            share.lines[model].turn_ended = self.clock()
         keys = {key for key in waiting.pictures.values() if key.model not in waiting.held}
         piles: set[PileId] = {*(key.model for key in keys), *((key, waiting.rows) for key in keys)}
         for id_ in waiting.piles - piles:
@@ -422,23 +432,32 @@ class Scheduler:
         self._rows -= waiting.rows_counted
         waiting.rows_counted = waiting.rows * len(waiting.pictures) if piles else 0
         self._rows += waiting.rows_counted
-        if share.eldest == request_id:
-            self._age(share)
+        for model in waiting.models | models:
+            line = share.lines.setdefault(model, Line())
+            if model in piles:
+                line.by_age.put(request_id, (waiting.submitted_at, waiting.arrival))
+            else:
+                line.by_age.drop(request_id)
+            self._age(share, model)
+        waiting.models = models
 
-    def _age(self, share: Share) -> None:
-        """Let the age of its eldest request count in the piles that it is in, and no other's."""
-        first = share.by_age.first()
+    def _age(self, share: Share, model: str) -> None:
+        """Let the age of its eldest request with a model count in the piles of that model, and no other's."""
+        line = share.lines[model]
+        first = line.by_age.first()
         eldest = None if first is None else first[1]
-        if share.eldest != eldest:
-            before = None if share.eldest is None else self._requests.get(share.eldest)
+        if line.eldest != eldest:
+            before = None if line.eldest is None else self._requests.get(line.eldest)
             if before is not None:
                 for id_ in before.piles:
-                    self._piles[id_].drop_eldest(before.request.request_id)
-            share.eldest = eldest
+                    if _model_of(id_) == model:
+                        self._piles[id_].drop_eldest(before.request.request_id)
+            line.eldest = eldest
         if eldest is not None:
             waiting = self._requests[eldest]
             for id_ in waiting.piles:
-                self._piles[id_].put_eldest(eldest, share.since(waiting.submitted_at), waiting.arrival)
+                if _model_of(id_) == model:
+                    self._piles[id_].put_eldest(eldest, line.since(waiting.submitted_at), waiting.arrival)
 
     def _end(self, waiting: _Waiting) -> None:
         """Take a request out, finished or not."""
@@ -447,11 +466,12 @@ class Scheduler:
         self._enter(waiting)
         del self._requests[request_id]
         self._started -= waiting.started
-        share.by_age.drop(request_id)
-        if waiting.stepped_over_age:
-            share.turn_ended = self.clock()
-        self._age(share)
+        share.waiting -= 1
         self.changes += 1
         if not self._requests:
             self._shares.clear()
             self._floors = {False: 0, True: 0}
+
+
+def _model_of(pile: PileId) -> str:
+    return pile if isinstance(pile, str) else pile[0].model

@@ -54,6 +54,22 @@ class LazyHeap(Generic[Member]):
 
 
 @dataclass
+class Line:
+    """The requests of a share that could step with one model, were it here: those held back are not among them."""
+
+    by_age: LazyHeap[str] = field(default_factory=LazyHeap)
+    """Request ids by (submitted_at, arrival)."""
+    eldest: str | None = None
+    """Whose age counts: one request at a time, or a flood would be served whole once it is over age."""
+    turn_ended: float = -math.inf
+    """When its last over-age request ended: the next one's age counts from then, see `since`."""
+
+    def since(self, submitted_at: float) -> float:
+        """From when the age of its eldest request counts."""
+        return max(submitted_at, self.turn_ended)
+
+
+@dataclass
 class Share:
     """What one share_key has been given in one lane."""
 
@@ -62,23 +78,16 @@ class Share:
     """Row-steps done ÷ weight, since the queue was last empty."""
     arrivals: int = 0
     """Requests it has ever added."""
-    turn_ended: float = -math.inf
-    """When its last over-age request ended: the next one's age counts from then, see `since`."""
-    by_age: LazyHeap[str] = field(default_factory=LazyHeap)
-    """Its request ids by (submitted_at, arrival)."""
-    eldest: str | None = None
-    """Whose age counts: one request at a time, or a flood would be served whole once it is over age."""
-
+    waiting: int = 0
+    """Those that have not ended."""
+    lines: dict[str, Line] = field(default_factory=dict)
+    """By model: whoever waits for one must not keep the share's others from growing over age."""
     piles: set[Pile] = field(default_factory=set)
     """Where it has requests."""
 
     def level(self, quantum: float) -> int:
         """Its service in quanta, rounded down."""
         return int(self.service // quantum)
-
-    def since(self, submitted_at: float) -> float:
-        """From when the age of its eldest request counts."""
-        return max(submitted_at, self.turn_ended)
 
 
 class Pile:
@@ -136,7 +145,7 @@ class Pile:
         return False
 
     def put_eldest(self, request_id: str, since: float, arrival: int) -> None:
-        """Say that a request is its share's eldest, whose age counts."""
+        """Say that a request is the eldest of its line, whose age counts."""
         self._eldest.put(request_id, (since, arrival))
 
     def drop_eldest(self, request_id: str) -> None:

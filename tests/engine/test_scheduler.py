@@ -164,6 +164,41 @@ def test_a_flood_is_over_age_one_request_at_a_time() -> None:
     assert harness.finished == ["a0", "b", "a1", "a2"]
 
 
+@pytest.mark.parametrize("why", ["its model is not here", "its files are being read"])
+def test_who_cannot_step_keeps_no_other_of_its_share_from_growing_over_age(why: str) -> None:
+    harness = Harness(row_budget=4, max_wait=15.0)
+    missing = why == "its model is not here"
+    harness.add(request("first", model=OTHER if missing else MODEL, share_key="x", lane=Lane.RELAXED))
+    if not missing:
+        harness.scheduler.hold_back("first", MODEL)
+    harness.add(request("second", share_key="x", lane=Lane.RELAXED))
+    for tick in range(30):
+        harness.add(request(f"other{tick}", share_key=f"y{tick % 2}", submitted_at=harness.now))
+        harness.tick()
+    assert harness.steps["second", 0]
+
+
+def test_an_elder_request_that_is_released_goes_before_the_younger_ones_of_its_share() -> None:
+    harness = Harness(row_budget=4, max_wait=15.0)
+    harness.add(request("first", share_key="x", num_inference_steps=9), request("second", share_key="x"))
+    harness.scheduler.hold_back("first", MODEL)
+    harness.add(request("other", share_key="y", seeds=(0,), num_inference_steps=1))
+    harness.now = 16.0
+    assert harness.ids(harness.tick()) == ["second"]
+    harness.scheduler.release("first", MODEL)
+    assert harness.ids(harness.tick()) == ["first"]
+
+
+def test_who_is_over_age_stays_so_where_a_step_left_it_out() -> None:
+    """Where memory runs out, a step does less than was scheduled, and says nothing of the rest."""
+    harness = Harness(row_budget=2, max_wait=15.0)
+    harness.add(request("old", share_key="x", seeds=(0,), num_inference_steps=9))
+    harness.now = 16.0
+    harness.add(request("new", share_key="y", seeds=(0,), num_inference_steps=1, submitted_at=16.0))
+    for _ in range(3):
+        assert harness.ids(harness.scheduler.schedule()) == ["old"]
+
+
 def test_models_are_grouped_until_the_hold_has_passed_except_for_over_age_requests() -> None:
     harness = Harness(row_budget=4, ready=(MODEL, OTHER), hold=5.0, max_wait=50.0)
     harness.add(*(request(f"a{i}", num_inference_steps=20, share_key="a") for i in range(9)))

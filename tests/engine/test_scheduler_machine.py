@@ -22,7 +22,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.harness = Harness(row_budget=5, ready=(MODEL,), quantum=10.0, max_wait=15.0, hold=4.0)
         self.live: dict[str, GenerateRequest] = {}
         self.count = 0
-        self.turn_ended: dict[tuple[Lane, str], float] = defaultdict(lambda: float("-inf"))
+        self.turn_ended: dict[tuple[Lane, str, str], float] = defaultdict(lambda: float("-inf"))
         self.in_turn: set[str] = set()
         self.within: dict[str, int] = {}
         """Over-age request → steps within which it has to be served."""
@@ -95,9 +95,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         runnable = {id_ for id_, new in self.live.items() if new.model in ready and id_ not in self.held}
         eldest = self.over_age()
         for id_ in eldest & runnable:
-            mine = self.share(id_)
-            others = {self.share(other) for other in self.live} - {mine}
-            self.within.setdefault(id_, 1 + sum(max(map(self.left, self.of(share))) for share in others))
+            others = {self.line(other) for other in runnable} - {self.line(id_)}
+            self.within.setdefault(id_, 1 + sum(max(map(self.left, self.of(line))) for line in others))
         before = len(harness.finished)
         waiting = {id_: self.rows(id_) * self.unfinished(id_) for id_ in self.live.keys() - self.held}
         rows = sum(waiting.values())
@@ -159,8 +158,12 @@ class SchedulerMachine(RuleBasedStateMachine):
     def share(self, request_id: str) -> tuple[Lane, str]:
         return self.live[request_id].lane, self.live[request_id].share_key
 
-    def of(self, share: tuple[Lane, str]) -> list[str]:
-        return [id_ for id_ in self.live if self.share(id_) == share]
+    def line(self, request_id: str) -> tuple[Lane, str, str]:
+        return *self.share(request_id), self.live[request_id].model
+
+    def of(self, line: tuple[Lane, str, str]) -> list[str]:
+        """Who could step, were its model here."""
+        return [id_ for id_ in self.live.keys() - self.held if self.line(id_) == line]
 
     def left(self, request_id: str) -> int:
         """Picture-steps."""
@@ -181,16 +184,16 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def over_age(self) -> set[str]:
         eldest = set()
-        for share in {self.share(id_) for id_ in self.live}:
-            first = min(self.of(share), key=lambda id_: (self.live[id_].submitted_at, int(id_)))
-            since = max(self.live[first].submitted_at or 0.0, self.turn_ended[share])
+        for line in {self.line(id_) for id_ in self.live.keys() - self.held}:
+            first = min(self.of(line), key=lambda id_: (self.live[id_].submitted_at, int(id_)))
+            since = max(self.live[first].submitted_at or 0.0, self.turn_ended[line])
             if self.harness.now - since > 15.0:
                 eldest.add(first)
         return eldest
 
     def forget(self, request_id: str) -> None:
         if request_id in self.in_turn:
-            self.turn_ended[self.share(request_id)] = self.harness.now
+            self.turn_ended[self.line(request_id)] = self.harness.now
         del self.live[request_id]
         self.held.discard(request_id)
         self.within.pop(request_id, None)
