@@ -160,5 +160,7 @@ def test_the_worst_prompt_still_fits():
 
 def test_a_parameter_that_was_not_heeded_is_said():
     job = replace(JOB, sampling=replace(JOB.sampling, negative_prompt=""))
-    assert "-# This model cannot heed --no; the pictures were made without it." in result_text(job).splitlines()
+    assert (
+        "-# This model cannot heed --no; the pictures were made without it." in result_text(job).splitlines()
+    )
     assert "heed" not in result_text(JOB)
