@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import struct
@@ -10,6 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelUnavailable
+
+_ADVICE = {
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "Let the user that Fourfold runs as read the file and enter the folders above it.",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        "More files are open than the system allows: raise that limit (`ulimit -n`) and restart Fourfold.",
+    ),
+    errno.EIO: "The disk did not give its content: look after the disk or the network that it hangs on, and try again.",
+}
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -38,12 +51,7 @@ def read_header(path: Path) -> dict[str, Any]:
                 " refused. Use the .safetensors version of the model.",
                 model=str(path),
             ) from error
-        raise ModelUnavailable(
-            "model_unreadable",
-            f"{path} cannot be read as safetensors: {error}. Download the file again.",
-            path=str(path),
-            reason=str(error),
-        ) from error
+        raise _unreadable(path, error, " as safetensors", "Download the file again.") from error
     return header
 
 
@@ -63,13 +71,22 @@ def read_json(path: Path) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError("it does not hold an object")
     except (OSError, ValueError) as error:
-        raise ModelUnavailable(
-            "model_unreadable",
-            f"{path} cannot be read: {error}. Download the model again.",
-            path=str(path),
-            reason=str(error),
-        ) from error
+        raise _unreadable(path, error, "", "Download the model again.") from error
     return value
+
+
+def _unreadable(path: Path, error: Exception, what: str, otherwise: str) -> ModelUnavailable:
+    """`what`: as what it cannot be read; `otherwise`: what to do where the file itself is to blame."""
+    if isinstance(error, OSError) and (todo := advice(error)) is not None:
+        code, sentence = "model_load_failed", f"{path} cannot be read: {error.strerror}. {todo}"
+    else:
+        code, sentence = "model_unreadable", f"{path} cannot be read{what}: {error}. {otherwise}"
+    return ModelUnavailable(code, sentence, path=str(path), reason=str(error))
+
+
+def advice(error: OSError) -> str | None:
+    """What to do where the system refuses a file that may well be whole."""
+    return _ADVICE.get(error.errno or 0)
 
 
 def check_components(folder: Path, index: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import psutil
 import torch
 
@@ -82,3 +84,14 @@ def memory_budget(config: EngineConfig, device: torch.device) -> int:
         return config.memory_budget
     own = device_memory(device)
     return int(_OWN_SHARE * own) if own else int(_SHARED_SHARE * psutil.virtual_memory().total)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has a class of its own for it; the CPU and MPS raise RuntimeErrors that say so, and the system ENOMEM."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )

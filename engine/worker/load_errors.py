@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from engine.catalog import read_header
-from engine.catalog.files import read_json
+from engine.catalog.files import advice, read_json
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
+from engine.worker.device import is_out_of_memory
 
 _WEIGHTED = (
     *("unet", "transformer", "vae", "movq", "text_encoder", "text_encoder_2", "text_encoder_3"),
@@ -71,9 +70,21 @@ def reading(name: str, path: Path) -> Iterator[None]:
     except Exception as error:  # Whatever a library raises may come of what lies in the files.
         if is_disk_full(error):
             raise disk_full(name, path) from error
+        refused = _refused(name, error)
+        if refused is not None:
+            raise refused from error
+        if is_of_the_system(error):
+            raise
         # A file may have gone, or been cut short, since it was looked at.
         check_weights(path)
         raise
+
+
+def led_to(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, then what led to it: libraries hide the system's errors behind their own."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
@@ -88,7 +99,7 @@ def reading_part(where: Path) -> Iterator[None]:
     except EngineError:
         raise
     except Exception as error:  # Whatever a library raises may come of what lies in the files.
-        if is_disk_full(error) or isinstance(error, MemoryError | torch.OutOfMemoryError):
+        if is_of_the_system(error):
             raise
         if where.is_file() or (where / "model_index.json").is_file():
             check_weights(where)
@@ -104,13 +115,33 @@ def reading_part(where: Path) -> Iterator[None]:
         ) from error
 
 
-def is_disk_full(error: BaseException | None) -> bool:
+def is_of_the_system(error: BaseException) -> bool:
+    """Whether it, or what led to it, lies with the machine: disk, memory or rights, and not with what the files hold."""
+    return is_disk_full(error) or any(
+        is_out_of_memory(each) or (isinstance(each, OSError) and advice(each) is not None)
+        for each in led_to(error)
+    )
+
+
+def _refused(name: str, error: BaseException) -> GenerationFailed | None:
+    """What to do where the system refuses a file; None for other errors."""
+    for cause in led_to(error):
+        if isinstance(cause, OSError) and (todo := advice(cause)) is not None:
+            file = f" ({cause.filename})" if cause.filename else ""
+            return GenerationFailed(
+                "model_load_failed",
+                f"{name} could not be loaded: {cause.strerror}{file}. {todo}",
+                model=name,
+                reason=str(cause),
+            )
+    return None
+
+
+def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or what led to it, is that the disk or the user's share of it is full."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in led_to(error)
+    )
 
 
 def disk_full(name: str, path: Path | None, size: int = 0) -> GenerationFailed:

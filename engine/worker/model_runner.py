@@ -18,6 +18,7 @@ from engine.errors import EngineError, GenerationFailed
 from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
 from engine.request import Request
+from engine.worker.device import is_out_of_memory
 from engine.worker.initial_picture import read_initial_picture
 from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStage, WeightsReader
 from engine.worker.prepared_weights import PreparedWeights
@@ -58,7 +59,7 @@ class ModelRunner:
             self._weights.put(request, files)
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
             problem = _without_frames(error)
-            raise (_out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)) from None
+            raise (_out_of_memory(problem) if is_out_of_memory(problem) else _unexpected(problem)) from None
 
     @torch.inference_mode()
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
@@ -177,7 +178,7 @@ class ModelRunner:
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
             problem = _without_frames(error)
         ids = dict.fromkeys(picture.request_id for picture in pictures)
-        if _is_out_of_memory(problem):
+        if is_out_of_memory(problem):
             freed = self._let_go()
             free_memory(self._residency.device)
             if freed:
@@ -315,14 +316,14 @@ class ModelRunner:
             (self._offload, "the model's weights stay off the device from now on"),
             (lambda: True, "trying once more"),
         ):
-            if problem is None or not _is_out_of_memory(problem):
+            if problem is None or not is_out_of_memory(problem):
                 break
             free_memory(self._residency.device)
             if relieve():
                 log.warning("out of memory outside the denoising loop; %s", what)
                 problem = _caught(work)
         if problem is not None:
-            failure = _out_of_memory(problem) if _is_out_of_memory(problem) else _unexpected(problem)
+            failure = _out_of_memory(problem) if is_out_of_memory(problem) else _unexpected(problem)
             self._failures[request_id] = failure
         return problem is None
 
@@ -361,7 +362,7 @@ class ModelRunner:
         except Exception as error:  # Whatever it is, it is logged, and nobody waits for it.
             problem = _without_frames(error)
             log.warning("a preview failed: %s", problem, exc_info=problem)
-            if _is_out_of_memory(problem):
+            if is_out_of_memory(problem):
                 free_memory(self._residency.device)
 
 
@@ -378,18 +379,9 @@ def _without_frames(error: Exception) -> Exception:
     """An out-of-memory error without its traceback, whose frames would keep every tensor of the failed work alive, so
     that a smaller try would find no more room than the one before. Other errors keep theirs, for the log.
     """
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         error.__traceback__ = error.__context__ = error.__cause__ = None
     return error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """CUDA has a class of its own for it; the CPU and MPS raise RuntimeErrors that say so."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
-    )
 
 
 def _out_of_memory(error: Exception) -> GenerationFailed:

@@ -17,10 +17,10 @@ from engine.catalog import ModelInfo, read_model
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
-from engine.worker.device import memory_budget, resolve_device, resolve_dtype
+from engine.worker.device import is_out_of_memory, memory_budget, resolve_device, resolve_dtype
 from engine.worker.footprint import measure
 from engine.worker.interface import LoadedFamily
-from engine.worker.load_errors import check_weights
+from engine.worker.load_errors import check_weights, led_to
 from engine.worker.loader import Components, fetch_model, load_components
 from engine.worker.offload import can_offload, offload
 from engine.worker.registry import make_family
@@ -110,17 +110,16 @@ class Residency:
                     family = read_model(original, config).family
                     made = make_family(family, components, exact=config.exact)
                     self._components[name], self._families[name] = components, made
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                error.__traceback__ = None  # Its frames hold what was loaded so far.
+            except EngineError:
+                raise
+            except Exception as error:
+                problem = next(filter(is_out_of_memory, led_to(error)), None)
+                if problem is None:
+                    raise
+                for each in led_to(error):
+                    each.__traceback__ = None  # Its frames hold what was loaded so far.
                 free_memory(self.device)
-                beside = f" beside {', '.join(self._families)}" if self._families else ""
-                raise GenerationFailed(
-                    "model_too_large",
-                    f"{name} does not fit into the memory of {self.device}{beside}. Configure fewer or smaller models, or"
-                    " set FOURFOLD_OFFLOAD=always.",
-                    model=name,
-                    device=str(self.device),
-                ) from error
+                raise self._no_memory(name, problem) from error
             log.info("%s is loaded on %s in %s", original, self.device, dtype)
         return read_model(original, config)
 
@@ -168,6 +167,23 @@ class Residency:
 
     def _dtype_of(self, name: str) -> torch.dtype:
         return torch.float32 if name in self._originals else self.dtype
+
+    def _no_memory(self, name: str, problem: BaseException) -> GenerationFailed:
+        """What to do where the memory ran out while a model was loaded."""
+        advice = "Configure fewer or smaller models, or close other programs."
+        memory = "the machine's memory"
+        if isinstance(problem, torch.OutOfMemoryError):  # Of a graphics card, which has memory of its own.
+            memory = f"the memory of {self.device}"
+            if self.can_offload and not self._offloaded[name]:
+                advice = "Configure fewer or smaller models, or set FOURFOLD_OFFLOAD=always."
+        beside = f" beside {', '.join(self._families)}" if self._families else ""
+        return GenerationFailed(
+            "model_too_large",
+            f"{name} does not fit into {memory}{beside}. {advice}",
+            model=name,
+            device=str(self.device),
+            reason=str(problem),
+        )
 
     def _too_large(self, name: str, needed: int, *, offloads: bool) -> GenerationFailed:
         """What it needs, what there is, and what can be done."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from engine import EngineConfig, EngineError, FinishReason, GenerationFailed, ModelUnavailable
 from engine.launch import launch_engine
 from engine.worker import loader
+from engine.worker import residency as residency_module
 from engine.worker.residency import Residency
 from tests.engine.bench import make_request
 from tests.engine.ldm import write_single_file
@@ -314,12 +316,71 @@ def test_a_disk_that_is_full_while_loading_is_said(model: Path, monkeypatch: pyt
     assert str(model) in str(error)
 
 
-def test_memory_that_runs_out_while_loading_is_said(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+ON_CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"
+
+
+@pytest.mark.parametrize(
+    ("raised", "card", "memory", "offload"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True, "memory of cpu", True),
+        (RuntimeError(ON_CPU), True, "machine's memory", False),
+        (RuntimeError(ON_CPU), False, "machine's memory", False),
+        (MemoryError(), False, "machine's memory", False),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), False, "machine's memory", False),
+    ],
+)
+def test_memory_that_runs_out_while_loading_is_said(
+    model: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, card: bool, memory: str, offload: bool
+) -> None:
+    """`card`: whether the device plays one with a memory of its own."""
+    monkeypatch.setattr(residency_module, "can_offload", lambda device: card)
+    kept: list[weakref.ref[Any]] = []
+
     def fail(*args: Any, **options: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        loaded = torch.nn.Linear(1, 1)
+        kept.append(weakref.ref(loaded))
+        try:
+            raise raised
+        except Exception as error:
+            raise OSError(f"Unable to load weights: {error}") from error  # As libraries do.
 
     monkeypatch.setattr("diffusers.UNet2DConditionModel.from_pretrained", fail)
-    assert try_to_load(model).code == "model_too_large"
+    error = try_to_load(model)
+    assert error.code == "model_too_large"
+    assert memory in str(error)
+    assert ("FOURFOLD_OFFLOAD" in str(error)) is offload
+    assert "smaller models" in str(error)
+    assert kept
+    assert not any(each() is not None for each in kept), "what was loaded so far is let go"
+
+
+@pytest.mark.parametrize("moment", ["looking", "loading"])
+@pytest.mark.parametrize(
+    ("number", "todo"),
+    [(errno.EACCES, "Let the user"), (errno.EMFILE, "ulimit"), (errno.EIO, "look after the disk")],
+)
+def test_what_the_system_refuses_is_not_downloaded_again(
+    model: Path, monkeypatch: pytest.MonkeyPatch, number: int, todo: str, moment: str
+) -> None:
+    def fail(path: Any, *args: Any, **options: Any) -> Any:
+        raise OSError(number, "No", str(path))
+
+    if moment == "loading":
+        monkeypatch.setattr("diffusers.UNet2DConditionModel.from_pretrained", fail)
+    else:
+        usual = Path.open
+        monkeypatch.setattr(
+            Path,
+            "open",
+            lambda path, *args, **options: (
+                fail(path) if path.suffix == ".safetensors" else usual(path, *args, **options)
+            ),
+        )
+    error = try_to_load(model)
+    assert error.code == "model_load_failed"
+    assert todo in str(error)
+    assert str(model) in str(error)
+    assert "ownload" not in str(error)
 
 
 def test_a_folder_that_lost_its_index_is_said(model: Path) -> None:
