@@ -20,6 +20,8 @@ MAX_SEED = 2**32 - 1
 MAX_PICTURES = 16
 MAX_STEPS = 500
 MAX_GUIDANCE_SCALE = 100
+MIN_SHARE_WEIGHT, MAX_SHARE_WEIGHT = 0.001, 1000.0
+"""Beyond, one share's service would be beyond counting, or its turn beyond waiting for."""
 MAX_PROMPT_PARTS = 32
 """Of a multi-prompt: each is a text of its own to encode, and nobody steps meanwhile."""
 MAX_ADAPTERS = 8
@@ -138,7 +140,7 @@ class GenerateRequest:
     share_key: str = ""
     """Opaque: whose fair share this counts on."""
     share_weight: float = 1.0
-    """Above 0: a share of weight 2 gets twice the work done of one of weight 1."""
+    """0.001 to 1000: a share of weight 2 gets twice the work done of one of weight 1."""
     lane: Lane = Lane.FAST
     submitted_at: float | None = None
     """Unix time in seconds; the engine fills in None. Callers that re-submit keep the old order by it."""
@@ -314,11 +316,14 @@ def validate(request: Request, model: ModelInfo) -> None:
                 multiple=model.size_multiple,
                 nearest=nearest,
             )
-    if not (math.isfinite(request.share_weight) and request.share_weight > 0):
+    if not MIN_SHARE_WEIGHT <= request.share_weight <= MAX_SHARE_WEIGHT:
         _reject(
             "share_weight_out_of_range",
-            f"A share weight of {request.share_weight} is not a number above 0.",
+            f"A share weight of {request.share_weight} is outside {MIN_SHARE_WEIGHT:g} to {MAX_SHARE_WEIGHT:g}; 1 is usual,"
+            " and 2 is served twice as much.",
             got=request.share_weight,
+            minimum=MIN_SHARE_WEIGHT,
+            maximum=MAX_SHARE_WEIGHT,
         )
     if (request.operation is not Operation.TEXT_TO_IMAGE) != (request.init_image is not None):
         _reject(

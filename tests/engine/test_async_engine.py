@@ -132,6 +132,8 @@ async def test_refusals_queue_nothing(engine: AsyncEngine, tiny_model: Path) -> 
         (make_request(tiny_model, "new", seeds=(-1,)), "seed_out_of_range"),
         (make_request(tiny_model, "new", share_weight=0.0), "share_weight_out_of_range"),
         (make_request(tiny_model, "new", share_weight=float("nan")), "share_weight_out_of_range"),
+        (make_request(tiny_model, "new", share_weight=1e-308), "share_weight_out_of_range"),
+        (make_request(tiny_model, "new", share_weight=1e308), "share_weight_out_of_range"),
     ]:
         with pytest.raises(RequestRejected) as caught:
             engine.submit(request)
