@@ -105,8 +105,7 @@ def _opened(path: Path, what: str, mode: str, size: tuple[int, int]) -> Image.Im
             return image.convert(mode)
     except MemoryError:
         raise
-    # Pillow's readers of single formats have no error in common; whatever they stumble over, the file is to blame.
-    except Exception as error:
+    except Exception as error:  # Pillow's readers have no error in common; the file is to blame for all.
         raise GenerationFailed(
             "picture_unreadable",
             f"The {what} {path.name} cannot be read: {error}. Send it again as PNG, JPEG or WebP.",

@@ -112,7 +112,7 @@ class Residency:
                     self._components[name], self._families[name] = components, made
             except EngineError:
                 raise
-            except Exception as error:
+            except Exception as error:  # Of any kind, as memory that ran out hides behind others.
                 problem = next(filter(is_out_of_memory, led_to(error)), None)
                 if problem is None:
                     raise

@@ -11,6 +11,7 @@ from engine.executor import StepOutput
 from engine.output import Loading
 from engine.request import Request
 from engine.worker.background import Background
+from engine.worker.default_dtype import default_dtype_kept
 from engine.worker.device import device_name
 from engine.worker.model_runner import ModelRunner
 from engine.worker.residency import Residency
@@ -41,7 +42,8 @@ class Worker:
             return self._residency.fetch(model, report)
 
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:
-        with self._background.giving_way(), self._residency.explaining(model):
+        # Outermost, because nothing is ended any more once the thread has stopped giving way.
+        with default_dtype_kept(), self._background.giving_way(), self._residency.explaining(model):
             return self._residency.load(model, report)
 
     def prepare(self, request: Request) -> None:

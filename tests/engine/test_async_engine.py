@@ -220,7 +220,7 @@ async def test_a_model_that_does_not_load_fails_its_requests_and_is_tried_again(
         _, output = await read(engine.submit(make_request(folder)))
         assert output.finish_reason is FinishReason.FAILED
         assert output.error is not None
-        assert output.error.code == "model_load_failed"
+        assert output.error.code == "model_unreadable"
         _, other = await read(engine.submit(make_request(tiny_model)))
         assert other.finish_reason is FinishReason.COMPLETED
         hidden.rename(folder / "tokenizer")
