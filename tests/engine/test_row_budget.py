@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -38,7 +39,7 @@ def test_a_step_that_is_not_full_says_nothing() -> None:
     budget = RowBudget(8)
     for _ in range(100):
         budget.observe(6, 0.001)
-    assert budget.rows == 8
+        assert budget.rows == 8
     # Where pictures take two rows, one of an odd budget stays empty.
     odd = RowBudget(9)
     for _ in range(9):
@@ -72,15 +73,29 @@ def test_wide_pictures_among_others_do_not_stop_the_growth(wide: int, share: flo
 
 
 def test_the_first_steps_of_a_width_are_not_believed() -> None:
+    """Two slow ones more would be the greater part of those that are looked at."""
     budget = RowBudget(8)
     calls: dict[int, int] = {}
 
     def seconds(rows: int) -> float:
         calls[rows] = calls.get(rows, 0) + 1
-        return 100.0 if calls[rows] <= 2 else 0.1
+        return 100.0 if rows > 8 and calls[rows] <= 5 else 0.1
 
-    work(budget, seconds, steps=100)
+    work(budget, seconds, steps=36)
     assert budget.rows == MAX_ROWS
+
+
+def test_a_width_that_never_pays_is_tried_ever_more_rarely() -> None:
+    budget = RowBudget(8)
+    trials = []
+    for step in range(16 * CALM):
+        before = budget.rows
+        work(budget, lambda rows: rows / 100, steps=1)
+        if budget.rows > before:
+            trials.append(step)
+    waits = [later - earlier for earlier, later in pairwise(trials)]
+    assert len(waits) >= 3
+    assert all(1.8 < later / earlier < 2.2 for earlier, later in pairwise(waits))
 
 
 def test_never_beyond_what_the_host_allows() -> None:
