@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import platformdirs
-from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic import (
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -31,11 +40,12 @@ class Settings(BaseSettings):
     """The embedded model, a hub id, a diffusers folder or a .safetensors checkpoint; several separated by commas."""
     model_config_dir: Path | None = Field(default=None, validation_alias="FOURFOLD_MODEL_CONFIG")
     """A diffusers folder whose configuration serves a single .safetensors checkpoint offline."""
-    device: str = Field(default="auto", pattern=r"^[a-z]+(:\d+)?$")
+    device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16", "float64"] = "auto"
     exact: bool = False
     compile: bool = False
-    row_budget: int | None = Field(default=None, ge=1)
+    row_budget: int | None = Field(default=None, ge=2)
+    """A picture with guidance takes two."""
     memory_budget: ByteSize | None = Field(default=None, gt=0)
     """Most that the weights of all loaded models may take, such as 8GB; None: a share of the device's memory."""
     offload: Literal["auto", "always", "never"] = "auto"
@@ -50,13 +60,37 @@ class Settings(BaseSettings):
     """Another Discord-compatible origin, such as http://127.0.0.1:8080; refused unless loopback."""
     discord_api_allow_remote: bool = False
     """Allow discord_api to name an origin that is not loopback. It receives the token."""
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     @field_validator("home", "model_config_dir")
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
         """`~` is expanded by shells, but not in `.env`."""
         return path.expanduser() if path else path
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, level: str) -> str:
+        return level.upper()
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, device: str) -> str:
+        """Whether there is such a device is for the engine to say."""
+        device = device.lower()
+        if re.fullmatch(r"[a-z]+(:\d+)?", device) is None:
+            raise PydanticCustomError(
+                "device", "it can be auto, cpu, cuda, mps or, for one of several cards, cuda:1"
+            )
+        return device
+
+    @field_validator("memory_budget", mode="wrap")
+    @classmethod
+    def _is_size(cls, size: str, parse: ValidatorFunctionWrapHandler) -> ByteSize | None:
+        try:
+            return cast(ByteSize | None, parse(size))
+        except ValidationError as error:
+            raise PydanticCustomError("size", "it is a size above 0, such as 8GB or 500MB") from error
 
     @cached_property
     def models(self) -> tuple[str, ...]:

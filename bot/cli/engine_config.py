@@ -11,11 +11,19 @@ def engine_config(settings: Settings) -> EngineConfig:
     """What the engine is built with.
 
     Raises:
-        StartupError: FOURFOLD_MODEL names nothing.
+        StartupError: FOURFOLD_MODEL names nothing, or two settings contradict each other.
     """
     if not settings.models:
         raise StartupError(
             "FOURFOLD_MODEL is empty. Name a model, or remove the line to use the embedded one."
+        )
+    if settings.exact and settings.dtype in ("float16", "bfloat16"):
+        raise StartupError(
+            f"FOURFOLD_EXACT computes in float32, and FOURFOLD_DTYPE is {settings.dtype}. Remove one of the two."
+        )
+    if settings.exact and settings.compile:
+        raise StartupError(
+            "FOURFOLD_EXACT runs the model as it is, and FOURFOLD_COMPILE compiles it. Remove one of the two."
         )
     return EngineConfig(
         models=settings.models,

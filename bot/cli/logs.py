@@ -23,13 +23,9 @@ def configure_logging(settings: Settings, *, terminal: bool = True) -> None:
     """Set up the root logger.
 
     Raises:
-        StartupError: the level is unknown or the folder cannot be written.
+        StartupError: the folder cannot be written.
     """
-    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
-    if level is None:
-        raise StartupError(
-            f"FOURFOLD_LOG_LEVEL is {settings.log_level!r}; it can be DEBUG, INFO, WARNING, ERROR or CRITICAL."
-        )
+    level = logging.getLevelNamesMapping()[settings.log_level]
     folder = settings.home / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)

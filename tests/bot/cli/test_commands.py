@@ -153,7 +153,12 @@ def test_a_token_that_cannot_be_one_is_refused_without_showing_it(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("FOURFOLD_MAX_RUNNING_PER_USER", "0"), ("FOURFOLD_DTYPE", "foo"), ("FOURFOLD_DEVICE", "the big one")],
+    [
+        ("FOURFOLD_MAX_RUNNING_PER_USER", "0"),
+        ("FOURFOLD_DTYPE", "foo"),
+        ("FOURFOLD_DEVICE", "the big one"),
+        ("FOURFOLD_LOG_LEVEL", "LOUD"),
+    ],
 )
 def test_a_setting_out_of_range_is_named(tmp_path: Path, name: str, value: str) -> None:
     result = fourfold("models", home=tmp_path, **{name: value})

@@ -6,12 +6,9 @@ import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from bot.cli.logs import configure_logging
 from bot.database import JobRepository, open_database
 from bot.domain import Destination
-from bot.errors import StartupError
 from bot.image_store import ImageStore
 from bot.settings import Settings
 from tests.bot.examples import JOB
@@ -40,8 +37,3 @@ async def test_a_token_is_not_logged_even_at_debug(tmp_path: Path) -> None:
         root.handlers[:], root.level = before[0], before[1]
     assert "a line" in written
     assert SECRET not in written
-
-
-def test_an_unknown_level_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="LOUD"):
-        configure_logging(Settings(home=tmp_path, log_level="LOUD"))
