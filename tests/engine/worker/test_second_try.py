@@ -222,7 +222,9 @@ def test_the_copy_takes_its_share_of_the_memory_budget(folders: dict[str, Path],
         assert held <= whole
     for request_id, seed in (("one", 5), ("two", 6)):
         wanted = Bench(folder, dtype="float32").run(ask(folder, "sd", seeds=(seed,)))["one"]
-        assert np.array_equal(engine.pixels[request_id, 0], wanted.pixels[0])
+        # Where the two share steps, float32 sums come out in another order.
+        difference = engine.pixels[request_id, 0].astype(int) - wanted.pixels[0].astype(int)
+        assert np.abs(difference).max() <= 1
 
 
 def test_a_copy_that_does_not_fit_fails_its_pictures_with_the_reason(folders: dict[str, Path]) -> None:
