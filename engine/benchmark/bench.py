@@ -21,7 +21,7 @@ from engine.benchmark.baseline import Baseline
 from engine.benchmark.gpu import ArchitectureReport, measure_architectures
 from engine.benchmark.mix import PICTURES, BenchJob, Kind, draw_flood, draw_grids, draw_mix, draw_singles
 from engine.benchmark.outcome import Outcome, Summary, fairness, summarise
-from engine.benchmark.served import serve
+from engine.benchmark.served import serve, until_compiled
 from engine.benchmark.step_costs import measure
 from engine.benchmark.watch import watched
 from engine.catalog import ModelInfo, read_model
@@ -134,6 +134,7 @@ async def bench(config: EngineConfig, *, jobs: int = 32, beside: Beside | None =
             ):
                 with watched() as loading:
                     await serve(engine, _warm_up(), source)
+                await until_compiled()
                 with watched() as saturated:
                     for trace, asked in traces.items():
                         log.info("%s: %s", ENGINE, trace)

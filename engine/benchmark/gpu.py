@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import tempfile
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,12 +24,11 @@ from engine.benchmark.architectures import (
 from engine.benchmark.baseline import Baseline
 from engine.benchmark.mix import USERS, draw_singles
 from engine.benchmark.outcome import summarise
-from engine.benchmark.served import serve
+from engine.benchmark.served import serve, until_compiled
 from engine.benchmark.step_costs import measure
 from engine.catalog import read_model
 from engine.config import EngineConfig
 from engine.launch import launch_engine
-from engine.worker.compiled import COMPILING
 from engine.worker.device import resolve_device, resolve_dtype
 
 log = logging.getLogger(__name__)
@@ -111,9 +109,7 @@ async def _measure(
             # The first jobs find out how many rows pay, and compile.
             for _ in range(ROUNDS):
                 await serve(engine, asked, source, guidance_interval=interval, at_once=USERS)
-                for thread in threading.enumerate():
-                    if thread.name == COMPILING:
-                        await asyncio.to_thread(thread.join)
+                await until_compiled()
             outcomes = await serve(engine, asked, source, guidance_interval=interval, at_once=USERS)
             speeds[name] = summarise(outcomes).images_per_second
         gc.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from engine import Engine, FinishReason, GenerateRequest, Operation, Progress, RequestOutput, SamplingParams
 from engine.benchmark.mix import VARIATION_STRENGTH, BenchJob, Kind
 from engine.benchmark.outcome import Outcome
+from engine.worker.compiled import COMPILING
 
 
 async def serve(
@@ -37,6 +39,13 @@ async def serve(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(in_place(job)) for job in jobs]
     return [task.result() for task in tasks]
+
+
+async def until_compiled() -> None:
+    """Wait for what `torch.compile` does in the background, so that only what is warm is measured."""
+    for thread in threading.enumerate():
+        if thread.name == COMPILING:
+            await asyncio.to_thread(thread.join)
 
 
 async def _serve(engine: Engine, job: BenchJob, request: GenerateRequest, started: float) -> Outcome:

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import statistics
 import sys
-import threading
 import time
 from typing import Any
 
@@ -26,8 +25,8 @@ from engine import (
     SamplingParams,
 )
 from engine.benchmark.mix import PROMPTS
+from engine.benchmark.served import until_compiled
 from engine.launch import launch_engine
-from engine.worker.compiled import COMPILING
 from tests.engine.likeness import psnr, ssim
 
 _PLAIN = {"channels_last": False, "compile": False, "row_buckets": False}
@@ -72,18 +71,13 @@ async def _measure(config: EngineConfig, grids: int, runs: int) -> tuple[float, 
     """Images a second, the median of some runs, and the pictures of the last."""
     async with launch_engine(config) as engine:
         await _make(engine, grids, "warm")
-        for thread in _compiling():
-            await asyncio.to_thread(thread.join)
+        await until_compiled()
         speeds = []
         for run in range(runs):
             started = time.perf_counter()
             pictures = await _make(engine, grids, str(run))
             speeds.append(len(pictures) / (time.perf_counter() - started))
     return statistics.median(speeds), pictures
-
-
-def _compiling() -> list[Any]:
-    return [thread for thread in threading.enumerate() if thread.name == COMPILING]
 
 
 async def _make(engine: Engine, grids: int, run: str) -> Pictures:
