@@ -3,6 +3,7 @@
 catalog       what a model is, read from its files without loading it
 request       what may be asked            output, output_stream   what comes back
 scheduler     which pictures step next     shares                  whose turn it is
+waiting       what it knows of a request   forecast                when everybody's turn will come
                                            row_budget, step_cost   how wide a step should be
 batch         what steps are made of       passes, residents       what a picture goes through, which models stay
 executor      the line no tensor crosses

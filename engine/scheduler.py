@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 
 from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture, first_key
 from engine.catalog import ModelInfo
+from engine.forecast import Forecast, in_order
 from engine.passes import passes, rows_per_picture, weight_of
 from engine.request import Lane, Request
 from engine.shares import Line, Pile, Share, ShareId
+from engine.waiting import PileId, Waiting
 
 MAX_WAIT = 300.0
 """Seconds after which the eldest request of a share and model is over age and goes before everybody younger."""
@@ -29,47 +31,6 @@ HOLD = 20.0
 """Seconds for which a model that has work keeps others waiting."""
 LONG = 24
 """Rows from which on a queue counts more than its length, for those who will come while it lasts."""
-
-
-PileId = str | tuple[BatchKey, int]
-"""All requests with pictures of a model, or those with pictures of one key and so many rows each."""
-
-
-@dataclass
-class _Waiting:
-    """A request until its last picture is finished. `pictures` holds the unfinished ones."""
-
-    request: Request
-    arrival: int
-    share: Share
-    rows: int
-    """Of each picture."""
-    weight: int
-    """Of each of its rows."""
-    pictures: dict[int, BatchKey]
-    steps_left: dict[int, int]
-    steps_done: dict[int, int]
-    piles: set[PileId] = field(default_factory=set)
-    rows_counted: int = 0
-    """Among the rows that wait."""
-    models: set[str] = field(default_factory=set)
-    """Of its unfinished pictures."""
-    started: bool = False
-    held: set[str] = field(default_factory=set)
-    """Models that its turn had come with, and what it needs for them is being read."""
-    stepped_over_age: set[str] = field(default_factory=set)
-    """Models that it has stepped with while it was over age."""
-    shown: tuple[int, float, int, float] | None = None
-    """Place, row-steps ahead, and how many arrivals of others and row-steps of all there had been by then."""
-
-    @property
-    def work(self) -> float:
-        """Row-steps that are left."""
-        return float(self.rows * sum(self.steps_left[index] for index in self.pictures))
-
-    @property
-    def submitted_at(self) -> float:
-        return self.request.submitted_at or 0.0
 
 
 @dataclass
@@ -114,7 +75,7 @@ class Scheduler:
     hold: float = HOLD
 
     def __post_init__(self) -> None:
-        self._requests: dict[str, _Waiting] = {}
+        self._requests: dict[str, Waiting] = {}
         self._shares: dict[ShareId, Share] = {}
         self._piles: dict[PileId, Pile] = {}
         self._wanted: Counter[str] = Counter()
@@ -125,7 +86,7 @@ class Scheduler:
         self._model: str | None = None
         self._held_since = 0.0
         self._arrivals = 0
-        self._work_added = 0.0
+        self._forecast = Forecast()
         self._rows = 0
         """Of all pictures that are not finished, except of requests that are held back."""
         self._started = 0
@@ -144,7 +105,7 @@ class Scheduler:
         share = self._open_share((request.lane is Lane.RELAXED, request.share_key))
         share.arrivals += 1
         indices = range(len(request.seeds))
-        waiting = _Waiting(
+        waiting = Waiting(
             request=request,
             arrival=self._arrivals,
             share=share,
@@ -155,7 +116,7 @@ class Scheduler:
             steps_done=dict.fromkeys(indices, 0),
         )
         self._arrivals += 1
-        self._work_added += waiting.work
+        self._forecast.add(waiting.work)
         self._requests[request.request_id] = waiting
         share.waiting += 1
         self._enter(waiting)
@@ -201,7 +162,7 @@ class Scheduler:
         worth = self._rows * max(1.0, self._rows / LONG) * self.overheads.get(size, math.inf)
         rows = 0
         pictures: list[ScheduledPicture] = []
-        taken: list[_Waiting] = []
+        taken: list[Waiting] = []
         while True:
             fitting = [
                 pile
@@ -245,7 +206,7 @@ class Scheduler:
     def update(self, progress: Iterable[PictureProgress]) -> list[str]:
         """Take note of what a step did; returns the ids of requests whose last picture is now finished."""
         finished = []
-        touched: dict[str, _Waiting] = {}
+        touched: dict[str, Waiting] = {}
         for report in progress:
             waiting = self._requests.get(report.request_id)
             if waiting is None:
@@ -254,7 +215,7 @@ class Scheduler:
             done = max(0, report.step - waiting.steps_done[report.index])
             left = report.steps - report.step
             # A pipeline of diffusers' own says only while it runs how many steps it takes.
-            self._work_added += waiting.rows * max(0, left + done - waiting.steps_left[report.index])
+            self._forecast.add_work(waiting.rows * max(0, left + done - waiting.steps_left[report.index]))
             self._serve(waiting.share, waiting.rows * done / waiting.request.share_weight)
             waiting.steps_done[report.index] = report.step
             waiting.steps_left[report.index] = left
@@ -271,31 +232,9 @@ class Scheduler:
         return finished
 
     def places(self, seconds_per_row_step: float | None) -> Mapping[str, tuple[int, float | None]]:
-        """Position (1 is next) and seconds until the pictures are ready, of every request not yet started.
-
-        They foretell the order of service: a share's next request counts as if the ones before it were done. What
-        is promised: a place moves back by no more than the requests that other shares and lanes have added since it
-        was last asked for, and never because of later ones of its own share; the row-steps behind the seconds grow by
-        no more than the work that was added. To keep that, two requests may be shown the same place.
-        """
-        ahead = 0.0
-        place = 0
-        places: dict[str, tuple[int, float | None]] = {}
-        for waiting, work in self._foretold():
-            ahead += work
-            if waiting.started:
-                continue
-            place += 1
-            others = self._arrivals - waiting.share.arrivals
-            shown, shown_ahead = place, ahead
-            if waiting.shown is not None:
-                before, ahead_before, others_before, added_before = waiting.shown
-                shown = min(shown, before + others - others_before)
-                shown_ahead = min(shown_ahead, ahead_before + self._work_added - added_before)
-            waiting.shown = (shown, shown_ahead, others, self._work_added)
-            eta = None if seconds_per_row_step is None else shown_ahead * seconds_per_row_step
-            places[waiting.request.request_id] = (shown, eta)
-        return places
+        """Position (1 is next) and seconds until the pictures are ready, of every request not yet started: see `Forecast`."""
+        order = in_order(self._requests.values(), self.clock(), self.max_wait, self.quantum)
+        return self._forecast.places(order, seconds_per_row_step)
 
     @property
     def waiting(self) -> int:
@@ -342,41 +281,6 @@ class Scheduler:
         order, _, model, first = min(heads, key=lambda head: head[:3])
         return order, next(key for key in first.pictures.values() if key.model == model), first.request
 
-    def _foretold(self) -> list[tuple[_Waiting, float]]:
-        """Everybody in the order in which they will probably be served, with the work that is left of them."""
-        by_share: dict[ShareId, list[_Waiting]] = {}
-        for waiting in self._requests.values():
-            by_share.setdefault(waiting.share.id, []).append(waiting)
-        now = self.clock()
-        order: list[tuple[tuple[float, ...], _Waiting, float]] = []
-        for id_, members in by_share.items():
-            share = self._shares[id_]
-            service = share.service
-            ranked: list[tuple[tuple[float, ...], _Waiting, float]] = []
-            for waiting in members:
-                work = waiting.work
-                lines = (share.lines[model] for model in waiting.models)
-                since = min(
-                    (
-                        one.since(waiting.submitted_at)
-                        for one in lines
-                        if one.eldest == waiting.request.request_id
-                    ),
-                    default=now,
-                )
-                if now - since > self.max_wait:
-                    ranked.append(((0, since, waiting.arrival), waiting, work))
-                else:
-                    ranked.append(((1, work, waiting.arrival), waiting, work))
-            ranked.sort(key=lambda entry: entry[0])
-            for key, waiting, work in ranked:
-                # The work of an over-age request is done out of turn, but it counts on its share all the same.
-                place = key if not key[0] else (1, id_[0], service // self.quantum, *key[1:])
-                order.append((place, waiting, work))
-                service += work / waiting.request.share_weight
-        order.sort(key=lambda entry: entry[0])
-        return [(waiting, work) for _, waiting, work in order]
-
     def _open_share(self, id_: ShareId) -> Share:
         """The account of a share that is about to have one request more."""
         floor = self._floors[id_[0]] * self.quantum
@@ -400,7 +304,7 @@ class Scheduler:
             for pile in share.piles:
                 pile.move(share.id, share.level(self.quantum))
 
-    def _enter(self, waiting: _Waiting) -> None:
+    def _enter(self, waiting: Waiting) -> None:
         """Put a request into the piles of its unfinished pictures, and take it out of the others."""
         request_id, share = waiting.request.request_id, waiting.share
         models = {key.model for key in waiting.pictures.values()}
@@ -459,7 +363,7 @@ class Scheduler:
                 if _model_of(id_) == model:
                     self._piles[id_].put_eldest(eldest, line.since(waiting.submitted_at), waiting.arrival)
 
-    def _end(self, waiting: _Waiting) -> None:
+    def _end(self, waiting: Waiting) -> None:
         """Take a request out, finished or not."""
         request_id, share = waiting.request.request_id, waiting.share
         waiting.pictures.clear()
