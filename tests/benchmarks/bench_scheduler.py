@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from engine import Lane
-from tests.engine.test_scheduler import MODEL, OTHER, Harness, request
+from tests.engine.scheduling import MODEL, OTHER, Harness, request
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from engine.batch import PictureProgress, ScheduledBatch
 from engine.executor import StepOutput
+from tests.engine.scheduling import request
 from tests.engine.test_residents import SIZES, Device, Rig
-from tests.engine.test_scheduler import request
 
 COPY = "{} in float32"
 COPIES = {COPY.format("owner/a"): 10, COPY.format("owner/c"): 6}

@@ -16,7 +16,7 @@ from engine.batch import PictureProgress, ScheduledBatch
 from engine.core import EngineCore, Output
 from engine.executor import Fetched, Loaded, Prepared, StepOutput
 from engine.residents import Residents
-from tests.engine.test_scheduler import model, request
+from tests.engine.scheduling import model, request
 
 SIZES = {"owner/a": 6, "owner/b": 6, "owner/c": 3, "owner/huge": 10}
 

@@ -3,73 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import EngineConfig, GenerateRequest, Lane, ModelInfo, SamplingParams
-from engine.batch import PictureProgress, ScheduledBatch
-from engine.catalog import Guidance, read_model
-from engine.passes import rows_per_picture
-from engine.scheduler import MAX_WAIT, Scheduler
-
-MODEL = "owner/model"
-OTHER = "owner/other"
-
-
-@cache
-def model(name: str = MODEL) -> ModelInfo:
-    """What the catalogue assumes of a hub model that is not in an empty cache."""
-    return read_model(name, EngineConfig(cache_dir=Path("nowhere")))
-
-
-def request(request_id: str, **changes: Any) -> GenerateRequest:
-    params = {"num_inference_steps": 3, "guidance_scale": 5.0, "sampler": "ddim", "width": 512, "height": 512}
-    params["negative_prompt"] = ""
-    params |= {name: changes.pop(name) for name in list(changes) if name in params}
-    values = {"prompt": "", "model": MODEL, "seeds": (0, 1), "submitted_at": 0.0} | changes
-    return GenerateRequest(request_id=request_id, params=SamplingParams(**params), **values)
-
-
-class Harness:
-    """A scheduler, a clock, and a device that does one step of whatever it is given."""
-
-    def __init__(self, row_budget: int = 8, ready: tuple[str, ...] = (MODEL,), **options: float) -> None:
-        self.now = 0.0
-        self.scheduler = Scheduler(row_budget, lambda: self.now, set(ready), **options)  # type: ignore[arg-type]
-        self.service: Counter[str] = Counter()
-        self.steps: Counter[tuple[str, int]] = Counter()
-        self.finished: list[str] = []
-
-    def add(self, *requests: GenerateRequest) -> None:
-        for new in requests:
-            self.scheduler.add(new, model(new.model))
-
-    def tick(self) -> ScheduledBatch | None:
-        batch = self.scheduler.schedule()
-        self.now += 1.0
-        if batch is None:
-            return None
-        progress = []
-        for picture in batch.pictures:
-            key = (picture.request.request_id, picture.index)
-            self.steps[key] += 1
-            self.service[picture.request.share_key] += picture.rows
-            steps = picture.request.params.num_inference_steps
-            done = self.steps[key] == steps
-            progress.append(PictureProgress(*key, self.steps[key], steps, None if done else batch.key))
-        self.finished += self.scheduler.update(progress)
-        return batch
-
-    def ids(self, batch: ScheduledBatch | None) -> list[str]:
-        assert batch is not None
-        return list(dict.fromkeys(picture.request.request_id for picture in batch.pictures))
+from engine import Lane
+from engine.scheduler import MAX_WAIT
+from tests.engine.scheduling import MODEL, OTHER, REQUESTS, Harness, request, z_image
 
 
 def test_first_come_first_served_with_equal_shares() -> None:
@@ -267,27 +209,6 @@ def test_who_is_held_back_makes_no_step_wider() -> None:
     assert harness.tick().rows == 16  # type: ignore[union-attr]
 
 
-def test_places_count_the_work_ahead() -> None:
-    harness = Harness(row_budget=4)
-    harness.add(request("a"), request("b", share_key="2"), request("c", share_key="3"))
-    assert harness.scheduler.places(None) == {"a": (1, None), "b": (2, None), "c": (3, None)}
-    harness.tick()  # "a" has done 4 of its 12 row-steps.
-    assert harness.scheduler.places(0.5) == {"b": (1, (8 + 12) * 0.5), "c": (2, (8 + 12 + 12) * 0.5)}
-
-
-REQUESTS = st.builds(
-    dict,
-    seeds=st.integers(1, 4).map(lambda n: tuple(range(n))),
-    num_inference_steps=st.integers(1, 5),
-    guidance_scale=st.sampled_from([1.0, 7.0]),
-    width=st.sampled_from([256, 512]),
-    lane=st.sampled_from(Lane),
-    share_key=st.sampled_from("abc"),
-    share_weight=st.sampled_from([0.5, 1.0, 4.0]),
-    model=st.sampled_from([MODEL, OTHER]),
-)
-
-
 @given(st.lists(REQUESTS, min_size=1, max_size=8), st.integers(2, 12))
 @settings(max_examples=60, deadline=None)
 def test_everybody_finishes_with_exactly_the_steps_asked_for(
@@ -305,27 +226,6 @@ def test_everybody_finishes_with_exactly_the_steps_asked_for(
         (r.request_id, i): r.params.num_inference_steps for r in requests for i in range(len(r.seeds))
     }
     assert harness.steps == expected
-
-
-@pytest.mark.parametrize(
-    ("guidance", "changes", "rows"),
-    [
-        (Guidance.CLASSIFIER_FREE, {"guidance_scale": 1.0}, 1),
-        (Guidance.CLASSIFIER_FREE, {"guidance_scale": 1.5}, 2),
-        (Guidance.FROM_ZERO, {"guidance_scale": 0.0}, 1),
-        (Guidance.FROM_ZERO, {"guidance_scale": 0.5}, 2),
-        (Guidance.EMBEDDED, {"guidance_scale": 3.5}, 1),
-        (Guidance.EMBEDDED, {"guidance_scale": 3.5, "negative_prompt": "dog"}, 2),
-        (Guidance.NONE, {"guidance_scale": 3.5, "negative_prompt": "dog"}, 1),
-    ],
-)
-def test_rows_of_a_picture(guidance: Guidance, changes: dict[str, Any], rows: int) -> None:
-    harness = Harness()
-    harness.scheduler.add(request("one", **changes), replace(model(), guidance=guidance))
-    batch = harness.scheduler.schedule()
-    assert batch is not None
-    assert batch.rows == 2 * rows
-    assert [picture.rows for picture in batch.pictures] == [rows, rows]
 
 
 @given(
@@ -347,36 +247,6 @@ def test_backlogged_shares_are_served_by_weight(weights: list[float], sizes: lis
         if any(f"{share}-59" in harness.finished for share in range(len(weights))):
             break
         assert max(services) - min(services) <= 20.0 + 4 / min(weights) + 1e-9
-
-
-def test_importing_the_front_door_loads_no_torch() -> None:
-    """In a process of its own, because this one has surely imported it."""
-    import subprocess
-    import sys
-
-    heavy = "{'torch', 'diffusers', 'transformers'}"
-    code = f"import sys, engine, engine.launch; assert not {heavy} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert EngineConfig().models
-
-
-def z_image() -> ModelInfo:
-    return read_model("Tongyi-MAI/Z-Image-Turbo", EngineConfig(cache_dir=Path("nowhere")))
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "rows"),
-    [(512, 512, 1), (1024, 1024, 1), (1168, 944, 1), (1360, 1024, 2), (1536, 1536, 3), (2048, 2048, 4)],
-)
-def test_rows_weigh_by_their_size_where_sizes_mix(width: int, height: int, rows: int) -> None:
-    info = z_image()
-    new = request("a", model=info.name, width=width, height=height, guidance_scale=0.0)
-    assert rows_per_picture(new, info) == rows
-    guided = replace(new, params=replace(new.params, guidance_scale=2.0))
-    assert rows_per_picture(guided, info) == 2 * rows
-    assert rows_per_picture(request("b", width=width, height=height), model()) == 2, (
-        "one size, one budget of its own"
-    )
 
 
 @settings(deadline=None)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from engine import GenerateRequest, Lane
 from engine.scheduler import LONG
-from tests.engine.test_scheduler import MODEL, OTHER, REQUESTS, Harness, request
+from tests.engine.scheduling import MODEL, OTHER, REQUESTS, Harness, request
 
 
 class SchedulerMachine(RuleBasedStateMachine):
