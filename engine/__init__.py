@@ -1,7 +1,8 @@
 """The engine's front door. Importing it loads no torch.
 
 catalog       what a model is, read from its files without loading it
-request       what may be asked            output, output_stream   what comes back
+request       what may be asked            validation              whether a model can make it
+output        what comes back              output_stream           how it gets there
 scheduler     which pictures step next     shares                  whose turn it is
 waiting       what it knows of a request   forecast                when everybody's turn will come
                                            row_budget, step_cost   how wide a step should be

@@ -17,7 +17,8 @@ from engine.errors import EngineDead, GenerationFailed, RequestRejected
 from engine.executor import Executor, Fetched, Loaded, Prepared
 from engine.output import EngineStats, FinishReason, Loading, RequestOutput
 from engine.output_stream import OutputStream
-from engine.request import Request, rounded, validate
+from engine.request import Request
+from engine.validation import rounded, validate
 
 log = logging.getLogger(__name__)
 

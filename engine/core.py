@@ -23,11 +23,12 @@ from engine.output import (
     Update,
 )
 from engine.passes import passes
-from engine.request import Request, rounded
+from engine.request import Request
 from engine.residents import Residents
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import Scheduler
 from engine.step_cost import StepCost
+from engine.validation import rounded
 
 if TYPE_CHECKING:
     import numpy as np

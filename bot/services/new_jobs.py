@@ -15,7 +15,8 @@ from bot.image_store import SOURCE
 from bot.prompting import DEFAULT_PICTURES, VARY_STRENGTH, parse, picture_seeds, plan, sampling_for
 from bot.services.engine_errors import as_user_error
 from engine import ModelInfo, RequestRejected, Safety
-from engine.request import MAX_SEED, rounded, validate
+from engine.request import MAX_SEED
+from engine.validation import rounded, validate
 
 
 def first_job(asker: Asker, order: Order, model: ModelInfo, now: datetime) -> Job:

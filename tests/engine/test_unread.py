@@ -10,7 +10,7 @@ import pytest
 
 from engine import RequestRejected
 from engine.catalog import Guidance
-from engine.request import validate
+from engine.validation import validate
 from tests.engine.bench import Bench, make_request, with_params
 
 

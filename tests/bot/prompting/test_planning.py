@@ -12,7 +12,7 @@ from bot.domain import Action, Parameters
 from bot.prompting import VARY_STRENGTH, picture_seeds, plan, sampling_for, size_for, unheeded
 from engine import Operation
 from engine.catalog import Guidance
-from engine.request import validate
+from engine.validation import validate
 from tests.bot.examples import JOB, MODEL
 
 sides = st.integers(1, 32)

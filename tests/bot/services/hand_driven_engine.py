@@ -22,7 +22,7 @@ from engine import (
     RequestOutput,
     Safety,
 )
-from engine.request import validate
+from engine.validation import validate
 from tests.bot.examples import MODEL
 
 

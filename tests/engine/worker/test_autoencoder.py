@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save, save_file
 
 from engine import GenerateRequest, GenerationFailed, RequestRejected
-from engine.request import validate
+from engine.validation import validate
 from engine.worker.autoencoder import AutoencoderStore
 from tests.engine.bench import Bench, diffusers_says, largest_difference, make_request
 from tests.engine.ldm import vae_name

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engine import GenerateRequest, RequestRejected
-from engine.request import validate
+from engine.validation import validate
 from tests.engine.bench import (
     Bench,
     Result,

@@ -18,8 +18,8 @@ from engine import EngineConfig, GenerateRequest, Hires, RequestRejected
 from engine.catalog import read_model
 from engine.core import EngineCore
 from engine.passes import passes
-from engine.request import validate
 from engine.scheduler import Scheduler
+from engine.validation import validate
 from engine.worker.initial_picture import read_initial_picture
 from engine.worker.request_state import NamedFiles, RequestState
 from engine.worker.samplers import SAMPLERS

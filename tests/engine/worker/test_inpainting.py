@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine import EngineConfig, Operation, RequestRejected
 from engine.catalog import read_model
-from engine.request import validate
+from engine.validation import validate
 from engine.worker.samplers import SAMPLERS
 from tests.engine.bench import Bench, assert_equal, diffusers_says, largest_difference, make_request
 from tests.engine.tiny import SIDE, write_tiny_model

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine import RequestRejected
-from engine.request import validate
+from engine.validation import validate
 from tests.engine.bench import (
     Bench,
     fresh_pipeline,

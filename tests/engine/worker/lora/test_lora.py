@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import GenerateRequest, RequestRejected
-from engine.request import validate
+from engine.validation import validate
 from engine.worker.lora.store import LoraStore
 from tests.engine.bench import (
     Bench,

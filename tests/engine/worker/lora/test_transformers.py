@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine import GenerateRequest
-from engine.request import validate
+from engine.validation import validate
 from tests.engine.bench import Bench, Result, fresh_pipeline, largest_difference, make_request, with_params
 from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_z_image
 

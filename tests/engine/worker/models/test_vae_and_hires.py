@@ -15,8 +15,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from engine import GenerateRequest, Hires, Operation, RequestRejected
-from engine.request import validate
 from engine.scheduler import Scheduler
+from engine.validation import validate
 from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request, with_params
 from tests.engine.ldm import vae_name
 from tests.engine.tiny import SIDE

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine import GenerateRequest, RequestRejected
-from engine.request import validate
+from engine.validation import validate
 from engine.worker.prompts.embeddings import Embedding, split
 from tests.engine.bench import (
     Bench,

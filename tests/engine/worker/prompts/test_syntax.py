@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.request import count_parts
+from engine.validation import count_parts
 from engine.worker.prompts.syntax import MAX_WEIGHT, Part, Span, parse_prompt
 
 
