@@ -4,8 +4,8 @@ catalog       what a model is, read from its files without loading it
 request       what may be asked            validation              whether a model can make it
 output        what comes back              output_stream           how it gets there
 scheduler     which pictures step next     shares                  whose turn it is
-waiting       what it knows of a request   forecast                when everybody's turn will come
-                                           row_budget, step_cost   how wide a step should be
+waiting       what it knows of a request   row_budget, step_cost   how wide a step should be
+forecast      when everybody's turn comes  paces                   how long steps and loads take
 batch         what steps are made of       passes, residents       what a picture goes through, which models stay
 executor      the line no tensor crosses
 core          schedule → execute → update  async_engine, launch    its asyncio face, and how it is built

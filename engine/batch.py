@@ -8,6 +8,9 @@ from engine.catalog import FAMILIES, ModelInfo
 from engine.passes import passes
 from engine.request import GenerateRequest, Request
 
+Size = tuple[str, int, int]
+"""(model, width, height) of a BatchKey: what steps take is measured for all pictures of one together."""
+
 
 @dataclass(frozen=True)
 class BatchKey:
@@ -21,6 +24,10 @@ class BatchKey:
     conditioning: str = ""
     """What an adapter that cannot be mixed per row adds of itself."""
     padding: str = ""
+
+    @property
+    def size(self) -> Size:
+        return self.model, self.width, self.height
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,7 @@ class PictureProgress:
 def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
     """The key of a request's first stage, known before anything of it is opened."""
     family = FAMILIES[model.family]
-    first = passes(request, model)[0]
-    width, height = (0, 0) if family.mixes_sizes else (first.width, first.height)
+    (_, width, height), _ = sizes(request, model)[0]
     return BatchKey(
         request.model,
         family.stages[0],
@@ -71,4 +77,13 @@ def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
         conditioning=request.request_id if family.alone else "",
         # A layer pads all rows of a forward pass alike.
         padding="circular" if request.params.tiling else "",
+    )
+
+
+def sizes(request: GenerateRequest, model: ModelInfo) -> tuple[tuple[Size, int], ...]:
+    """What a picture goes through, one after the other: a size and how many steps it takes there."""
+    mixes = FAMILIES[model.family].mixes_sizes
+    return tuple(
+        ((request.model, *((0, 0) if mixes else (each.width, each.height))), each.steps)
+        for each in passes(request, model)
     )

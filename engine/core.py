@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from engine.batch import BatchKey, ScheduledBatch
+from engine.batch import BatchKey, ScheduledBatch, Size
 from engine.catalog import ModelInfo, unknown_words
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed
 from engine.executor import Executor, Fetched, Loaded, Prepared, StepOutput
+from engine.forecast import Forecast
 from engine.output import (
     EngineStats,
     FinishReason,
@@ -22,6 +23,7 @@ from engine.output import (
     RequestOutput,
     Update,
 )
+from engine.paces import Paces
 from engine.passes import passes
 from engine.request import Request
 from engine.residents import Residents
@@ -75,8 +77,10 @@ class EngineCore:
         `report` is handed to the executor's other threads; it must bring its argument back to `on_load` or `on_prepared`.
         """
         self.scheduler = Scheduler(max(2, config.row_budget or FIRST_ROW_BUDGET), clock)
-        self._row_budgets: dict[tuple[str, int, int], RowBudget] = {}
-        self._step_costs: dict[tuple[str, int, int], StepCost] = {}
+        self._row_budgets: dict[Size, RowBudget] = {}
+        self._step_costs: dict[Size, StepCost] = {}
+        self._forecast = Forecast(self.scheduler)
+        self._paces = Paces()
         self._executor = executor
         self._models = models
         self._config = config
@@ -141,6 +145,7 @@ class EngineCore:
             self._residents.ask(event.model, event.size)
             return []
         self._loading.pop(event.model, None)
+        self._paces.load_ends(event.model, self._clock(), well=event.error is None)
         self._places_seen = -1
         if self._displacing == event.model:
             self._displacing, self._displaced_at = None, self._clock()
@@ -198,7 +203,10 @@ class EngineCore:
         self._places_seen, self._places_at = self.scheduler.changes, now
         outputs: list[Output] = []
         started = time.perf_counter()
-        places = self.scheduler.places(self._seconds_per_row_step)
+        loads = {
+            model: left for model in self._loading if (left := self._paces.load_left(model, now)) is not None
+        }
+        places = self._forecast.places(self._paces.seconds if self._paces.known else None, loads)
         self._places_cost = time.perf_counter() - started
         for request_id, (position, eta) in places.items():
             running = self._running[request_id]
@@ -280,6 +288,7 @@ class EngineCore:
         for victim in victims:
             self._evict(victim)
         self._residents.give(model)
+        self._paces.load_begins(model, self._clock())
         self._executor.place(model, self._report)
         for victim in victims:
             if self.scheduler.wants(victim):
@@ -347,7 +356,9 @@ class EngineCore:
         pictures = [p for p in batch.pictures if p.request.request_id not in output.unprepared]
         if not pictures:
             return []
-        per_row = seconds / sum(picture.rows for picture in pictures)
+        rows = sum(picture.rows for picture in pictures)
+        self._paces.observe(batch.key.size, rows, seconds)
+        per_row = seconds / rows
         known = self._seconds_per_row_step
         self._seconds_per_row_step = per_row if known is None else 0.8 * known + 0.2 * per_row
         self._measure_rows(batch, output)
@@ -383,7 +394,7 @@ class EngineCore:
         """Let what the step took, and what did not fit, decide how many rows the next ones hold."""
         for timing in output.timings:
             self._row_budget(timing.key).observe(timing.rows, timing.seconds, timing.widest)
-            size = _size(timing.key)
+            size = timing.key.size
             cost = self._step_costs.setdefault(size, StepCost())
             cost.observe(timing.rows, timing.seconds)
             self.scheduler.overheads[size] = cost.overhead
@@ -393,7 +404,7 @@ class EngineCore:
             self.scheduler.row_budgets[size] = budget.rows
 
     def _row_budget(self, key: BatchKey) -> RowBudget:
-        size = _size(key)
+        size = key.size
         if size not in self._row_budgets:
             first = self.scheduler.row_budget
             self._row_budgets[size] = RowBudget(first, most=first if self._config.row_budget else MAX_ROWS)
@@ -423,11 +434,6 @@ class EngineCore:
             unknown_words=unknown_words(running.request.prompt, model.vocabulary),
             rounded_to=running.rounded_to,
         )
-
-
-def _size(key: BatchKey) -> tuple[str, int, int]:
-    """What steps of a key take is measured for all of them together."""
-    return key.model, key.width, key.height
 
 
 def _about_equal(shown: float | None, now: float | None) -> bool:

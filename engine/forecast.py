@@ -1,82 +1,116 @@
-"""When everybody's turn will come: the order of service foretold, and what of it may be shown."""
+"""When everybody's turn will come: the steps to come are gone through on a twin of the scheduler whose clock runs ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from engine.batch import BatchKey, PictureProgress, ScheduledBatch, Size
+from engine.scheduler import Scheduler
 from engine.shares import ShareId
 from engine.waiting import Waiting
+
+Seconds = Callable[[Size, float], float]
+"""What a step of a size takes with so many rows."""
+
+FAR = 120
+"""Requests whose steps are gone through; those behind them are reckoned by their work, or a long queue would cost too much."""
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A place and the row-steps behind its seconds, and what there had been by then."""
+    """A place and the seconds until the pictures are ready, if anything was measured."""
 
     place: int
-    ahead: float
-    others: int
-    """Requests ever added by other shares and lanes."""
-    work_added: float
-    """Row-steps of all requests."""
+    seconds: float | None
 
 
 class Forecast:
-    """Places and seconds that do not jump about.
+    """Places in the queue and seconds that do not jump about.
 
     What is promised: a place moves back by no more than the requests that other shares and lanes have added since it
-    was last asked for, and never because of later ones of its own share; the row-steps behind the seconds grow by
-    no more than the work that was added. To keep that, two requests may be shown the same place.
+    was last asked for, and never because of later ones of its own share. As long as steps take what they took, the
+    seconds grow by no more than those of the work that was added and of the models that have to be loaded since; and by
+    no greater a factor than the steps whose time has grown most. To keep that, two requests may be shown the same place.
     """
 
-    def __init__(self) -> None:
-        self._arrivals = 0
-        self._work_added = 0.0
-        self._shown: dict[str, _Shown] = {}
-
-    def add(self, work: float) -> None:
-        """Take note of a new request with so many row-steps."""
-        self._arrivals += 1
-        self.add_work(work)
-
-    def add_work(self, work: float) -> None:
-        """Take note that a request takes more row-steps than was known."""
-        self._work_added += work
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._shown: dict[int, _Shown] = {}
+        """By arrival: ids may come again."""
+        self._work: dict[int, float] = {}
+        """Row-steps that were left of every request, likewise."""
+        self._took: dict[tuple[Size, int], float] = {}
+        """Seconds of the narrowest and the widest steps."""
+        self._loads: Mapping[str, float] = {}
 
     def places(
-        self, order: Iterable[Waiting], seconds_per_row_step: float | None
+        self, seconds: Seconds | None, loads: Mapping[str, float] | None = None
     ) -> Mapping[str, tuple[int, float | None]]:
-        """Position (1 is next) and seconds until the pictures are ready, of every request of `order` not yet started."""
-        ahead = 0.0
-        place = 0
+        """Position (1 is next) and seconds until the pictures are ready, of every request not yet started.
+
+        `seconds`: None where nothing was measured. `loads`: seconds until models are ready that are not yet, as far as
+        they can be told.
+        """
+        scheduler = self._scheduler
+        loads = {} if loads is None else loads
+        order = in_order(
+            scheduler.requests.values(), scheduler.clock(), scheduler.max_wait, scheduler.quantum
+        )
+        ready: Mapping[str, float] = {}
+        if seconds is not None:
+            first, ready = _rehearse(scheduler, order, seconds, loads)
+            turns = {id_: turn for turn, id_ in enumerate(first)}
+            order.sort(key=lambda waiting: turns.get(waiting.request.request_id, len(turns)))
+        newcomers = Counter(waiting.share.id for waiting in order if waiting.arrival not in self._work)
+        grown, factor = (0.0, 1.0) if seconds is None else self._grown(order, seconds, loads)
+        shown: dict[int, _Shown] = {}
         places: dict[str, tuple[int, float | None]] = {}
-        shown: dict[str, _Shown] = {}
+        place = 0
         for waiting in order:
-            ahead += waiting.work
             if waiting.started:
                 continue
             place += 1
-            id_, others = waiting.request.request_id, self._arrivals - waiting.share.arrivals
-            now = _Shown(place, ahead, others, self._work_added)
-            if (before := self._shown.get(id_)) is not None:
-                now = _Shown(
-                    min(place, before.place + others - before.others),
-                    min(ahead, before.ahead + self._work_added - before.work_added),
-                    others,
-                    self._work_added,
-                )
-            shown[id_] = now
-            places[id_] = (
-                now.place,
-                None if seconds_per_row_step is None else now.ahead * seconds_per_row_step,
-            )
-        self._shown = shown
+            now, left = place, ready.get(waiting.request.request_id)
+            if (before := self._shown.get(waiting.arrival)) is not None:
+                now = min(now, before.place + newcomers.total() - newcomers[waiting.share.id])
+                if left is not None and before.seconds is not None:
+                    left = min(left, before.seconds * factor + grown)
+            shown[waiting.arrival] = _Shown(now, left)
+            places[waiting.request.request_id] = (now, left)
+        self._shown, self._loads = shown, loads
+        self._work = {waiting.arrival: waiting.work for waiting in order}
         return places
+
+    def _grown(
+        self, order: Sequence[Waiting], seconds: Seconds, loads: Mapping[str, float]
+    ) -> tuple[float, float]:
+        """By how many seconds, and before that by which factor, what was shown may grow."""
+        grown = sum(max(0.0, left - self._loads.get(model, 0.0)) for model, left in loads.items())
+        for waiting in order:
+            more = waiting.work - self._work.get(waiting.arrival, 0.0)
+            if more <= 0:
+                continue
+            # A pipeline of diffusers' own says only while it runs how many steps it takes.
+            new = waiting.work_by_size() if more == waiting.work else [(waiting.sizes[0][0], more)]
+            for size, work in new:
+                rows = min(waiting.rows * len(waiting.pictures), self._scheduler.budget(size))
+                grown += work * seconds(size, rows) / rows
+        sizes = {size for waiting in order for size, _ in waiting.sizes}
+        took = {
+            (size, rows): seconds(size, rows) for size in sizes for rows in (1, self._scheduler.budget(size))
+        }
+        # The time of a step is a line over its rows: between the narrowest and the widest none has grown more.
+        ratios = [now / then for key, now in took.items() if (then := self._took.get(key))]
+        self._took = took
+        return grown, max(ratios, default=1.0)
 
 
 def in_order(requests: Iterable[Waiting], now: float, max_wait: float, quantum: float) -> list[Waiting]:
-    """Everybody in the order in which they will probably be served: a share's next request counts as if the ones before
-    it were done.
+    """Everybody in the order in which they would be served if all models took turns: a share's next request counts as if
+    the ones before it were done.
     """
     by_share: dict[ShareId, list[Waiting]] = {}
     for waiting in requests:
@@ -92,9 +126,10 @@ def in_order(requests: Iterable[Waiting], now: float, max_wait: float, quantum: 
                 (line.since(waiting.submitted_at) for line in lines if line.eldest == id_), default=now
             )
             over_age = now - since > max_wait
-            ranked.append(
-                ((0, since, waiting.arrival) if over_age else (1, waiting.work, waiting.arrival), waiting)
+            key: tuple[float, ...] = (
+                (0, since, waiting.arrival) if over_age else (1, waiting.work, waiting.arrival)
             )
+            ranked.append((key, waiting))
         ranked.sort(key=lambda entry: entry[0])
         service = share.service
         for key, waiting in ranked:
@@ -104,3 +139,61 @@ def in_order(requests: Iterable[Waiting], now: float, max_wait: float, quantum: 
             service += waiting.work / waiting.request.share_weight
     order.sort(key=lambda entry: entry[0])
     return [waiting for _, waiting in order]
+
+
+def _rehearse(
+    scheduler: Scheduler, order: Sequence[Waiting], seconds: Seconds, loads: Mapping[str, float]
+) -> tuple[list[str], dict[str, float]]:
+    """Whom the next steps begin with, in order, and the seconds until every request is ready."""
+    start = now = scheduler.clock()
+    near, far = order[:FAR], order[FAR:]
+    twin = scheduler.twin(lambda: now, [waiting.request.request_id for waiting in near])
+    twin.ready |= {model for waiting in near for model in waiting.models if model not in loads}
+    coming = {model: start + left for model, left in loads.items()}
+    begun: dict[str, None] = {}
+    ready: dict[str, float] = {}
+    while len(twin):
+        for model in [model for model, at in coming.items() if at <= now]:
+            twin.ready.add(model)
+            del coming[model]
+        batch = twin.schedule()
+        if batch is None:
+            now = min(coming.values())
+            continue
+        begun.update(dict.fromkeys(picture.request.request_id for picture in batch.pictures))
+        step = seconds(batch.key.size, batch.rows)
+        # Others may have their turn when a hold has passed, a model has come or somebody is over age.
+        until = min([now + twin.hold / 2, *coming.values()])
+        left_here = [twin.requests[p.request.request_id].size_left(p.index)[1] for p in batch.pictures]
+        steps = max(1, min([*left_here, math.ceil((until - now) / step)] if step else left_here))
+        now += steps * step
+        for id_ in twin.update(_after(twin, batch, steps)):
+            ready[id_] = now - start
+    left = now - start
+    for waiting in far:
+        for size, work in waiting.work_by_size():
+            rows = scheduler.budget(size)
+            left += work * seconds(size, rows) / rows
+        ready[waiting.request.request_id] = left
+    return list(begun), ready
+
+
+def _after(twin: Scheduler, batch: ScheduledBatch, steps: int) -> list[PictureProgress]:
+    """Where so many of one step leave its pictures, none of which goes further than the end of its size."""
+    progress = []
+    for picture in batch.pictures:
+        waiting = twin.requests[picture.request.request_id]
+        place, left = waiting.size_left(picture.index)
+        done, all_left = waiting.steps_done[picture.index] + steps, waiting.steps_left[picture.index]
+        key: BatchKey | None = batch.key
+        if steps >= all_left:
+            key = None
+        elif steps >= left:
+            (_, width, height), _ = waiting.sizes[place + 1]
+            key = replace(batch.key, width=width, height=height)
+        progress.append(
+            PictureProgress(
+                picture.request.request_id, picture.index, done, done + max(0, all_left - steps), key
+            )
+        )
+    return progress

@@ -11,11 +11,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture, first_key
+from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture, Size, first_key, sizes
 from engine.catalog import ModelInfo
-from engine.forecast import Forecast, in_order
 from engine.passes import passes, rows_per_picture, weight_of
 from engine.request import Lane, Request
 from engine.shares import Line, Pile, Share, ShareId
@@ -66,9 +65,9 @@ class Scheduler:
     clock: Callable[[], float] = time.time
     ready: set[str] = field(default_factory=set)
     """Models that are loaded; pictures of other models wait. Set by the core."""
-    row_budgets: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    row_budgets: dict[Size, int] = field(default_factory=dict)
     """Most rows of one step by (model, width, height). Set by the core from what the worker measured."""
-    overheads: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    overheads: dict[Size, float] = field(default_factory=dict)
     """How many rows take as long as what a step costs beside its rows, likewise; steps are filled where it is not known."""
     quantum: float = QUANTUM
     max_wait: float = MAX_WAIT
@@ -86,7 +85,6 @@ class Scheduler:
         self._model: str | None = None
         self._held_since = 0.0
         self._arrivals = 0
-        self._forecast = Forecast()
         self._rows = 0
         """Of all pictures that are not finished, except of requests that are held back."""
         self._started = 0
@@ -103,7 +101,6 @@ class Scheduler:
         """Queue every picture of a request whose id is not queued yet and whose `submitted_at` is filled in."""
         assert request.request_id not in self._requests, "the front door refuses ids that are in use"
         share = self._open_share((request.lane is Lane.RELAXED, request.share_key))
-        share.arrivals += 1
         indices = range(len(request.seeds))
         waiting = Waiting(
             request=request,
@@ -111,12 +108,12 @@ class Scheduler:
             share=share,
             rows=rows_per_picture(request, model),
             weight=weight_of(request, model),
+            sizes=sizes(request, model),
             pictures=dict.fromkeys(indices, first_key(request, model)),
             steps_left=dict.fromkeys(indices, sum(each.steps for each in passes(request, model))),
             steps_done=dict.fromkeys(indices, 0),
         )
         self._arrivals += 1
-        self._forecast.add(waiting.work)
         self._requests[request.request_id] = waiting
         share.waiting += 1
         self._enter(waiting)
@@ -157,9 +154,8 @@ class Scheduler:
             self._floors[relaxed] = max(self._floors[relaxed], int(order[2]))
         if request.model != self._model:
             self._model, self._held_since = request.model, now
-        size = (key.model, key.width, key.height)
-        budget = max(2, self.row_budgets.get(size, self.row_budget))
-        worth = self._rows * max(1.0, self._rows / LONG) * self.overheads.get(size, math.inf)
+        budget = self.budget(key.size)
+        worth = self._rows * max(1.0, self._rows / LONG) * self.overheads.get(key.size, math.inf)
         rows = 0
         pictures: list[ScheduledPicture] = []
         taken: list[Waiting] = []
@@ -214,8 +210,6 @@ class Scheduler:
             touched[report.request_id] = waiting
             done = max(0, report.step - waiting.steps_done[report.index])
             left = report.steps - report.step
-            # A pipeline of diffusers' own says only while it runs how many steps it takes.
-            self._forecast.add_work(waiting.rows * max(0, left + done - waiting.steps_left[report.index]))
             self._serve(waiting.share, waiting.rows * done / waiting.request.share_weight)
             waiting.steps_done[report.index] = report.step
             waiting.steps_left[report.index] = left
@@ -231,10 +225,43 @@ class Scheduler:
                 finished.append(request_id)
         return finished
 
-    def places(self, seconds_per_row_step: float | None) -> Mapping[str, tuple[int, float | None]]:
-        """Position (1 is next) and seconds until the pictures are ready, of every request not yet started: see `Forecast`."""
-        order = in_order(self._requests.values(), self.clock(), self.max_wait, self.quantum)
-        return self._forecast.places(order, seconds_per_row_step)
+    def twin(self, clock: Callable[[], float], request_ids: Iterable[str]) -> Scheduler:
+        """Another scheduler in the same state, with these requests only, none of them held back: what is done to it changes
+        nothing here.
+        """
+        twin = replace(self, clock=clock, ready=set(self.ready))
+        twin._floors, twin._model, twin._held_since = dict(self._floors), self._model, self._held_since
+        for request_id in request_ids:
+            waiting = self._requests[request_id]
+            share = waiting.share
+            if share.id not in twin._shares:
+                lines = {model: Line(turn_ended=line.turn_ended) for model, line in share.lines.items()}
+                twin._shares[share.id] = Share(share.id, share.service, lines=lines)
+            mine = twin._requests[request_id] = replace(
+                waiting,
+                share=twin._shares[share.id],
+                pictures=dict(waiting.pictures),
+                steps_left=dict(waiting.steps_left),
+                steps_done=dict(waiting.steps_done),
+                piles=set(),
+                rows_counted=0,
+                models=set(),
+                held=set(),
+                stepped_over_age=set(waiting.stepped_over_age),
+            )
+            mine.share.waiting += 1
+            twin._started += mine.started
+            twin._enter(mine)
+        return twin
+
+    @property
+    def requests(self) -> Mapping[str, Waiting]:
+        """All that have not ended, in the order of their arrival."""
+        return self._requests
+
+    def budget(self, size: Size) -> int:
+        """Most rows of a step."""
+        return max(2, self.row_budgets.get(size, self.row_budget))
 
     @property
     def waiting(self) -> int:

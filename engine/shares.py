@@ -76,8 +76,6 @@ class Share:
     id: ShareId
     service: float
     """Row-steps done ÷ weight, since the queue was last empty."""
-    arrivals: int = 0
-    """Requests it has ever added."""
     waiting: int = 0
     """Those that have not ended."""
     lines: dict[str, Line] = field(default_factory=dict)

@@ -33,15 +33,35 @@ class StepCost:
         self._rows_squared = _FADING * self._rows_squared + rows * rows
         self._products = _FADING * self._products + rows * seconds
 
+    def seconds(self, rows: float) -> float | None:
+        """What a step of so many rows takes; None as long as nothing is known. Where steps were too few, or all of one
+        width, twice the rows are held to take twice as long.
+        """
+        if not self._weight:
+            return None
+        usual, mean = self._rows / self._weight, self._seconds / self._weight
+        per_row = mean / usual if self._per_row is None else min(max(0.0, self._per_row), mean / usual)
+        return mean + per_row * (rows - usual)
+
     @property
     def overhead(self) -> float:
         """How many rows take as long as what a step costs beside its rows. Infinite where rows cost nothing, and as long as
         steps were too few, or all of one width, to tell.
         """
-        rows, seconds = self._rows / (self._weight or 1), self._seconds / (self._weight or 1)
-        spread = self._rows_squared - self._weight * rows * rows
-        if self._steps < _ENOUGH or spread <= 1e-6 * self._rows_squared:
+        per_row = self._per_row
+        if per_row is None:
             return math.inf
-        per_row = (self._products - self._weight * rows * seconds) / spread
+        rows, seconds = self._rows / self._weight, self._seconds / self._weight
         # What is a millionth of the whole is rounding.
         return max(0.0, seconds / per_row - rows) if per_row * rows > 1e-6 * seconds else math.inf
+
+    @property
+    def _per_row(self) -> float | None:
+        """Seconds by which a row more makes a step longer; None as long as that cannot be told."""
+        if self._steps < _ENOUGH:
+            return None
+        rows, seconds = self._rows / self._weight, self._seconds / self._weight
+        spread = self._rows_squared - self._weight * rows * rows
+        if spread <= 1e-6 * self._rows_squared:
+            return None
+        return (self._products - self._weight * rows * seconds) / spread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.batch import BatchKey
+from engine.batch import BatchKey, Size
 from engine.request import Request
 from engine.shares import Share
 
@@ -23,6 +23,8 @@ class Waiting:
     """Of each picture."""
     weight: int
     """Of each of its rows."""
+    sizes: tuple[tuple[Size, int], ...]
+    """What each picture goes through, and the steps that are known of before it starts."""
     pictures: dict[int, BatchKey]
     steps_left: dict[int, int]
     steps_done: dict[int, int]
@@ -40,7 +42,32 @@ class Waiting:
     @property
     def work(self) -> float:
         """Row-steps that are left."""
-        return float(self.rows * sum(self.steps_left[index] for index in self.pictures))
+        return float(self.rows * sum(map(self.steps_left.__getitem__, self.pictures)))
+
+    def work_by_size(self) -> list[tuple[Size, float]]:
+        """Row-steps that are left at each size, in the order in which they are gone through."""
+        if len(self.sizes) == 1:
+            return [(self.sizes[0][0], self.work)]
+        left = [0] * len(self.sizes)
+        for index in self.pictures:
+            place, left_here = self.size_left(index)
+            left[place] += left_here
+            for later in range(place + 1, len(self.sizes)):
+                left[later] += self.sizes[later][1]
+        return [
+            (size, float(self.rows * steps))
+            for (size, _), steps in zip(self.sizes, left, strict=True)
+            if steps
+        ]
+
+    def size_left(self, index: int) -> tuple[int, int]:
+        """At which of its sizes a picture is, and the steps that are left of it there."""
+        left = self.steps_left[index]
+        for place in range(len(self.sizes) - 1, 0, -1):
+            if left <= self.sizes[place][1]:
+                return place, left
+            left -= self.sizes[place][1]
+        return 0, left
 
     @property
     def submitted_at(self) -> float:

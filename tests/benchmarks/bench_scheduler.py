@@ -41,7 +41,7 @@ def main() -> None:
         for waited in (0, 1000):
             harness.now += waited
             ticks = sorted(_milliseconds(harness.tick) for _ in range(400))
-            places = _milliseconds(partial(harness.scheduler.places, 1.0))
+            places = _milliseconds(partial(harness.forecast.places, lambda size, rows: rows))
             sys.stdout.write(
                 f"{users:5d}  {waited:8d}  {statistics.median(ticks):14.2f}  {ticks[-4]:6.2f}"
                 f"  {ticks[-1]:6.2f}  {places:17.1f}\n"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine import EngineConfig, GenerateRequest, Lane, ModelInfo, SamplingParams
 from engine.batch import PictureProgress, ScheduledBatch
 from engine.catalog import read_model
+from engine.forecast import Forecast
 from engine.scheduler import Scheduler
 
 MODEL = "owner/model"
@@ -38,6 +39,7 @@ class Harness:
     def __init__(self, row_budget: int = 8, ready: tuple[str, ...] = (MODEL,), **options: float) -> None:
         self.now = 0.0
         self.scheduler = Scheduler(row_budget, lambda: self.now, set(ready), **options)  # type: ignore[arg-type]
+        self.forecast = Forecast(self.scheduler)
         self.service: Counter[str] = Counter()
         self.steps: Counter[tuple[str, int]] = Counter()
         self.finished: list[str] = []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine import GenerateRequest, Lane
+from engine.batch import Size
 from engine.scheduler import LONG
 from tests.engine.scheduling import MODEL, OTHER, REQUESTS, Harness, request
 
@@ -28,7 +29,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Over-age request → steps within which it has to be served."""
         self.shown: dict[str, tuple[int, float]] = {}
         self.added: Counter[tuple[Lane, str]] = Counter()
-        self.work_added = 0.0
+        self.paces = {(model, width, 512): 1.0 for model in (MODEL, OTHER) for width in (256, 512)}
+        """Seconds that a row makes a step longer."""
+        self.paces_shown = dict(self.paces)
+        self.work_added: Counter[Size] = Counter()
+        """Row-steps, since places were last asked for."""
+        self.load = self.load_shown = 0.0
+        """Seconds until the other model is ready."""
         self.held: set[str] = set()
         self.overhead = float("inf")
 
@@ -40,7 +47,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.live[new.request_id] = new
         self.added[new.lane, new.share_key] += 1
         rows = 2 if new.params.guidance_scale > 1 else 1
-        self.work_added += rows * len(new.seeds) * new.params.num_inference_steps
+        self.work_added[self.size(new)] += rows * len(new.seeds) * new.params.num_inference_steps
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
@@ -67,11 +74,21 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.held.discard(one)
         self.within.clear()
 
-    @rule()
-    def other_model(self) -> None:
-        """The second model is loaded or leaves."""
+    @rule(seconds=st.integers(1, 30))
+    def other_model(self, seconds: int) -> None:
+        """The second model is loaded or leaves, to be loaded again in so many seconds."""
         self.harness.scheduler.ready ^= {OTHER}
+        self.load = 0.0 if OTHER in self.harness.scheduler.ready else float(seconds)
         self.within.clear()
+
+    @rule(
+        model=st.sampled_from([MODEL, OTHER]),
+        width=st.sampled_from([256, 512]),
+        pace=st.sampled_from([0.1, 1.0, 3.0]),
+    )
+    def time_steps(self, model: str, width: int, pace: float) -> None:
+        """Steps of a size are seen to take longer or shorter than they did."""
+        self.paces[model, width, 512] = pace
 
     @rule(overhead=st.sampled_from([0.0, 0.5, 2.0, 10.0, float("inf")]))
     def measure(self, overhead: float) -> None:
@@ -139,21 +156,29 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule()
     def places(self) -> None:
-        """What was shown grows by no more than what others added, and what was added at all."""
-        places = self.harness.scheduler.places(1.0)
+        """What was shown grows by no more than what others added, and what was added at all; or as steps take longer."""
+        loads = {} if OTHER in self.harness.scheduler.ready else {OTHER: self.load}
+        places = self.harness.forecast.places(lambda size, rows: self.paces[size] * rows, loads)
         assert set(places) <= self.live.keys()
         assert len(places) == self.harness.scheduler.waiting
         others = {id_: sum(self.added.values()) - self.added[self.share(id_)] for id_ in places}
+        added = max(0.0, self.load - self.load_shown)
+        added += sum(self.paces[size] * work for size, work in self.work_added.items())
+        live = {self.size(new) for new in self.live.values()}
+        slower = max((self.paces[size] / self.paces_shown[size] for size in live), default=1.0)
         for id_, (place, eta) in places.items():
             assert eta is not None
             assert 1 <= place <= len(places)
             if id_ in self.shown:
                 before, eta_before = self.shown[id_]
                 assert place - others[id_] <= before
-                assert eta - self.work_added <= eta_before + 1e-6
-        self.shown = {
-            id_: (place - others[id_], (eta or 0.0) - self.work_added) for id_, (place, eta) in places.items()
-        }
+                assert eta <= eta_before * slower + added + 1e-6
+        self.shown = {id_: (place - others[id_], eta or 0.0) for id_, (place, eta) in places.items()}
+        self.paces_shown, self.load_shown = dict(self.paces), self.load
+        self.work_added.clear()
+
+    def size(self, new: GenerateRequest) -> Size:
+        return new.model, new.params.width, new.params.height
 
     def share(self, request_id: str) -> tuple[Lane, str]:
         return self.live[request_id].lane, self.live[request_id].share_key
