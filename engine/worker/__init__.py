@@ -6,7 +6,7 @@ footprint       the bytes that they take        offload        weights that come
 background      loading gives way to steps      load_errors    what is wrong with a model's files
 components      the parts of a folder           single_file    a model in one file
 part_weights    whole or refused                own_memory     no longer views of files
-parts_fit       one model, not two
+parts_fit       one model, not two              ladder         when memory runs out, and whose failure it is
 second_try      once more in float32            step_timer     how long steps take
 compiled        torch.compile, meanwhile eager  row_buckets    steps of a few widths
 interface       what a family offers            registry       which file holds which family

@@ -1,9 +1,9 @@
-"""Anything on the device happens here: one step of one batch, and what to do when it fails."""
+"""Anything on the device happens here: one step of one batch."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 
 from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture
-from engine.errors import EngineError, GenerationFailed
 from engine.executor import FinishedPicture, StepOutput
 from engine.output import Safety
 from engine.request import Request
 from engine.worker.device import is_out_of_memory
 from engine.worker.initial_picture import read_initial_picture
 from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStage, WeightsReader
+from engine.worker.ladder import Ladder, as_failure, caught, without_frames
 from engine.worker.prepared_weights import PreparedWeights
 from engine.worker.previews import thumbnails
 from engine.worker.request_state import NamedFiles, PictureState, RequestState
@@ -38,13 +38,7 @@ class ModelRunner:
         self._residency = residency
         self._states: dict[str, RequestState] = {}
         self._weights = PreparedWeights()
-        self._failures: dict[str, GenerationFailed] = {}
-        self._row_budget: int | None = None
-        self._offload: Callable[[], bool] = lambda: False
-        """Takes the weights of the step's model off the device, as far as that can be; set by `execute`."""
-        self._unneeded: frozenset[str] = frozenset()
-        """Models that may go where memory runs out; set by `execute`."""
-        self._evicted: tuple[str, ...] = ()
+        self._ladder = Ladder(residency, self._weights, self.evict)
         self._timer = StepTimer(residency.device)
 
     @torch.inference_mode()
@@ -58,18 +52,15 @@ class ModelRunner:
             files = replace(family.read_weights(request), picture=read_initial_picture(request))
             self._weights.put(request, files)
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
-            problem = _without_frames(error)
-            raise (_out_of_memory(problem) if is_out_of_memory(problem) else _unexpected(problem)) from None
+            raise as_failure(without_frames(error)) from None
 
     @torch.inference_mode()
     def execute(self, batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
         """Begin what is new, denoise every picture of the batch by one step, finish what is done."""
         key = batch.key
         family = self._residency.family(key.model)
-        self._offload = partial(self._residency.offload, key.model)
         stage = next(stage for stage in family.stages if stage.name == key.stage)
-        self._failures, self._row_budget = {}, None
-        self._unneeded, self._evicted = batch.unneeded, ()
+        self._ladder.begin_step(key.model, batch.unneeded)
         requests = {picture.request.request_id: picture.request for picture in batch.pictures}
         beginning = {id_: indices for id_ in requests if (indices := self._to_begin(batch, requests[id_]))}
         unprepared = tuple(id_ for id_ in beginning if not self._is_prepared(requests[id_], key.model))
@@ -86,7 +77,7 @@ class ModelRunner:
             pictures.append(picture)
         rows = sum(picture.weight * (1 + picture.guided) for picture in pictures)
         with self._timer.step(key, rows, max((one.rows for one in scheduled), default=0)):
-            self._denoise(family, stage, pictures)
+            self._ladder.denoise(stage, pictures)
         again = self._find_spoiled(key, family, scheduled)
         finished = self._finish(family, stage, scheduled)
         thumbs = self._previews(family, stage, scheduled, finished, previews)
@@ -98,18 +89,18 @@ class ModelRunner:
         for request_id in {report.request_id for report in progress}:
             if all(picture.done for picture in self._states[request_id].pictures.values()):
                 self.forget(request_id)
-        for request_id in self._failures:
+        for request_id in self._ladder.failures:
             self.forget(request_id)
         return StepOutput(
             progress=progress,
             finished=tuple(finished),
             previews=thumbs,
             unread_words=unread,
-            failures=self._failures,
+            failures=self._ladder.failures,
             unprepared=unprepared,
             timings=self._timer.finished(),
-            row_budget=self._row_budget,
-            evicted=self._evicted,
+            row_budget=self._ladder.row_budget,
+            evicted=self._ladder.evicted,
         )
 
     def evict(self, model: str) -> None:
@@ -154,7 +145,7 @@ class ModelRunner:
         files = self._weights.get(replace(request, model=model)) or NamedFiles()
         # Seeds belong to pictures, so that one of a grid begins anew as it did the first time.
         begun = RequestState(replace(request, seeds=tuple(request.seeds[index] for index in indices)), files)
-        if self._try(request.request_id, family, partial(stage.begin, begun)):
+        if self._ladder.attempt(request.request_id, family, partial(stage.begin, begun)):
             state = self._states.setdefault(request.request_id, RequestState(request))
             for index, picture in zip(indices, begun.pictures.values(), strict=True):
                 picture.index = index
@@ -162,61 +153,7 @@ class ModelRunner:
         return begun.unread_words
 
     def _alive(self, pictures: Sequence[ScheduledPicture]) -> list[ScheduledPicture]:
-        return [picture for picture in pictures if picture.request.request_id not in self._failures]
-
-    def _denoise(
-        self, family: LoadedFamily, stage: Stage, pictures: Sequence[PictureState], *, again: bool = True
-    ) -> None:
-        """Step every picture. Out of memory: without what nobody needs, then in halves, and a single picture with the
-        weights off the device, or at least `again`, now that there may be more memory. Any other error: request by request.
-        """
-        if not pictures:
-            return
-        try:
-            stage.denoise(pictures)
-            return
-        except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
-            problem = _without_frames(error)
-        ids = dict.fromkeys(picture.request_id for picture in pictures)
-        if is_out_of_memory(problem):
-            freed = self._let_go()
-            free_memory(self._residency.device)
-            if freed:
-                self._denoise(family, stage, pictures, again=again)
-                return
-            if len(pictures) == 1:
-                if self._offload() or again:
-                    self._denoise(family, stage, pictures, again=False)
-                else:
-                    self._failures[pictures[0].request_id] = _out_of_memory(problem)
-                return
-            rows = sum(picture.weight * (1 if picture.uncond is None else 2) for picture in pictures)
-            self._row_budget = max(2, min(self._row_budget or rows, rows // 2))
-            log.warning("the device cannot hold %d rows; trying %d", rows, self._row_budget)
-            half = len(pictures) // 2
-            parts = [list(pictures[:half]), list(pictures[half:])]
-        elif len(ids) == 1:
-            self._failures[pictures[0].request_id] = _unexpected(problem)
-            return
-        else:
-            parts = [[picture for picture in pictures if picture.request_id == id_] for id_ in ids]
-        for part in parts:
-            alive = [picture for picture in part if picture.request_id not in self._failures]
-            self._denoise(family, stage, alive)
-
-    def _let_go(self) -> bool:
-        """Free what no request needs: idle models, and what earlier requests named. False where nothing was freed."""
-        before, models = self._weights.nbytes, self._unneeded
-        for model in models:
-            self.evict(model)
-        self._unneeded = frozenset()
-        self._evicted += tuple(models)
-        freed = self._weights.shrink(0) < before or bool(models)
-        if freed:
-            log.warning(
-                "out of memory; %d idle models and the files of earlier requests were let go", len(models)
-            )
-        return freed
+        return [picture for picture in pictures if picture.request.request_id not in self._ladder.failures]
 
     def _finish(
         self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]
@@ -234,7 +171,7 @@ class ModelRunner:
             def decode(results: list[Any] = results, done: list[PictureState] = done) -> None:
                 results[:] = stage.finish(done)
 
-            if self._try(request_id, family, decode):
+            if self._ladder.attempt(request_id, family, decode):
                 for picture, (pixels, safety) in zip(done, results, strict=True):
                     finished.append(FinishedPicture(request_id, picture.index, pixels, safety))
         return finished
@@ -250,7 +187,7 @@ class ModelRunner:
             log.warning("picture %d of %s came out as no numbers", picture.index, picture.request_id)
             second = key.model != self._states[picture.request_id].request.model
             if second or self._residency.dtype in (torch.float32, torch.float64):
-                self._failures[picture.request_id] = not_finite(twice=second)
+                self._ladder.failures[picture.request_id] = not_finite(twice=second)
                 continue
             picture.step, picture.predicted = 0, None
             picture.latents.zero_()  # In place, as there may be no memory for others.
@@ -264,10 +201,10 @@ class ModelRunner:
         def look(pictures: Sequence[PictureState]) -> None:
             found.extend(not_finite_among(pictures))
 
-        if _caught(partial(look, pictures)) is not None:
+        if caught(partial(look, pictures)) is not None:
             for id_ in dict.fromkeys(picture.request_id for picture in pictures):
                 own = [picture for picture in pictures if picture.request_id == id_]
-                self._try(id_, family, partial(look, own))
+                self._ladder.attempt(id_, family, partial(look, own))
         return found
 
     def _enlarge(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
@@ -283,7 +220,7 @@ class ModelRunner:
             def enlarge(stage: TwoPassStage = stage, pictures: list[PictureState] = pictures) -> None:
                 stage.enlarge([picture for picture in pictures if picture.pass_done])
 
-            self._try(request_id, family, enlarge)
+            self._ladder.attempt(request_id, family, enlarge)
 
     def _progress(self, key: BatchKey, scheduled: ScheduledPicture, *, again: bool) -> PictureProgress:
         """`again`: it waits for its second try."""
@@ -304,28 +241,6 @@ class ModelRunner:
             key = replace(key, width=params.width, height=params.height)
         next_key = None if picture.done else key
         return PictureProgress(picture.request_id, picture.index, picture.steps_done, picture.steps, next_key)
-
-    def _try(self, request_id: str, family: LoadedFamily, work: Callable[[], None]) -> bool:
-        """Do a request's own work; out of memory: without what nobody needs, then decode in slices and tiles, then with the
-        weights off the device, then once more as it is. Only the request can fail.
-        """
-        problem = _caught(work)
-        for relieve, what in (
-            (self._let_go, "trying without what nobody needs"),
-            (family.save_memory, "pictures are decoded in tiles from now on"),
-            (self._offload, "the model's weights stay off the device from now on"),
-            (lambda: True, "trying once more"),
-        ):
-            if problem is None or not is_out_of_memory(problem):
-                break
-            free_memory(self._residency.device)
-            if relieve():
-                log.warning("out of memory outside the denoising loop; %s", what)
-                problem = _caught(work)
-        if problem is not None:
-            failure = _out_of_memory(problem) if is_out_of_memory(problem) else _unexpected(problem)
-            self._failures[request_id] = failure
-        return problem is None
 
     def _previews(
         self,
@@ -360,48 +275,7 @@ class ModelRunner:
         try:
             yield
         except Exception as error:  # Whatever it is, it is logged, and nobody waits for it.
-            problem = _without_frames(error)
+            problem = without_frames(error)
             log.warning("a preview failed: %s", problem, exc_info=problem)
             if is_out_of_memory(problem):
                 free_memory(self._residency.device)
-
-
-def _caught(work: Callable[[], None]) -> Exception | None:
-    """What the work raised, if anything."""
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
-        return _without_frames(error)
-    return None
-
-
-def _without_frames(error: Exception) -> Exception:
-    """An out-of-memory error without its traceback, whose frames would keep every tensor of the failed work alive, so
-    that a smaller try would find no more room than the one before. Other errors keep theirs, for the log.
-    """
-    if is_out_of_memory(error):
-        error.__traceback__ = error.__context__ = error.__cause__ = None
-    return error
-
-
-def _out_of_memory(error: Exception) -> GenerationFailed:
-    return GenerationFailed(
-        "out_of_memory",
-        "The device does not have the memory for one picture of this size. Ask for a smaller picture,"
-        " choose a smaller"
-        " model, or close other programs that use the device.",
-        reason=str(error),
-    )
-
-
-def _unexpected(error: Exception) -> GenerationFailed:
-    if isinstance(error, GenerationFailed):
-        return error
-    if isinstance(error, EngineError):
-        return GenerationFailed(error.code, str(error), **error.values)
-    log.error("a request failed", exc_info=error)
-    return GenerationFailed(
-        "generation_failed",
-        f"The picture could not be made: {error}",
-        reason=f"{type(error).__name__}: {error}",
-    )
