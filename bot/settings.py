@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
@@ -17,14 +19,16 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+
+_PREFIX = "FOURFOLD_"
 
 
 class Settings(BaseSettings):
     """Every setting has a default except the token; `.env.example` lists them all."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FOURFOLD_",
+        env_prefix=_PREFIX,
         env_file=".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
@@ -106,3 +110,28 @@ class Settings(BaseSettings):
     def pictures_path(self) -> Path:
         """The image store's folder."""
         return self.home / "pictures"
+
+
+def unknown_settings() -> Mapping[str, str]:
+    """The names in the environment and `.env` that begin like settings and are none, each with the nearest that is one."""
+    real = {
+        name.removeprefix(_PREFIX): name
+        for field, info in Settings.model_fields.items()
+        for name in [str(info.validation_alias or _PREFIX + field.upper())]
+    }
+    found: dict[str, str] = {}
+    for source in (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings)):
+        for name in map(str.upper, source.env_vars):
+            bare = name.removeprefix(_PREFIX)
+            if bare == name or name in real.values():
+                continue
+            # The prefix would make all of them look alike.
+            nearest = get_close_matches(bare, real, n=1, cutoff=0.5)
+            found[name] = real[nearest[0]] if nearest else ""
+    return dict(sorted(found.items()))
+
+
+def unknown_setting_sentence(name: str, nearest: str) -> str:
+    """What the host is told of one of them."""
+    meant = f"did you mean {nearest}?" if nearest else ".env.example lists all there are."
+    return f"{name} is no setting of Fourfold and changes nothing; {meant}"

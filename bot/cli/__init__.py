@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pydantic import ValidationError
 
 from bot.errors import StartupError
-from bot.settings import Settings
+from bot.settings import Settings, unknown_setting_sentence, unknown_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Inside, because the imports of some commands take seconds, and Ctrl-C may come meanwhile.
         command = importlib.import_module(f"bot.cli.{arguments.command}")
-        status = int(command.main(arguments, Settings()))
+        settings = Settings()
+        if arguments.command != "doctor":  # It says so among the rest.
+            for name, nearest in unknown_settings().items():
+                print(f"fourfold: {unknown_setting_sentence(name, nearest)}", file=sys.stderr)
+        status = int(command.main(arguments, settings))
         sys.stdout.flush()
         return status
     except BrokenPipeError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bot.cli.engine_config import engine_config
 from bot.errors import StartupError
-from bot.settings import Settings
+from bot.settings import Settings, unknown_setting_sentence, unknown_settings
 from engine import EngineConfig, EngineError
 from engine.launch import DeviceReport, describe_device
 
@@ -38,6 +38,7 @@ def main(_arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:
+    yield from check_names()
     yield from check_token(settings)
     yield from check_origin(settings)
     yield from check_folders(settings)
@@ -46,6 +47,12 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     device = describe_device(EngineConfig(device=settings.device, dtype=settings.dtype, exact=settings.exact))
     yield from check_device(device)
     yield from check_models(settings, device)
+
+
+def check_names() -> Iterator[Finding]:
+    """Every setting that was written is one that there is."""
+    for name, nearest in unknown_settings().items():
+        yield Finding(None, f"Settings: {unknown_setting_sentence(name, nearest)}")
 
 
 def check_token(settings: Settings) -> Iterator[Finding]:
