@@ -15,7 +15,7 @@ from engine.core import EngineCore
 from engine.executor import Fetched, Loaded, Prepared, StepOutput
 from engine.output import Loading
 from engine.request import GenerateRequest, Request, SamplingParams
-from engine.worker.vector_samplers import TABLES
+from engine.worker.vector_samplers import VECTOR_FORMS
 from engine.worker.worker import Worker
 
 
@@ -55,7 +55,7 @@ def _run(
     core.scheduler.ready.add(info.name)
     core.scheduler.row_budget = 2 * pictures
     # Samplers that step through a diffusers scheduler per picture say more of diffusers than of the engine.
-    samplers = [name for name in info.samplers if name in TABLES]
+    samplers = [name for name in info.samplers if name in VECTOR_FORMS]
     for index in range(pictures):
         params = SamplingParams(
             num_inference_steps=steps,

@@ -18,7 +18,7 @@ import torch
 from diffusers.configuration_utils import FrozenDict
 
 from engine.worker.request_state import PictureState, Schedule
-from engine.worker.vector_samplers import FORMULAS, ONE, TABLES, vector_step
+from engine.worker.vector_samplers import ONE, VECTOR_FORMS, vector_step
 
 _DPMPP_2M = {"solver_order": 2, "solver_type": "midpoint", "use_karras_sigmas": False}
 
@@ -81,8 +81,8 @@ class Samplers:
         scaled = sampler in ("euler", "euler_a", "heun")
         scales = [(sigmas[i] ** 2 + 1) ** 0.5 if scaled else ONE for i in indices]
         table = None
-        if sampler in TABLES and not prototype.config.get("thresholding", False):
-            rows = [TABLES[sampler](prototype, index, begin) for index in indices]
+        if sampler in VECTOR_FORMS and not prototype.config.get("thresholding", False):
+            rows = [VECTOR_FORMS[sampler].row(prototype, index, begin) for index in indices]
             # As float32, which is what every scheduler steps in.
             table = tuple(
                 map(tuple, torch.tensor([[*map(float, row)] for row in rows], dtype=torch.float32).tolist())
@@ -115,7 +115,7 @@ class Samplers:
             if picture.schedule.table is None:
                 results[row] = _solver_step(picture, output[row : row + 1])
             else:
-                groups.setdefault(FORMULAS[picture.schedule.sampler], []).append(row)
+                groups.setdefault(VECTOR_FORMS[picture.schedule.sampler].formula, []).append(row)
         for rows in groups.values():
             group = [pictures[row] for row in rows]
             of_group = output if len(rows) == len(pictures) else output[rows]

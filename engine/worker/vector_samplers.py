@@ -6,6 +6,7 @@ Each copies the operation order and the float32 casts of the diffusers scheduler
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,19 +18,45 @@ def vector_step(
     pictures: Sequence[PictureState], output: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Step pictures of one formula together: (latents, predicted final latents, what to remember), each (n, c, h, w)."""
-    formula, config = FORMULAS[pictures[0].schedule.sampler], pictures[0].schedule.prototype.config
-    sample = torch.cat([picture.latents for picture in pictures])
+    first = pictures[0].schedule
     tables = [
         picture.schedule.table[picture.step] for picture in pictures if picture.schedule.table is not None
     ]
     table = torch.tensor(tables, dtype=torch.float32).to(output.device)
     scalars = [column.view(-1, 1, 1, 1) for column in table.unbind(1)]
-    noise = None
+    sample = torch.cat([picture.latents for picture in pictures])
+    formula = VECTOR_FORMS[first.sampler].formula
+    latents, predicted = formula(_Rows(first.prototype.config, sample, output, scalars, pictures))
     if any(picture.schedule.draws[picture.step] for picture in pictures):
         # diffusers draws the noise of this one sampler in float32, whatever the model computes in.
         dtype = torch.float32 if formula is _dpmpp_2m else output.dtype
         noise = torch.cat([_noise(picture, dtype) for picture in pictures]).to(output.device)
-    return formula(config, output, sample, scalars, pictures, noise)
+        latents = latents + scalars[-1] * noise
+    return latents.to(output.dtype), predicted, predicted if formula is _dpmpp_2m else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What a formula is applied to: tensors (n, c, h, w), a row for each picture."""
+
+    config: Any
+    """Of the diffusers scheduler."""
+    sample: torch.Tensor
+    output: torch.Tensor
+    """The model's prediction."""
+    scalars: list[torch.Tensor]
+    """The columns of the sampler's table, each (n, 1, 1, 1)."""
+    pictures: Sequence[PictureState]
+
+
+@dataclass(frozen=True)
+class VectorForm:
+    """How a sampler steps many rows at once. Samplers that differ only in their table share a formula, and steps."""
+
+    row: Callable[[Any, int, int], tuple[Any, ...]]
+    """Of a scheduler, the index of a step and that of the first: its scalars, the last of which weighs the step's noise."""
+    formula: Callable[[_Rows], tuple[torch.Tensor, torch.Tensor]]
+    """What the rows become, but for the noise, and the final latents that they foresee."""
 
 
 def _noise(picture: PictureState, dtype: torch.dtype) -> torch.Tensor:
@@ -57,68 +84,42 @@ def _ddim_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     alpha = scheduler.alphas_cumprod[timestep]
     alpha_previous = scheduler.alphas_cumprod[previous] if previous >= 0 else scheduler.final_alpha_cumprod
     beta = 1 - alpha
-    return alpha**0.5, beta**0.5, alpha_previous**0.5, (1 - alpha_previous) ** 0.5
+    return alpha**0.5, beta**0.5, alpha_previous**0.5, (1 - alpha_previous) ** 0.5, _ZERO
 
 
-def _ddim(
-    config: Any,
-    output: torch.Tensor,
-    sample: torch.Tensor,
-    scalars: list[torch.Tensor],
-    pictures: Sequence[PictureState],
-    noise: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+def _ddim(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """Song et al. 2020, eta = 0; as DDIMScheduler.step."""
-    alpha, beta, alpha_previous, direction = scalars
-    if config.prediction_type == "epsilon":
-        predicted = (sample - beta * output) / alpha
-        epsilon = output
-    elif config.prediction_type == "sample":
-        predicted = output
-        epsilon = (sample - alpha * predicted) / beta
-    else:
-        predicted = alpha * sample - beta * output
-        epsilon = alpha * output + beta * sample
-    if config.clip_sample:
-        predicted = predicted.clamp(-config.clip_sample_range, config.clip_sample_range)
-    latents = alpha_previous * predicted + direction * epsilon
-    return latents.to(output.dtype), predicted, None
+    _, _, alpha_previous, direction, _ = rows.scalars
+    predicted = _clipped(_predicted(rows), rows.config)
+    return alpha_previous * predicted + direction * _epsilon(rows), predicted
 
 
 def _euler_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
-    sigma, sigma_to = scheduler.sigmas[index], scheduler.sigmas[index + 1]
-    return sigma, -sigma / (sigma**2 + 1) ** 0.5, sigma**2 + 1, sigma_to - sigma, _ZERO
+    return _euler_scalars(scheduler.sigmas[index], scheduler.sigmas[index + 1], _ZERO)
 
 
 def _euler_a_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     sigma, sigma_to = scheduler.sigmas[index], scheduler.sigmas[index + 1]
     sigma_up = (sigma_to**2 * (sigma**2 - sigma_to**2) / sigma**2) ** 0.5
-    sigma_down = (sigma_to**2 - sigma_up**2) ** 0.5
+    return _euler_scalars(sigma, (sigma_to**2 - sigma_up**2) ** 0.5, sigma_up)
+
+
+def _euler_scalars(sigma: Any, sigma_down: Any, sigma_up: Any) -> tuple[Any, ...]:
     return sigma, -sigma / (sigma**2 + 1) ** 0.5, sigma**2 + 1, sigma_down - sigma, sigma_up
 
 
-def _euler(
-    config: Any,
-    output: torch.Tensor,
-    sample: torch.Tensor,
-    scalars: list[torch.Tensor],
-    pictures: Sequence[PictureState],
-    noise: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+def _euler(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """Karras et al. 2022 without churn; with noise, ancestral. As Euler(Ancestral)DiscreteScheduler.step."""
-    sigma, c_out, divisor, dt, sigma_up = scalars
-    sample = sample.to(torch.float32)
-    if config.prediction_type == "epsilon":
+    sigma, c_out, divisor, dt, _ = rows.scalars
+    sample, output = rows.sample.to(torch.float32), rows.output
+    if rows.config.prediction_type == "epsilon":
         predicted = sample - sigma * output
-    elif config.prediction_type == "v_prediction":
+    elif rows.config.prediction_type == "v_prediction":
         predicted = output * c_out + (sample / divisor)
     else:
         predicted = output
     derivative = (sample - predicted) / sigma
-    latents = sample + derivative * dt
-    if noise is not None:
-        latents = latents + noise * sigma_up
-    return latents.to(output.dtype), predicted, None
+    return sample + derivative * dt, predicted
 
 
 def _dpmpp_2m_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
@@ -149,36 +150,13 @@ def _dpmpp_2m_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     return alpha_s, sigma_s, ratio, slope, inverse_r, correction, spread
 
 
-def _dpmpp_2m(
-    config: Any,
-    output: torch.Tensor,
-    sample: torch.Tensor,
-    scalars: list[torch.Tensor],
-    pictures: Sequence[PictureState],
-    noise: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+def _dpmpp_2m(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """DPM-Solver++(2M) and, with noise, SDE-DPM-Solver++(2M), Lu et al. 2022, midpoint; as DPMSolverMultistepScheduler.step."""
-    _, _, ratio, slope, inverse_r, correction, spread = scalars
-    predicted = _dpmpp_predicted(config, output, sample, scalars)
-    difference = inverse_r * (predicted - _before(predicted, pictures))
-    sample = sample.to(torch.float32)
-    latents = ratio * sample + slope * predicted + correction * difference
-    if noise is not None:
-        latents = latents + spread * noise
-    return latents.to(output.dtype), predicted, predicted
-
-
-def _dpmpp_predicted(
-    config: Any, output: torch.Tensor, sample: torch.Tensor, scalars: list[torch.Tensor]
-) -> torch.Tensor:
-    alpha, sigma = scalars[:2]
-    if config.prediction_type == "epsilon":
-        predicted = (sample - sigma * output) / alpha
-    elif config.prediction_type == "v_prediction":
-        predicted = alpha * sample - sigma * output
-    else:
-        predicted = output
-    return predicted.to(output.dtype)
+    _, _, ratio, slope, inverse_r, correction, _ = rows.scalars
+    predicted = _predicted(rows).to(rows.output.dtype)
+    difference = inverse_r * (predicted - _before(predicted, rows.pictures))
+    sample = rows.sample.to(torch.float32)
+    return ratio * sample + slope * predicted + correction * difference, predicted
 
 
 def _before(predicted: torch.Tensor, pictures: Sequence[PictureState]) -> torch.Tensor:
@@ -205,29 +183,12 @@ def _lcm_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     return alpha.sqrt(), (1 - alpha).sqrt(), c_skip, c_out, keep, add
 
 
-def _lcm(
-    config: Any,
-    output: torch.Tensor,
-    sample: torch.Tensor,
-    scalars: list[torch.Tensor],
-    pictures: Sequence[PictureState],
-    noise: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+def _lcm(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """Latent consistency models, Luo et al. 2023; as LCMScheduler.step."""
-    alpha, beta, c_skip, c_out, keep, add = scalars
-    if config.prediction_type == "epsilon":
-        predicted = (sample - beta * output) / alpha
-    elif config.prediction_type == "v_prediction":
-        predicted = alpha * sample - beta * output
-    else:
-        predicted = output
-    if config.clip_sample:
-        predicted = predicted.clamp(-config.clip_sample_range, config.clip_sample_range)
-    denoised = c_out * predicted + c_skip * sample
-    latents = keep * denoised
-    if noise is not None:
-        latents = latents + add * noise
-    return latents.to(output.dtype), denoised, None
+    _, _, c_skip, c_out, keep, _ = rows.scalars
+    predicted = _clipped(_predicted(rows), rows.config)
+    denoised = c_out * predicted + c_skip * rows.sample
+    return keep * denoised, denoised
 
 
 _TCD_GAMMA = 0.3
@@ -248,48 +209,46 @@ def _tcd_row(scheduler: Any, index: int, begin: int) -> tuple[Any, ...]:
     return alpha.sqrt(), (1 - alpha).sqrt(), alpha_target.sqrt(), (1 - alpha_target).sqrt(), keep, add
 
 
-def _tcd(
-    config: Any,
-    output: torch.Tensor,
-    sample: torch.Tensor,
-    scalars: list[torch.Tensor],
-    pictures: Sequence[PictureState],
-    noise: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+def _tcd(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """Trajectory consistency distillation, Zheng et al. 2024; as TCDScheduler.step."""
-    alpha, beta, alpha_target, beta_target, keep, add = scalars
-    if config.prediction_type == "epsilon":
-        predicted, epsilon = (sample - beta * output) / alpha, output
-    elif config.prediction_type == "v_prediction":
-        predicted = alpha * sample - beta * output
-        epsilon = alpha * output + beta * sample
-    else:
-        predicted, epsilon = output, (sample - alpha * output) / beta
-    noised = alpha_target * predicted + beta_target * epsilon
-    latents = keep * noised
-    if noise is not None:
-        latents = latents + add * noise
-    return latents.to(output.dtype), predicted, None
+    _, _, alpha_target, beta_target, keep, _ = rows.scalars
+    predicted = _predicted(rows)
+    return keep * (alpha_target * predicted + beta_target * _epsilon(rows)), predicted
 
 
-TABLES: dict[str, Callable[[Any, int, int], tuple[Any, ...]]] = {
-    "ddim": _ddim_row,
-    "euler": _euler_row,
-    "euler_a": _euler_a_row,
-    "dpmpp_2m": _dpmpp_2m_row,
-    "dpmpp_2m_karras": _dpmpp_2m_row,
-    "dpmpp_2m_sde": _dpmpp_2m_row,
-    "lcm": _lcm_row,
-    "tcd": _tcd_row,
+def _predicted(rows: _Rows) -> torch.Tensor:
+    """The final latents, where the first two scalars are the shares of picture and noise in the sample."""
+    alpha, beta = rows.scalars[:2]
+    if rows.config.prediction_type == "epsilon":
+        return (rows.sample - beta * rows.output) / alpha
+    if rows.config.prediction_type == "v_prediction":
+        return alpha * rows.sample - beta * rows.output
+    return rows.output
+
+
+def _epsilon(rows: _Rows) -> torch.Tensor:
+    """The noise, likewise."""
+    alpha, beta = rows.scalars[:2]
+    if rows.config.prediction_type == "epsilon":
+        return rows.output
+    if rows.config.prediction_type == "v_prediction":
+        return alpha * rows.output + beta * rows.sample
+    return (rows.sample - alpha * rows.output) / beta
+
+
+def _clipped(predicted: torch.Tensor, config: Any) -> torch.Tensor:
+    if not config.clip_sample:
+        return predicted
+    return predicted.clamp(-config.clip_sample_range, config.clip_sample_range)
+
+
+VECTOR_FORMS = {
+    "ddim": VectorForm(_ddim_row, _ddim),
+    "euler": VectorForm(_euler_row, _euler),
+    "euler_a": VectorForm(_euler_a_row, _euler),
+    "dpmpp_2m": VectorForm(_dpmpp_2m_row, _dpmpp_2m),
+    "dpmpp_2m_karras": VectorForm(_dpmpp_2m_row, _dpmpp_2m),
+    "dpmpp_2m_sde": VectorForm(_dpmpp_2m_row, _dpmpp_2m),
+    "lcm": VectorForm(_lcm_row, _lcm),
+    "tcd": VectorForm(_tcd_row, _tcd),
 }
-FORMULAS: dict[str, Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]] = {
-    "ddim": _ddim,
-    "euler": _euler,
-    "euler_a": _euler,
-    "dpmpp_2m": _dpmpp_2m,
-    "dpmpp_2m_karras": _dpmpp_2m,
-    "dpmpp_2m_sde": _dpmpp_2m,
-    "lcm": _lcm,
-    "tcd": _tcd,
-}
-"""Which rows share one update: samplers that differ only in what stands in the table."""
