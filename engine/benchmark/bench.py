@@ -135,6 +135,8 @@ async def bench(config: EngineConfig, *, jobs: int = 32, beside: Beside | None =
                 with watched() as loading:
                     await serve(engine, _warm_up(), source)
                 await until_compiled()
+                # How many rows pay is learnt from work, and libraries make a kernel for every width when it first comes.
+                await serve(engine, draw_mix(jobs // 2), source)
                 with watched() as saturated:
                     for trace, asked in traces.items():
                         log.info("%s: %s", ENGINE, trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.batch import ScheduledBatch
@@ -38,6 +38,8 @@ def measure(
 
     One picture is the engine alone; more are single pictures of different requests, with every sampler in turn.
     """
+    # What is timed apart is the module itself; what compiling makes of it changes nothing about the rest of a tick.
+    config = replace(config, compile=False)
     worker = Worker(config)
     info = worker.load(config.models[0], lambda _: None)
     stage: Any = worker._residency.family(info.name).stages[0]
