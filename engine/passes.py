@@ -58,7 +58,7 @@ def rows_per_picture(request: Request, model: ModelInfo) -> int:
             guided = request.params.guidance_scale > 0
         case Guidance.EMBEDDED:
             guided = bool(request.params.negative_prompt)
-        case Guidance.NONE:
+        case Guidance.CONDITION | Guidance.NONE:
             guided = False
     return weight_of(request, model) * (2 if guided else 1)
 

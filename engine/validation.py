@@ -172,14 +172,18 @@ def validate(request: Request, model: ModelInfo) -> None:
                 f" of these families: {', '.join(families)}.",
                 allowed=", ".join(families),
             )
-    if model.guidance is Guidance.NONE:
-        for name in ("negative_prompt", "guidance_interval"):
+    if not model.guidance.contrasts:
+        for name in ("negative_prompt", "guidance_interval", "guidance_rescale"):
             if getattr(params, name) != getattr(SamplingParams, name):
                 what = name.replace("_", " ")
+                distilled = "to draw without guidance"
+                if model.guidance is Guidance.CONDITION:
+                    distilled = (
+                        "to read its guidance scale as a condition, so that every picture takes one row"
+                    )
                 _reject(
                     f"{name}_unsupported",
-                    f"{model.title} reads no {what}: it was distilled to draw without guidance. Leave it out, or choose"
-                    " another model.",
+                    f"{model.title} reads no {what}: it was distilled {distilled}. Leave it out, or choose another model.",
                 )
     if params.timestep_spacing not in ("", "trailing"):
         _reject(

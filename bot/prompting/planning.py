@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from bot.domain import Job, Parameters
 from engine import GenerateRequest, ModelInfo, Operation, SamplingParams
-from engine.catalog import Guidance
 from engine.request import MAX_SEED
 
 DEFAULT_PICTURES = 4
@@ -21,7 +21,7 @@ def plan(job: Job, model: ModelInfo, init_image: Path | None) -> GenerateRequest
         request_id=job.id.hex,
         model=model.name,
         prompt=job.prompt,
-        params=job.sampling,
+        params=heeded(job.sampling, model),
         seeds=job.seeds,
         operation=Operation.IMAGE_TO_IMAGE if init_image else Operation.TEXT_TO_IMAGE,
         init_image=init_image,
@@ -33,14 +33,20 @@ def plan(job: Job, model: ModelInfo, init_image: Path | None) -> GenerateRequest
 def sampling_for(parameters: Parameters, model: ModelInfo) -> SamplingParams:
     """The parameters and, for what they leave open, the model's defaults. What the model cannot heed is left out."""
     width, height = size_for(parameters.aspect, model)
-    return SamplingParams(
+    sampling = SamplingParams(
         num_inference_steps=model.default_steps,
         guidance_scale=model.default_guidance_scale,
         sampler=model.default_sampler,
         width=width,
         height=height,
-        negative_prompt="" if model.guidance is Guidance.NONE else ", ".join(parameters.no),
+        negative_prompt=", ".join(parameters.no),
     )
+    return heeded(sampling, model)
+
+
+def heeded(sampling: SamplingParams, model: ModelInfo) -> SamplingParams:
+    """What of it the model reads: of one that is not downloaded yet, that was not known when it was chosen."""
+    return sampling if model.guidance.contrasts else replace(sampling, negative_prompt="")
 
 
 def size_for(aspect: tuple[int, int] | None, model: ModelInfo) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from bot.domain import Action, Asker, Destination, Job, JobState, Order, Parameters, StoredImage
 from bot.errors import UserError
 from bot.image_store import SOURCE
-from bot.prompting import DEFAULT_PICTURES, VARY_STRENGTH, parse, picture_seeds, plan, sampling_for
+from bot.prompting import DEFAULT_PICTURES, VARY_STRENGTH, heeded, parse, picture_seeds, plan, sampling_for
 from bot.services.engine_errors import as_user_error
 from engine import ModelInfo, RequestRejected, Safety
 from engine.request import MAX_SEED
@@ -45,7 +45,7 @@ def child_job(asker: Asker, order: Order, parent: Job, models: Sequence[ModelInf
         strength = VARY_STRENGTH
     job = _job(asker, order, parent.prompt, replace(parent.parameters, seed=None), model, now)
     # The values a job was made with outlive changes of the defaults, as long as its model is there.
-    sampling = parent.sampling if model.name == parent.model else job.sampling
+    sampling = heeded(parent.sampling, model) if model.name == parent.model else job.sampling
     job = replace(job, sampling=replace(sampling, strength=strength))
     check(job, model)
     return job
@@ -58,7 +58,7 @@ def retried_job(asker: Asker, source: str, failed: Job, models: Sequence[ModelIn
     model = model_of(failed, models)
     order = Order(action=failed.action, source=source, parent_id=failed.parent_id, index=failed.parent_index)
     job = replace(_job(asker, order, failed.prompt, failed.parameters, model, now), seeds=failed.seeds)
-    sampling = failed.sampling if model.name == failed.model else job.sampling
+    sampling = heeded(failed.sampling, model) if model.name == failed.model else job.sampling
     job = replace(job, sampling=replace(sampling, strength=failed.sampling.strength))
     if job.action is not Action.UPSCALE:
         check(job, model)

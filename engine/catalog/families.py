@@ -24,8 +24,15 @@ class Guidance(StrEnum):
     """The same, above 0: the scale is what is added to the conditional prediction (Z-Image)."""
     EMBEDDED = "embedded"
     """The scale is a condition like the text: one row; a negative prompt adds a second one."""
+    CONDITION = "condition"
+    """The scale is a condition, and nothing else of guidance is read; one row (UNets distilled into consistency models)."""
     NONE = "none"
     """The scale and the negative prompt are not read; one row."""
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether there can be a second row for predictions to be led away from, which a negative prompt is read for."""
+        return self not in (Guidance.CONDITION, Guidance.NONE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -233,6 +233,8 @@ def _check_config(name: str, folder: Path, what: str, got: object, expected: obj
 def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
     """Replace the family's assumptions by what the folder's own configurations and fourfold.json say."""
     unet = read_json(folder / "unet" / "config.json")
+    if unet.get("time_cond_proj_dim"):
+        info = replace(info, guidance=Guidance.CONDITION)
     vae = read_json(folder / "vae" / "config.json")
     blocks = vae.get("block_out_channels") or vae.get("decoder_block_out_channels") or [0] * 4
     factor = 2 ** (len(blocks) - 1)

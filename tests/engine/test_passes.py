@@ -36,6 +36,7 @@ def test_rows_weigh_by_their_size_where_sizes_mix(width: int, height: int, rows:
         (Guidance.FROM_ZERO, {"guidance_scale": 0.5}, 2),
         (Guidance.EMBEDDED, {"guidance_scale": 3.5}, 1),
         (Guidance.EMBEDDED, {"guidance_scale": 3.5, "negative_prompt": "dog"}, 2),
+        (Guidance.CONDITION, {"guidance_scale": 3.5, "negative_prompt": "dog"}, 1),
         (Guidance.NONE, {"guidance_scale": 3.5, "negative_prompt": "dog"}, 1),
     ],
 )

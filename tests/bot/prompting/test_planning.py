@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,11 +72,15 @@ def test_a_variation_starts_from_its_picture() -> None:
     assert 0.75 <= request.params.strength <= 0.85
 
 
-def test_what_a_model_cannot_heed_is_left_out_and_said() -> None:
+@pytest.mark.parametrize("guidance", [Guidance.NONE, Guidance.CONDITION])
+def test_what_a_model_cannot_heed_is_left_out_and_said(guidance: Guidance) -> None:
     asked = Parameters(no=("dogs",))
-    distilled = replace(MODEL, guidance=Guidance.NONE, default_guidance_scale=0.0)
+    distilled = replace(MODEL, guidance=guidance)
     job = replace(JOB, parameters=asked, sampling=sampling_for(asked, distilled))
     validate(plan(job, distilled, None), distilled)
     assert unheeded(job) == ("--no",)
     assert unheeded(replace(job, parameters=Parameters())) == ()
-    assert unheeded(replace(job, sampling=sampling_for(asked, MODEL))) == ()
+    before = replace(job, sampling=sampling_for(asked, MODEL))
+    assert unheeded(before) == ()
+    # The model was not there yet when the job was made.
+    validate(plan(before, distilled, None), distilled)

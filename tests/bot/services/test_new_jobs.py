@@ -10,8 +10,9 @@ import pytest
 from bot.database import JobRepository
 from bot.domain import Action, Job, JobState, Order
 from bot.errors import UserError
-from bot.prompting import VARY_STRENGTH
+from bot.prompting import VARY_STRENGTH, unheeded
 from engine import Operation, Safety
+from engine.catalog import Guidance
 from tests.bot.services.bench import ADA, BOB, Bench, refused
 from tests.bot.services.hand_driven_engine import small
 
@@ -180,3 +181,14 @@ async def test_a_model_that_cannot_start_from_a_picture_says_so(bench: Bench) ->
     async with bench.process(small(operations=(Operation.TEXT_TO_IMAGE,))):
         error = await refused(bench.order(prompt=None, action=Action.VARY, parent_id=parent.id, index=0))
         assert error.code == "request_rejected"
+
+
+async def test_what_turned_out_not_to_be_read_is_left_out_of_a_reroll(bench: Bench) -> None:
+    parent = await bench.made(prompt="a cat --no dogs")
+    assert parent.sampling.negative_prompt == "dogs"
+    await bench.jobs.close()
+    async with bench.process(small(guidance=Guidance.CONDITION)):
+        job = await bench.order(prompt=None, action=Action.REROLL, parent_id=parent.id)
+        await bench.sent(job)
+        assert unheeded(job) == ("--no",)
+        assert bench.engine.requests[job.id.hex].params.negative_prompt == ""
