@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,8 @@ from engine.output import (
 )
 from engine.paces import Paces
 from engine.passes import passes
+from engine.placement import Placement
 from engine.request import Request
-from engine.residents import Residents
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import Scheduler
 from engine.step_cost import StepCost
@@ -58,6 +58,7 @@ class _Running:
     unread_words: tuple[str, ...] = ()
     shown: Queued | None = None
     rounded_to: tuple[int, int] | None = None
+    hires_rounded_to: tuple[int, int] | None = None
     """Width and height, where others were asked for."""
 
 
@@ -87,11 +88,7 @@ class EngineCore:
         self._report = report
         self._clock = clock
         self._running: dict[str, _Running] = {}
-        self._loading: dict[str, Loading] = {}
-        self._residents = Residents()
-        self._displaced_at: float | None = None
-        """When a model last came that others with work had to make room for."""
-        self._displacing: str | None = None
+        self._placement = Placement(self.scheduler, self._paces, executor, models, report, clock)
         self._seconds_per_row_step: float | None = None
         self._device = ""
         self._places_seen = -1
@@ -100,9 +97,7 @@ class EngineCore:
 
     def load(self, model: str) -> None:
         """Start loading a model, unless it is loaded or on its way."""
-        if model not in self.scheduler.ready and model not in self._loading:
-            self._loading[model] = Loading(model, 0.0)
-            self._executor.load(model, self._report)
+        self._placement.load(model)
 
     def add(self, request: Request) -> list[Output]:
         """Queue a request; its model starts loading when nobody asked for it before."""
@@ -110,16 +105,17 @@ class EngineCore:
             request = replace(request, submitted_at=self._clock())
         model, asked = self._models[request.model], request.params
         request = rounded(request, model)
-        size = (request.params.width, request.params.height)
+        size, hires = (request.params.width, request.params.height), request.params.hires
         steps = sum(each.steps for each in passes(request, model))
         self._running[request.request_id] = _Running(
             request,
             dict.fromkeys(range(len(request.seeds)), steps),
             rounded_to=None if size == (asked.width, asked.height) else size,
+            hires_rounded_to=None if hires is None or hires == asked.hires else (hires.width, hires.height),
         )
         self.scheduler.add(request, model)
         self.load(request.model)
-        loading = self._loading.get(request.model)
+        loading = self._placement.loading.get(request.model)
         return [] if loading is None else [(request.request_id, loading)]
 
     def abort(self, request_id: str) -> list[Output]:
@@ -133,30 +129,17 @@ class EngineCore:
     def on_load(self, event: Loading | Fetched | Loaded) -> list[Output]:
         """Take in what a loading thread reported."""
         if isinstance(event, Loading):
-            before = self._loading.get(event.model)
-            if before is None or event.fraction >= before.fraction:
-                self._loading[event.model] = event
-            return [
-                (request_id, self._loading[event.model])
-                for request_id in self.scheduler.waits_for(event.model)
-            ]
+            return [*self._placement.on_progress(event)]
         if isinstance(event, Fetched):
-            self._residents.budget = event.budget
-            self._residents.ask(event.model, event.size)
+            self._placement.on_fetched(event)
             return []
-        self._loading.pop(event.model, None)
-        self._paces.load_ends(event.model, self._clock(), well=event.error is None)
+        self._placement.on_loaded(event)
         self._places_seen = -1
-        if self._displacing == event.model:
-            self._displacing, self._displaced_at = None, self._clock()
         if event.error is None:
-            if event.info is not None and not self._is_copy(event.model):
+            if event.info is not None and event.model in self._models:
                 self._models[event.model] = event.info
-            self._residents.loaded(event.model)
-            self.scheduler.ready.add(event.model)
             self._device = event.device
             return []
-        self._residents.leave(event.model)
         # A later request for the same model tries again: the network or the disk may be back by then.
         failure = _as_failure(event.error)
         return [self._fail(request_id, failure) for request_id in self.scheduler.waits_for(event.model)]
@@ -164,8 +147,7 @@ class EngineCore:
     def on_prepared(self, event: Prepared) -> list[Output]:
         """Take in that what a request names has been read, or could not be."""
         request_id, model = event.request.request_id, event.request.model
-        self._residents.named = event.named_bytes
-        self._fit()
+        self._placement.on_named(event.named_bytes)
         running = self._running.get(request_id)
         if running is None:
             # It was aborted meanwhile, and what was read for it came after.
@@ -182,11 +164,12 @@ class EngineCore:
         """Schedule, execute, update; then make room for models that wait for it."""
         batch = self.scheduler.schedule()
         if batch is None:
-            return self._make_room()
+            return [*self._placement.make_room()]
         started = time.perf_counter()
-        self._residents.use(batch.key.model)
+        self._placement.residents.use(batch.key.model)
         output = self._executor.execute(batch, self._previews_due(batch))
-        return self._update(batch, output, time.perf_counter() - started) + self._make_room()
+        updates = self._update(batch, output, time.perf_counter() - started)
+        return [*updates, *self._placement.make_room()]
 
     def queue_updates(self) -> list[Output]:
         """Queued for every waiting request whose place changed, or whose ETA changed by more than a fifth.
@@ -203,15 +186,14 @@ class EngineCore:
         self._places_seen, self._places_at = self.scheduler.changes, now
         outputs: list[Output] = []
         started = time.perf_counter()
-        loads = {
-            model: left for model in self._loading if (left := self._paces.load_left(model, now)) is not None
-        }
+        loading = self._placement.loading
+        loads = {model: left for model in loading if (left := self._paces.load_left(model, now)) is not None}
         places = self._forecast.places(self._paces.seconds if self._paces.known else None, loads)
         self._places_cost = time.perf_counter() - started
         for request_id, (position, eta) in places.items():
             running = self._running[request_id]
             shown = running.shown
-            if running.request.model in self._loading:
+            if running.request.model in loading:
                 continue  # Its stream shows Loading, which says more.
             if shown is not None and shown.position == position and _about_equal(shown.eta, eta):
                 continue
@@ -237,7 +219,7 @@ class EngineCore:
             running=len(self.scheduler) - waiting,
             seconds_per_row_step=self._seconds_per_row_step,
             resident_models=tuple(sorted(self.scheduler.ready)),
-            loading=next(iter(self._loading.values()), None),
+            loading=next(iter(self._placement.loading.values()), None),
             device=self._device,
         )
 
@@ -246,94 +228,6 @@ class EngineCore:
         outputs = [self._end(request_id, FinishReason.ABORTED) for request_id in self.request_ids]
         self._executor.close()
         return outputs
-
-    def _make_room(self) -> list[Output]:
-        """Load what waits for room, where models without work can go; or else what is to be served before those that
-        have some.
-
-        A model that others with work had to go for stays for as long as the scheduler holds one, counted from when it
-        was loaded, so that two that do not fit together take turns instead of loading all the time. The scheduler's
-        own order bounds the wait: nobody younger goes before a request that is over age, whatever its model.
-        """
-        residents = self._residents
-        outputs: list[Output] = []
-        for copy in [model for model in self.scheduler.ready if self._is_copy(model)]:
-            if not self.scheduler.wants(copy):
-                self._evict(copy)  # It is of use to nobody but those it was loaded for.
-        if not residents.waiting:
-            return outputs
-        idle = self._idle()
-        for model in list(residents.waiting):
-            victims = self._victims(model, idle)
-            if (victims or self._is_copy(model)) and not self.scheduler.wants(model):
-                # Whoever asked for it has gone; nobody's model is thrown out for that.
-                residents.leave(model)
-                del self._loading[model]
-            elif victims is not None:
-                outputs += self._replace(victims, model)
-        held = (
-            self._displaced_at is not None and self._clock() - self._displaced_at < self.scheduler.hold
-        ) and self.scheduler.has_work
-        if residents.waiting and not residents.loading and not held:
-            preferred = self.scheduler.preferred(residents.waiting)
-            victims = None if preferred is None else self._victims(preferred, self.scheduler.ready)
-            if preferred is not None and victims is not None:
-                self._displacing = preferred
-                outputs += self._replace(victims, preferred)
-        return outputs
-
-    def _replace(self, victims: list[str], model: str) -> list[Output]:
-        """Load a model in the place of others, which come back when there is room for them again."""
-        outputs: list[Output] = []
-        for victim in victims:
-            self._evict(victim)
-        self._residents.give(model)
-        self._paces.load_begins(model, self._clock())
-        self._executor.place(model, self._report)
-        for victim in victims:
-            if self.scheduler.wants(victim):
-                self.load(victim)
-                loading = self._loading[victim]
-                if not self._is_copy(victim):
-                    outputs += [(request_id, loading) for request_id in self.scheduler.waits_for(victim)]
-        return outputs
-
-    def _victims(self, model: str, removable: Collection[str]) -> list[str] | None:
-        """Which models have to go for a waiting one, now that what earlier requests named has gone for it; None where all
-        that may go would not make room.
-        """
-        residents = self._residents
-        lacking = residents.lacking(model)
-        if lacking and residents.victims(model, removable, sparing=residents.named) is not None:
-            residents.named = self._executor.shrink(max(0, residents.named - lacking))
-        return residents.victims(model, removable)
-
-    def _fit(self) -> None:
-        """Bring what is here within the budget: without what earlier requests named, then without idle models."""
-        residents = self._residents
-        if residents.lacking():
-            residents.named = self._executor.shrink(max(0, residents.named - residents.lacking()))
-        idle = self._idle()
-        victims = residents.victims(None, idle)
-        for model in idle if victims is None else victims:
-            self._evict(model)
-
-    def _idle(self) -> set[str]:
-        """The models that nobody asks for."""
-        return {model for model in self.scheduler.ready if not self.scheduler.wants(model)}
-
-    def _evict(self, model: str) -> None:
-        self._executor.evict(model)
-        self._left(model)
-
-    def _left(self, model: str) -> None:
-        """Take note that a model is not on the device any more."""
-        self.scheduler.ready.discard(model)
-        self._residents.leave(model)
-
-    def _is_copy(self, model: str) -> bool:
-        """Whether it is the worker's own name for a copy of a model, which no request names."""
-        return model not in self._models
 
     def _previews_due(self, batch: ScheduledBatch) -> frozenset[str]:
         now, interval = self._clock(), self._config.preview_interval
@@ -348,7 +242,7 @@ class EngineCore:
 
     def _update(self, batch: ScheduledBatch, output: StepOutput, seconds: float) -> list[Output]:
         for model in output.evicted:
-            self._left(model)
+            self._placement.left(model)
         for request_id in output.unprepared:
             self.scheduler.hold_back(request_id, batch.key.model)
             request = replace(self._running[request_id].request, model=batch.key.model)
@@ -387,7 +281,7 @@ class EngineCore:
         for request_id, error in output.failures.items():
             outputs.append(self._fail(request_id, error))
         for model in {report.next_key.model for report in output.progress if report.next_key is not None}:
-            self.load(model)
+            self._placement.load(model)
         return outputs
 
     def _measure_rows(self, batch: ScheduledBatch, output: StepOutput) -> None:
@@ -433,6 +327,7 @@ class EngineCore:
             unread_words=running.unread_words,
             unknown_words=unknown_words(running.request.prompt, model.vocabulary),
             rounded_to=running.rounded_to,
+            hires_rounded_to=running.hires_rounded_to,
         )
 
 

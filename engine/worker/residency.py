@@ -1,6 +1,6 @@
 """The models on the device: what they take of it, how they get there and how they leave.
 
-Which of them go to make room is decided in `engine.core`; here is what that costs and what is done about it.
+Which of them go to make room is decided in `engine.placement`; here is what that costs and what is done about it.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _measure(other: str, dtype: str, seconds: float, *, warm: bool) -> tuple[lis
         while not take(events.get()):
             core.step()
         core.scheduler.ready.discard(other)
-        core._residents.leave(other)
+        core._placement.residents.leave(other)
         worker.evict(other)
     for _ in range(_STEPS):
         step()

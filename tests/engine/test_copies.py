@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,10 +42,8 @@ class Spoiling(Device):
 
 
 class SpoilingRig(Rig):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.device: Spoiling = Spoiling()  # type: ignore[assignment]
-        self.core._executor = self.device
+    kind_of_device = Spoiling
+    device: Spoiling
 
 
 def test_those_who_wait_take_nobodys_rows() -> None:

@@ -127,9 +127,11 @@ class Device:
 class Rig:
     """A core, its clock and its device; a step takes a second, a load `load_seconds`."""
 
+    kind_of_device: type[Device] = Device
+
     def __init__(self, load_seconds: int = 3, **changes: float) -> None:
         self.now = 0.0
-        self.device = Device()
+        self.device = self.kind_of_device()
         models = {name: replace(model(name), name=name) for name in SIZES}
         self.outputs: list[Output] = []
         self.core = EngineCore(self.device, models, EngineConfig(), self.take, lambda: self.now)
@@ -203,7 +205,7 @@ def test_files_of_earlier_requests_go_before_a_model() -> None:
     assert [order for order in rig.device.orders if order[0] == "shrink"] == [("shrink", "1")], (
         "no more than it takes"
     )
-    assert rig.core._residents.used == 10
+    assert rig.core._placement.residents.used == 10
 
 
 def test_files_that_are_needed_count_too() -> None:
@@ -215,7 +217,7 @@ def test_files_that_are_needed_count_too() -> None:
     assert rig.device.orders[-2:] == [("shrink", "1"), ("evict", "owner/a")], (
         "the least recently used, as nobody asks for it"
     )
-    assert rig.core._residents.used == 6
+    assert rig.core._placement.residents.used == 6
     rig.device.needed = 0
     rig.add(request("3", model="owner/b"))
     rig.run(20)

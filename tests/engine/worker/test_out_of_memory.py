@@ -191,7 +191,7 @@ def test_what_nobody_needs_goes_before_a_row(tiny_model: Path, tmp_path: Path) -
     assert rows == [6, 6, 6, 6, 6], "once more in full, and never fewer"
     assert rig.core.stats().resident_models == (str(tiny_model),)
     assert not worker.named_bytes
-    assert rig.core._residents.used - rig.core._residents.named == size_of(tiny_model)
+    assert rig.core._placement.residents.used - rig.core._placement.residents.named == size_of(tiny_model)
     rig.add(make_request(other, "again"))
     rig.run()
     assert rig.ended["again"].error is None, "it is loaded when somebody asks for it"

@@ -111,7 +111,7 @@ def test_all_that_requests_name_keeps_within_the_memory_budget(tiny_model: Path,
         request = make_request(tiny_model, f"{len(rig.ended)}", adapters=((loras[number], 1.0),), seeds=(5,))
         rig.add(request)
         rig.run()
-        assert rig.core._residents.used <= budget
+        assert rig.core._placement.residents.used <= budget
         assert rig.workers[0].named_bytes == min(len(rig.ended), 2) * one
     assert np.array_equal(rig.pixels["1", 0], rig.pixels["3", 0])
     assert np.array_equal(rig.pixels["0", 0], rig.pixels["4", 0]), "it was read again"

@@ -62,7 +62,7 @@ class Rig:
     def run(self, steps: int | None = None) -> None:
         """So many steps, or until everybody has ended; no step is made while something loads or is read."""
         while self.core.request_ids and steps != 0:
-            while set(self.core._loading) - set(self.core._residents.waiting) or any(
+            while set(self.core._placement.loading) - set(self.core._placement.residents.waiting) or any(
                 waiting.held for waiting in self.core.scheduler._requests.values()
             ):
                 assert self.arrived.acquire(timeout=60)

@@ -242,11 +242,11 @@ def test_aborted_while_the_copy_loads(folders: dict[str, Path]) -> None:
     folder = folders["sd"]
     engine = Engine(folder)
     engine.add(ask(folder, "sd"))
-    while len(engine.core._loading) == 0 or not engine.core.scheduler.ready:
+    while len(engine.core._placement.loading) == 0 or not engine.core.scheduler.ready:
         engine.run(1)
     engine.collect(engine.core.abort("one"))
     assert engine.ended["one"].finish_reason is FinishReason.ABORTED
-    while engine.core._loading:
+    while engine.core._placement.loading:
         assert engine.arrived.acquire(timeout=60)
         engine.collect(engine.core.on_load(engine.events.pop(0)))
         engine.core.step()
