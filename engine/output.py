@@ -82,11 +82,13 @@ class RequestOutput:
     device_seconds: float = 0.0
     """This request's share of the time the device worked."""
     unread_words: tuple[str, ...] = ()
-    """Words past the text encoder's window, which it never saw."""
+    """Words past the text encoder's window, which it never saw: of the prompt, then of the negative prompt."""
     unknown_words: tuple[str, ...] = ()
     """Words outside the model's declared vocabulary (embedded models only)."""
     rounded_to: tuple[int, int] | None = None
     """Width and height of the pictures where the model does not draw those that were asked for; None: as asked."""
+    hires_rounded_to: tuple[int, int] | None = None
+    """The same of the first of two passes."""
 
 
 @dataclass(frozen=True, kw_only=True)

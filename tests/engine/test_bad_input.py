@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from engine import FinishReason, ImageReady, Operation, RequestOutput, RequestRejected
+from engine import FinishReason, Hires, ImageReady, Operation, RequestOutput, RequestRejected
 from engine.async_engine import AsyncEngine
 from engine.catalog import read_model
 from engine.executor import DirectExecutor
 from engine.worker.worker import Worker
-from tests.engine.bench import make_request
+from tests.engine.bench import make_request, with_params
 from tests.engine.test_async_engine import config, read
 from tests.engine.tiny import SIDE
 from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_pixart, write_tiny_z_image
@@ -152,6 +152,27 @@ async def test_sizes_in_between_are_rounded_and_said(door: Door) -> None:
             picture = next(update for update in updates if isinstance(update, ImageReady))
             assert picture.pixels.shape == (least, got, 3)
             assert output.rounded_to == (None if asked == got else (got, least))
+
+
+async def test_the_size_of_a_first_pass_is_rounded_and_said(door: Door) -> None:
+    for asked, rounded_to in ((16, None), (18, (16, 16)), (23, (24, 16))):
+        request = with_params(door.request(), hires=Hires(width=asked, height=16))
+        _, output = await read(door.engine.submit(request))
+        assert output.finish_reason is FinishReason.COMPLETED, output.error
+        assert (output.rounded_to, output.hires_rounded_to) == (None, rounded_to)
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "flux", "z-image"])
+async def test_cut_off_words_are_told_of_the_negative_prompt_too(door: Door, family: str) -> None:
+    long = "a red cat " * 40
+    for scale in (2.0, 0.0):
+        _, output = await door.make(
+            family, prompt=f"{long}end", negative_prompt=f"{long}last", guidance_scale=scale
+        )
+        assert "end" in output.unread_words
+        # Only FLUX.1 [dev] reads a negative prompt whatever its guidance scale.
+        read_too = scale > 0 or family == "flux"
+        assert output.unread_words[-1] == ("last" if read_too else "end")
 
 
 def write_files(folder: Path) -> Path:

@@ -108,11 +108,10 @@ class _Denoise:
         state.unread_words = self._unread_words(request.prompt)
         loras = state.files.loras
         cond, pooled = self._encode(request.prompt, loras)
-        uncond, uncond_pooled = (
-            self._encode(params.negative_prompt, loras)
-            if self._reads_guidance and params.negative_prompt
-            else (None, None)
-        )
+        uncond, uncond_pooled = None, None
+        if self._reads_guidance and params.negative_prompt:
+            state.unread_words += self._unread_words(params.negative_prompt)
+            uncond, uncond_pooled = self._encode(params.negative_prompt, loras)
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         sides, second_pass = (params.width, params.height), None
         schedule = self._schedule(params, sides, params.strength if from_image else 1.0)

@@ -110,6 +110,8 @@ class _Denoise:
         guided = params.guidance_scale > 1 and distilled is None
         loras, embeddings = state.files.loras, state.files.embeddings
         state.unread_words = self._prompts.unread_words(request.prompt, embeddings)
+        if guided:
+            state.unread_words += self._prompts.unread_words(params.negative_prompt, embeddings)
         reading = Reading(params.clip_skip, loras, embeddings)
         cond, pooled, uncond, uncond_pooled = self._encode(
             request.prompt, params.negative_prompt if guided else None, reading

@@ -92,8 +92,10 @@ class _Denoise:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
         request, params = state.request, state.request.params
         state.unread_words = self._unread_words(request.prompt)
-        cond = self._encode(request.prompt)
-        uncond = self._encode(params.negative_prompt) if params.guidance_scale > 0 else None
+        cond, uncond = self._encode(request.prompt), None
+        if params.guidance_scale > 0:
+            state.unread_words += self._unread_words(params.negative_prompt)
+            uncond = self._encode(params.negative_prompt)
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         sides, second_pass = (params.width, params.height), None
         schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
