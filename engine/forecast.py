@@ -156,6 +156,7 @@ def _rehearse(
         for model in [model for model, at in coming.items() if at <= now]:
             twin.ready.add(model)
             del coming[model]
+        not_started = twin.waiting
         batch = twin.schedule()
         if batch is None:
             now = min(coming.values())
@@ -166,6 +167,8 @@ def _rehearse(
         until = min([now + twin.hold / 2, *coming.values()])
         left_here = [twin.requests[p.request.request_id].size_left(p.index)[1] for p in batch.pictures]
         steps = max(1, min([*left_here, math.ceil((until - now) / step)] if step else left_here))
+        if twin.waiting < not_started:
+            steps = 1  # Some may have joined for this one only.
         now += steps * step
         for id_ in twin.update(_after(twin, batch, steps)):
             ready[id_] = now - start

@@ -50,7 +50,9 @@ class Scheduler:
 
     A step holds as many rows as make pictures ready soonest on average. With Q rows waiting and steps of r that take
     a + b·r seconds, everybody is ready in proportion to (Q + r)·(a + b·r) ÷ r, which is least at r² = Q·a/b: a short
-    queue is served request by request, a long one in wide steps. `overheads` holds a/b.
+    queue is served request by request, a long one in wide steps. `overheads` holds a/b. Into the rest of the budget comes
+    one picture of whoever is new, for one step and as long as all that has started would fit into the budget: everybody
+    is seen to begin at once, for work that has to be done anyway.
 
     While the current model has work and has not been held for `hold` seconds, other models wait, except for over-age
     requests. Something steps whenever a request of a ready model waits. A step costs O(rows · log n).
@@ -88,6 +90,8 @@ class Scheduler:
         self._rows = 0
         """Of all pictures that are not finished, except of requests that are held back."""
         self._started = 0
+        self._rows_started = 0
+        """Of those of them that have been stepped."""
         self.changes = 0
         """Grows whenever places in the queue may have changed."""
 
@@ -158,8 +162,9 @@ class Scheduler:
         worth = self._rows * max(1.0, self._rows / LONG) * self.overheads.get(key.size, math.inf)
         rows = 0
         pictures: list[ScheduledPicture] = []
-        taken: list[Waiting] = []
-        while True:
+        drawn: list[Waiting] = []
+        only_new = False
+        while not only_new or (self.waiting and self._rows_started < budget):
             fitting = [
                 pile
                 for width in self._widths.get(key, ())
@@ -172,30 +177,31 @@ class Scheduler:
                 break
             order, request_id = min(heads)
             waiting = self._requests[request_id]
-            if not order[0]:
-                waiting.stepped_over_age.add(key.model)
             indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
             # One picture after the other where not all fit, so that the first can be seen early.
             count = min(len(indices), max((budget - rows) // waiting.rows, 0 if rows else 1))
-            if rows * (rows + count * waiting.rows) > worth:
-                break
+            only_new = only_new or rows * (rows + count * waiting.rows) > worth
+            if only_new:
+                if not waiting.started and self._rows_started + waiting.rows_counted > budget:
+                    break
+                count = 0 if waiting.started else 1
+            if count:
+                self._start(waiting)
+                if not order[0]:
+                    waiting.stepped_over_age.add(key.model)
             for index in sorted(indices, key=waiting.steps_left.__getitem__)[:count]:
                 pictures.append(ScheduledPicture(waiting.request, index, waiting.rows, waiting.weight))
                 rows += waiting.rows
             self._piles[key, waiting.rows].drop(
                 request_id, waiting.share.id, waiting.share.level(self.quantum)
             )
-            taken.append(waiting)
-        for waiting in taken:
+            drawn.append(waiting)
+        for waiting in drawn:
             share = waiting.share
             pile = self._piles[key, waiting.rows]
             level = share.level(self.quantum)
             pile.put(waiting.request.request_id, share.id, level, waiting.work, waiting.arrival)
             self._age(share, key.model)
-            if not waiting.started:
-                waiting.started = True
-                self._started += 1
-                self.changes += 1
         unneeded = frozenset(model for model in self.ready if not self.wants(model))
         return ScheduledBatch(key, tuple(pictures), rows, unneeded)
 
@@ -360,9 +366,10 @@ class Scheduler:
             pile.put(request_id, share.id, share.level(self.quantum), waiting.work, waiting.arrival)
             share.piles.add(pile)
         waiting.piles = piles
-        self._rows -= waiting.rows_counted
-        waiting.rows_counted = waiting.rows * len(waiting.pictures) if piles else 0
-        self._rows += waiting.rows_counted
+        rows = waiting.rows * len(waiting.pictures) if piles else 0
+        self._rows += rows - waiting.rows_counted
+        self._rows_started += (rows - waiting.rows_counted) * waiting.started
+        waiting.rows_counted = rows
         for model in waiting.models | models:
             line = share.lines.setdefault(model, Line())
             if model in piles:
@@ -371,6 +378,14 @@ class Scheduler:
                 line.by_age.drop(request_id)
             self._age(share, model)
         waiting.models = models
+
+    def _start(self, waiting: Waiting) -> None:
+        """Take note that a request has its first step, or another one."""
+        if not waiting.started:
+            waiting.started = True
+            self._started += 1
+            self._rows_started += waiting.rows_counted
+            self.changes += 1
 
     def _age(self, share: Share, model: str) -> None:
         """Let the age of its eldest request with a model count in the piles of that model, and no other's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Lane
+from engine.batch import ScheduledBatch
 from engine.scheduler import MAX_WAIT
 from tests.engine.scheduling import MODEL, OTHER, REQUESTS, Harness, request, z_image
 
@@ -166,7 +168,7 @@ def test_the_row_budget_is_that_of_the_model_and_size() -> None:
     assert harness.tick().rows == 4  # type: ignore[union-attr]
     harness.scheduler.abort("large")
     harness.add(request("small", seeds=(0, 1, 2, 3), width=256))
-    assert harness.tick().rows == 8  # type: ignore[union-attr]
+    assert rows_of_whole_grids(harness.tick()) == 8
 
 
 @pytest.mark.parametrize(
@@ -191,10 +193,47 @@ def test_steps_are_as_wide_as_makes_pictures_ready_soonest(overhead: float, wait
     harness = Harness(row_budget=32)
     harness.scheduler.overheads[MODEL, 512, 512] = overhead
     harness.add(*(request(str(index), seeds=(0, 1, 2, 3)) for index in range(waiting)))
-    batch = harness.tick()
+    assert rows_of_whole_grids(harness.tick()) == width
+
+
+def rows_of_whole_grids(batch: ScheduledBatch | None) -> int:
+    """All but the one picture each of those that are only seen to begin."""
+    pictures = pictures_by_id(batch)
+    assert set(pictures.values()) <= {1, 4}
+    return 8 * sum(count == 4 for count in pictures.values())
+
+
+def test_newcomers_are_seen_to_begin_beside_others() -> None:
+    """With one picture, for one step and in the rows that are left; their turn comes when it would have come."""
+    harness = Harness(row_budget=32)
+    harness.scheduler.overheads[MODEL, 512, 512] = 0.5
+    harness.add(request("old", seeds=(0, 1, 2, 3), num_inference_steps=9))
+    harness.tick()
+    harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=20) for id_ in ("b", "c")))
+    assert pictures_by_id(harness.tick()) == {"old": 4, "b": 1, "c": 1}
+    assert harness.scheduler.waiting == 0
+    for _ in range(7):
+        assert pictures_by_id(harness.tick()) == {"old": 4}
+    assert pictures_by_id(harness.tick()) == {"b": 4}, "nothing is left of the eldest"
+
+
+def test_newcomers_wait_where_what_has_started_fills_the_budget() -> None:
+    harness = Harness(row_budget=16)
+    harness.scheduler.overheads[MODEL, 512, 512] = 0.1
+    harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=9) for id_ in "abcd"))
+    assert pictures_by_id(harness.tick()) == {"a": 4, "b": 1}
+    assert harness.scheduler.waiting == 2
+    assert list(harness.forecast.places(None)) == ["c", "d"]
+    for _ in range(8):
+        assert pictures_by_id(harness.tick()) == {"a": 4}
+    assert pictures_by_id(harness.tick()) == {"b": 4, "c": 1}, "the end of one makes room for another"
+    harness.scheduler.abort("b")
+    assert pictures_by_id(harness.tick()) == {"c": 4, "d": 1}
+
+
+def pictures_by_id(batch: ScheduledBatch | None) -> Counter[str]:
     assert batch is not None
-    assert batch.rows == width
-    assert len(harness.ids(batch)) == width // 8, "whole grids"
+    return Counter(picture.request.request_id for picture in batch.pictures)
 
 
 def test_who_is_held_back_makes_no_step_wider() -> None:
@@ -203,10 +242,10 @@ def test_who_is_held_back_makes_no_step_wider() -> None:
     harness.add(*(request(str(index), seeds=(0, 1, 2, 3)) for index in range(8)))
     for index in range(4, 8):
         harness.scheduler.hold_back(str(index), MODEL)
-    assert harness.tick().rows == 8  # type: ignore[union-attr]
+    assert rows_of_whole_grids(harness.tick()) == 8
     for index in range(4, 8):
         harness.scheduler.release(str(index), MODEL)
-    assert harness.tick().rows == 16  # type: ignore[union-attr]
+    assert rows_of_whole_grids(harness.tick()) == 16
 
 
 @given(st.lists(REQUESTS, min_size=1, max_size=8), st.integers(2, 12))
