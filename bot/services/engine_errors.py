@@ -24,6 +24,11 @@ _TOLD = frozenset(
         "error.disk_full",
         "error.model_unreadable",
         "error.model_incomplete",
+        "error.model_config_mismatch",
+        "error.model_config_missing",
+        "error.model_not_downloaded",
+        "error.model_pickled",
+        "error.model_unsupported",
         "error.picture_not_finite",
         "error.decode_not_finite",
         "error.picture_unreadable",
@@ -48,6 +53,17 @@ _TOLD = frozenset(
 )
 """The engine's codes that have a sentence of their own: each names what somebody can do."""
 
+_TOLD_AS = {
+    **dict.fromkeys(
+        ("model_path_missing", "model_unknown", "model_not_diffusers", "model_not_safetensors"),
+        "error.model_not_there",
+    ),
+    "model_without_safetensors": "error.model_pickled",
+    **dict.fromkeys(("device_unavailable", "dtype_unknown", "offload_unknown"), "error.engine_misconfigured"),
+    "generation_failed": "error.internal_error",
+}
+"""Those that a user need not tell apart."""
+
 
 def as_user_error(error: EngineError) -> UserError:
     """What the user is told. What a library or the system said may name the host's files and stays in the log."""
@@ -57,4 +73,7 @@ def as_user_error(error: EngineError) -> UserError:
     if isinstance(error, RequestRejected):
         return UserError(error.code) if told else UserError("request_rejected", reason=str(error))
     log.warning("the engine could not serve a request: %s (%s)", error, error.code)
-    return UserError(error.code if told else "internal_error")
+    if told:
+        return UserError(error.code)
+    # A code that is not known here, of another engine than the local one, is told as a mistake of the program.
+    return UserError(_TOLD_AS.get(error.code, "error.internal_error").removeprefix("error."))
