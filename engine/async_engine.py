@@ -15,8 +15,8 @@ from engine.config import EngineConfig
 from engine.core import EngineCore, Output
 from engine.errors import EngineDead, GenerationFailed, RequestRejected
 from engine.executor import Executor, Fetched, Loaded, Prepared
-from engine.output import EngineStats, FinishReason, Loading, RequestOutput
-from engine.output_stream import OutputStream
+from engine.output import EngineStats, FinishReason, Loading
+from engine.output_stream import OutputStream, OutputStreams
 from engine.request import Request
 from engine.validation import rounded, validate
 
@@ -43,7 +43,7 @@ class AsyncEngine:
         self._loop = asyncio.get_running_loop()
         self._models = {model.name: model for model in models}
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._streams: dict[str, OutputStream] = {}
+        self._streams = OutputStreams(self._loop)
         self._core = EngineCore(executor, self._models, config, self._inbox.put)
         self._stats = self._core.stats()
         self._dead: EngineDead | None = None
@@ -75,8 +75,7 @@ class AsyncEngine:
                 allowed=allowed,
             )
         validate(rounded(request, model), model)
-        stream = OutputStream(request.request_id)
-        self._streams[request.request_id] = stream
+        stream = self._streams.open(request.request_id)
         self._inbox.put(request)
         return stream
 
@@ -100,6 +99,7 @@ class AsyncEngine:
         await asyncio.to_thread(self._thread.join)
         # What the thread sent with call_soon_threadsafe is delivered before anybody goes on.
         await asyncio.sleep(0)
+        await self._streams.fed()
 
     def _run(self) -> None:
         """The engine thread: take in messages, step while there is work, wait while there is none."""
@@ -142,7 +142,7 @@ class AsyncEngine:
     def _publish(self, outputs: list[Output]) -> None:
         self._stats = self._core.stats()
         if outputs:
-            self._to_loop(self._deliver, outputs)
+            self._to_loop(self._streams.feed, outputs)
 
     def _to_loop(self, function: Callable[[Any], None], argument: object) -> None:
         try:
@@ -150,20 +150,7 @@ class AsyncEngine:
         except RuntimeError:
             log.debug("the event loop is closed; nobody is left to tell")
 
-    def _deliver(self, outputs: list[Output]) -> None:
-        for request_id, item in outputs:
-            stream = self._streams.get(request_id)
-            if stream is None:
-                continue
-            stream.put(item)
-            if isinstance(item, RequestOutput):
-                del self._streams[request_id]
-
     def _die(self, dead: EngineDead) -> None:
         self._dead = dead
         failure = GenerationFailed(dead.code, str(dead), **dead.values)
-        outputs: list[Output] = [
-            (id_, RequestOutput(request_id=id_, finish_reason=FinishReason.FAILED, error=failure))
-            for id_ in self._streams
-        ]
-        self._deliver(outputs)
+        self._streams.end(finish_reason=FinishReason.FAILED, error=failure)
