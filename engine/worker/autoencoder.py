@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
+import numpy.typing as npt
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
@@ -98,6 +100,12 @@ class Autoencoder:
             return _cropped(decode_finite(self.vae, _wrapped(latents, margin)), margin * self.factor)
         with edges_joined(self.vae, joined=tiling):
             return decode_finite(self.vae, latents)
+
+    def decode_pixels(self, latents: torch.Tensor, *, tiling: bool = False) -> list[npt.NDArray[np.uint8]]:
+        """(n, c, h, w) → n uint8 RGB (H, W, 3), quantised as diffusers' VaeImageProcessor does."""
+        decoded = self.decode(latents, tiling=tiling)
+        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
+        return list((scaled * 255).round().astype("uint8"))
 
     def _encode(self, pixels: torch.Tensor, *, tiling: bool) -> Any:
         # The encoder pads where it halves the picture, beyond what its convolutions do.

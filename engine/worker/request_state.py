@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from engine.passes import stopped_after
 from engine.request import Request
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.file_cache import Held
@@ -94,6 +95,16 @@ class PictureState:
         return self.steps_before + _length(self.schedule, self.stop_after) + later
 
     @property
+    def foreseen(self) -> torch.Tensor:
+        """What there is to see of it: latents, as `result` is."""
+        return self.latents if self.predicted is None else self.predicted
+
+    @property
+    def result(self) -> torch.Tensor:
+        """What is to be decoded of a pass that is done; where it ends early, what its last step foresaw."""
+        return self.latents if self.stop_after is None else self.foreseen
+
+    @property
     def vague(self) -> bool:
         """Whether hardly more than its colours are foreseen yet."""
         return 8 * self.steps_done <= self.steps
@@ -174,6 +185,10 @@ class Schedule:
     """Per step, the scalars of the vector form, of float32; None where each picture has a solver of its own."""
     draws: tuple[bool, ...]
     """Whether the step adds noise."""
+
+    def stop_after(self, stop: float) -> int | None:
+        """Steps after which a picture ends that asks for this share of them; None: after all."""
+        return None if stop == 1 else stopped_after(stop, len(self.timesteps))
 
     def add_noise(self, original: torch.Tensor, noise: torch.Tensor, step: int = 0) -> torch.Tensor:
         """Clean latents of any shape, as noisy as the latents are when `step` begins."""

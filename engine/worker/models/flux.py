@@ -9,7 +9,6 @@ remove things, and little enough not to burn a picture that is guided already. [
 
 from __future__ import annotations
 
-import string
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ import torch
 
 from engine.catalog import Operation
 from engine.output import Safety
-from engine.passes import stopped_after
 from engine.request import Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
@@ -34,6 +32,7 @@ from engine.worker.loader import Components
 from engine.worker.lora.bypass import Loras, applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
+from engine.worker.prompts.unread import bare, fitting
 from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
 
 TRUE_CFG_SCALE = 2.0
@@ -115,11 +114,10 @@ class _Denoise:
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         sides, second_pass = (params.width, params.height), None
         schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
-        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        stop_after = schedule.stop_after(params.stop)
         if (hires := params.hires) is not None:
             later = self._schedule(params, sides, hires.strength)
-            stop_later = None if params.stop == 1 else stopped_after(params.stop, len(later.timesteps))
-            second_pass = SecondPass(*sides, later, stop_later)
+            second_pass = SecondPass(*sides, later, later.stop_after(params.stop))
             sides, stop_after = (hires.width, hires.height), None
             schedule = self._schedule(params, sides, 1.0)
         width, height = (side // self._autoencoder.factor for side in sides)
@@ -158,8 +156,7 @@ class _Denoise:
     def denoise(self, pictures: Sequence[PictureState]) -> None:
         """One forward pass over all rows, those of negative prompts first, then one step of Euler's method."""
         rows = cast("Sequence[_Picture]", pictures)
-        forwards = [[picture] for picture in rows] if self._exact else [rows]
-        velocity = torch.cat([self._predict(forward) for forward in forwards])
+        velocity = torch.cat([self._predict(group) for group in self._groups(rows)])
         sample = torch.cat([picture.latents for picture in rows])
         stepped, predicted = flow_step(rows, sample, velocity)
         whole = [
@@ -172,16 +169,11 @@ class _Denoise:
 
     def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
-        if self._exact and len(pictures) > 1:
-            return [result for picture in pictures for result in self.finish([picture])]
         return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
 
     def enlarge(self, pictures: Sequence[PictureState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
-        pixels = (
-            [self._decode([picture])[0] for picture in pictures] if self._exact else self._decode(pictures)
-        )
-        for picture, small in zip(cast("Sequence[_Picture]", pictures), pixels, strict=True):
+        for picture, small in zip(cast("Sequence[_Picture]", pictures), self._decode(pictures), strict=True):
             large = picture.second_pass
             assert large is not None, "asked only of pictures with a pass to come"
             begin_second_pass(picture, small, self._of(pictures), self._dtype, arranged=_pack)
@@ -190,28 +182,26 @@ class _Denoise:
 
     def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side."""
-        foreseen = [
-            _unpack(picture.latents if picture.predicted is None else picture.predicted, picture)
-            for picture in cast("Sequence[_Picture]", pictures)
-        ]
+        rows = cast("Sequence[_Picture]", pictures)
+        foreseen = torch.cat([_unpack(picture.foreseen, picture) for picture in rows])
         return thumbnails(
-            self._of(pictures).preview(torch.cat(foreseen), vague=all(picture.vague for picture in pictures))
+            self._of(pictures).preview(foreseen, vague=all(picture.vague for picture in pictures))
         )
 
     def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
-        results = [
-            _unpack(
-                picture.latents
-                if picture.stop_after is None or picture.predicted is None
-                else picture.predicted,
-                picture,
+        rows = cast("Sequence[_Picture]", pictures)
+        return [
+            pixels
+            for group in self._groups(rows)
+            for pixels in self._of(group).decode_pixels(
+                torch.cat([_unpack(picture.result, picture) for picture in group])
             )
-            for picture in cast("Sequence[_Picture]", pictures)
         ]
-        decoded = self._of(pictures).decode(torch.cat(results), tiling=False)
-        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        return list((scaled * 255).round().astype("uint8"))
+
+    def _groups(self, pictures: Sequence[_Picture]) -> Sequence[Sequence[_Picture]]:
+        """Those that are computed together."""
+        return [[picture] for picture in pictures] if self._exact else [pictures]
 
     def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
@@ -288,19 +278,12 @@ class _Denoise:
 
     def _unread_words(self, prompt: str) -> tuple[str, ...]:
         """The words that T5's window cuts off, wholly or in part; CLIP reads only the beginning of any long prompt."""
+
+        def count(text: str) -> int:
+            return len(self._tokenizer_2(text, verbose=False).input_ids)
+
         words = prompt.split()
-
-        def fits(count: int) -> bool:
-            ids = self._tokenizer_2(" ".join(words[:count]), verbose=False).input_ids
-            return len(ids) <= self._window
-
-        if fits(len(words)):
-            return ()
-        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
+        return bare(words[fitting(words, self._window, count) :])
 
 
 def _in_diffusers_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

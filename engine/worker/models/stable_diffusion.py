@@ -15,8 +15,7 @@ import torch
 
 from engine.catalog import Operation
 from engine.output import Safety
-from engine.passes import stopped_after
-from engine.request import Hires, Request, SamplingParams
+from engine.request import Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.compiled import CompiledDenoiser
 from engine.worker.hires import begin_second_pass
@@ -107,16 +106,13 @@ class _Denoise:
             Reading(params.clip_skip, loras, embeddings),
         )
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
-        strength = params.strength if from_image else 1.0
-        schedule = self._samplers.schedule(
-            params.sampler, params.num_inference_steps, strength, params.timestep_spacing
-        )
-        width, height = params.width, params.height
-        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        schedule = self._schedule(params, params.strength if from_image else 1.0)
+        width, height, stop_after = params.width, params.height, schedule.stop_after(params.stop)
         second_pass = None
-        if params.hires is not None:
-            width, height, stop_after = params.hires.width, params.hires.height, None
-            second_pass = self._second_pass(params, params.hires)
+        if (hires := params.hires) is not None:
+            later = self._schedule(params, hires.strength)
+            second_pass = SecondPass(width, height, later, later.stop_after(params.stop))
+            width, height, stop_after = hires.width, hires.height, None
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
         source = None if picture is None else EncodedPicture(picture, autoencoder, tiling=params.tiling)
         for index, seed in enumerate(request.seeds):
@@ -191,36 +187,30 @@ class _Denoise:
 
     def enlarge(self, pictures: Sequence[PictureState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
-        pixels = (
-            [each for picture in pictures for each in self._decode([picture])]
-            if self._exact
-            else self._decode(pictures)
-        )
-        for picture, small in zip(pictures, pixels, strict=True):
+        for picture, small in zip(pictures, self._decode(pictures), strict=True):
             begin_second_pass(picture, small, self._of(pictures), self._dtype)
             if self._exact:
                 picture.latents = picture.latents.contiguous()
 
     def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side; black where they are flagged."""
-        foreseen = [
-            picture.latents if picture.predicted is None else picture.predicted for picture in pictures
-        ]
+        foreseen = torch.cat([picture.foreseen for picture in pictures])
         thumbs = thumbnails(
-            self._of(pictures).preview(torch.cat(foreseen), vague=all(picture.vague for picture in pictures))
+            self._of(pictures).preview(foreseen, vague=all(picture.vague for picture in pictures))
         )
         flags = self._safety_checker.flags(thumbs) if self._safety_checker else [False] * len(thumbs)
         return [np.zeros_like(thumb) if flag else thumb for thumb, flag in zip(thumbs, flags, strict=True)]
 
     def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
-        results = [
-            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
-            for picture in pictures
+        groups = [[picture] for picture in pictures] if self._exact else [pictures]
+        return [
+            pixels
+            for group in groups
+            for pixels in self._of(group).decode_pixels(
+                torch.cat([picture.result for picture in group]), tiling=group[0].tiling
+            )
         ]
-        decoded = self._of(pictures).decode(torch.cat(results), tiling=pictures[0].tiling)
-        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        return list((scaled * 255).round().astype("uint8"))
 
     def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
@@ -271,12 +261,11 @@ class _Denoise:
                 prediction[guided] = mixed
         return prediction
 
-    def _second_pass(self, params: SamplingParams, hires: Hires) -> SecondPass:
-        schedule = self._samplers.schedule(
-            params.sampler, params.num_inference_steps, hires.strength, params.timestep_spacing
+    def _schedule(self, params: SamplingParams, strength: float) -> Schedule:
+        """The last `strength` of the steps."""
+        return self._samplers.schedule(
+            params.sampler, params.num_inference_steps, strength, params.timestep_spacing
         )
-        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
-        return SecondPass(params.width, params.height, schedule, stop_after)
 
     def _noise(self, width: int, height: int, generator: torch.Generator) -> torch.Tensor:
         """(1, c, h, w) for a picture of so many pixels."""

@@ -8,7 +8,6 @@ counts from 0: it says how much of the difference to the unconditional predictio
 
 from __future__ import annotations
 
-import string
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -19,7 +18,6 @@ import torch
 
 from engine.catalog import Operation
 from engine.output import Safety
-from engine.passes import stopped_after
 from engine.request import Request, SamplingParams
 from engine.worker.autoencoder import Autoencoder, AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
@@ -31,6 +29,7 @@ from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
+from engine.worker.prompts.unread import bare, fitting
 from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
 
 _WINDOW = 512
@@ -99,11 +98,10 @@ class _Denoise:
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         sides, second_pass = (params.width, params.height), None
         schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
-        stop_after = None if params.stop == 1 else stopped_after(params.stop, len(schedule.timesteps))
+        stop_after = schedule.stop_after(params.stop)
         if (hires := params.hires) is not None:
             later = self._schedule(params, sides, hires.strength)
-            stop_later = None if params.stop == 1 else stopped_after(params.stop, len(later.timesteps))
-            second_pass = SecondPass(*sides, later, stop_later)
+            second_pass = SecondPass(*sides, later, later.stop_after(params.stop))
             sides, stop_after = (hires.width, hires.height), None
             schedule = self._schedule(params, sides, 1.0)
         width, height = (side // self._autoencoder.factor for side in sides)
@@ -136,8 +134,7 @@ class _Denoise:
 
     def denoise(self, pictures: Sequence[PictureState]) -> None:
         """One forward pass over all rows, then one step of Euler's method for the pictures of each size."""
-        forwards = [[picture] for picture in pictures] if self._exact else [pictures]
-        velocities = [velocity for forward in forwards for velocity in self._predict(forward)]
+        velocities = [velocity for group in self._groups(pictures) for velocity in self._predict(group)]
         sizes: dict[torch.Size, list[int]] = {}
         for row, picture in enumerate(pictures):
             sizes.setdefault(picture.latents.shape, []).append(row)
@@ -155,39 +152,32 @@ class _Denoise:
 
     def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
-        if self._exact and len(pictures) > 1:
-            return [result for picture in pictures for result in self.finish([picture])]
         return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
 
     def enlarge(self, pictures: Sequence[PictureState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
-        pixels = (
-            [self._decode([picture])[0] for picture in pictures] if self._exact else self._decode(pictures)
-        )
-        for picture, small in zip(pictures, pixels, strict=True):
+        for picture, small in zip(pictures, self._decode(pictures), strict=True):
             begin_second_pass(picture, small, self._of(pictures), self._dtype)
 
     def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side."""
         # One by one, as pictures of one request may be in different passes here.
         return [
-            thumbnails(
-                self._of(pictures).preview(
-                    picture.latents if picture.predicted is None else picture.predicted, vague=picture.vague
-                )
-            )[0]
+            thumbnails(self._of(pictures).preview(picture.foreseen, vague=picture.vague))[0]
             for picture in pictures
         ]
 
     def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
-        results = [
-            picture.latents if picture.stop_after is None or picture.predicted is None else picture.predicted
-            for picture in pictures
+        return [
+            pixels
+            for group in self._groups(pictures)
+            for pixels in self._of(group).decode_pixels(torch.cat([picture.result for picture in group]))
         ]
-        decoded = self._of(pictures).decode(torch.cat(results), tiling=False)
-        scaled = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        return list((scaled * 255).round().astype("uint8"))
+
+    def _groups(self, pictures: Sequence[PictureState]) -> Sequence[Sequence[PictureState]]:
+        """Those that are computed together."""
+        return [[picture] for picture in pictures] if self._exact else [pictures]
 
     def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
@@ -260,16 +250,9 @@ class _Denoise:
 
     def _unread_words(self, prompt: str) -> tuple[str, ...]:
         """The words that the window cuts off, wholly or in part."""
+
+        def count(text: str) -> int:
+            return len(self._tokenizer(self._as_chat(text), verbose=False).input_ids)
+
         words = prompt.split()
-
-        def fits(count: int) -> bool:
-            ids = self._tokenizer(self._as_chat(" ".join(words[:count])), verbose=False).input_ids
-            return len(ids) <= self._window
-
-        if fits(len(words)):
-            return ()
-        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return tuple(word for cut in words[low:] if (word := cut.strip(string.punctuation)))
+        return bare(words[fitting(words, self._window, count) :])

@@ -13,7 +13,6 @@ A plain prompt that fits one window is encoded as diffusers' pipelines do, bit f
 
 from __future__ import annotations
 
-import string
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from engine.errors import GenerationFailed
 from engine.worker.lora.bypass import Loras, applied
 from engine.worker.prompts.embeddings import Embedding, Embeddings, split, used_in
 from engine.worker.prompts.syntax import Part, Span, parse_prompt
+from engine.worker.prompts.unread import bare, fitting
 
 MAX_CHUNKS = 54
 """Windows a prompt may fill, all of its parts together: 4,000 characters have room even if every character is a token."""
@@ -167,21 +167,10 @@ class PromptEncoder:
             windows -= len(chunks)
             for span in spans:
                 words = span.text.split()
-                low = fitting = self._fitting(words, left, embeddings)
-                unread += words[low:]
-                left = left - self._count(" ".join(words), embeddings) if fitting == len(words) else 0
-        return tuple(word for cut in unread if (word := cut.strip(string.punctuation)))
-
-    def _fitting(self, words: list[str], room: int, embeddings: Embeddings) -> int:
-        """How many of the words fit into `room` tokens."""
-        if self._count(" ".join(words), embeddings) <= room:
-            return len(words)
-        low, high = 0, len(words)  # The first `low` words fit, the first `high` do not.
-        while high - low > 1:
-            middle = (low + high) // 2
-            fits = self._count(" ".join(words[:middle]), embeddings) <= room
-            low, high = (middle, high) if fits else (low, middle)
-        return low
+                read = fitting(words, left, lambda text: self._count(text, embeddings))
+                unread += words[read:]
+                left = left - self._count(" ".join(words), embeddings) if read == len(words) else 0
+        return bare(unread)
 
     def _count(self, text: str, embeddings: Embeddings) -> int:
         return sum(len(piece) for piece in self._tokens(text, embeddings))
