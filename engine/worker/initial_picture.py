@@ -18,6 +18,8 @@ from engine.worker.autoencoder import Autoencoder
 
 _LIGHT = 128
 """What of a mask is at least as light as this is drawn anew."""
+_SHOWN_NAME = 100
+"""Characters of a file's name in an error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +108,16 @@ def _opened(path: Path, what: str, mode: str, size: tuple[int, int]) -> Image.Im
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers have no error in common; the file is to blame for all.
+        # A name may hold anything; its end tells most, and no log or terminal takes half of its characters.
+        name = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in path.name)
+        reason = str(error) or type(error).__name__
+        if "\0" in str(path):
+            reason = "no file's name can hold a NUL"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
         raise GenerationFailed(
             "picture_unreadable",
-            f"The {what} {path.name} cannot be read: {error}. Send it again as PNG, JPEG or WebP.",
+            f"The {what} {name[-_SHOWN_NAME:]} cannot be read: {reason}. Send it again as PNG, JPEG or WebP.",
             what=what,
-            reason=str(error) or type(error).__name__,
+            reason=reason,
         ) from error

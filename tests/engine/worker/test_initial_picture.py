@@ -64,6 +64,24 @@ def test_half_a_file_is_no_picture(tmp_path: Path, format_: str) -> None:
         read_initial_picture(make_request("model", init_image=path))
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a\0b.png", "initial picture a�b.png cannot be read: no file's name can hold a NUL. Send it again"),
+        ("a\ud800\nb.png", "initial picture a��b.png cannot be read: "),
+        ("x" * 3000 + ".png", f"initial picture {'x' * 96}.png cannot be read: "),
+        ("gone.png", "initial picture gone.png cannot be read: No such file or directory. Send it again"),
+    ],
+)
+def test_a_name_that_no_file_has_can_be_read_in_the_error(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(GenerationFailed) as caught:
+        read_initial_picture(make_request("model", init_image=tmp_path / name))
+    assert caught.value.code == "picture_unreadable"
+    assert said in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert str(tmp_path) not in str(caught.value)
+
+
 def test_it_is_turned_scaled_and_made_rgb(tmp_path: Path) -> None:
     upright = Image.new("RGBA", (2 * SIDE, 4 * SIDE), "red")
     upright.paste((0, 0, 255, 255), (0, 2 * SIDE, 2 * SIDE, 4 * SIDE))
