@@ -93,11 +93,10 @@ class Forecast:
             more = waiting.work - self._work.get(waiting.arrival, 0.0)
             if more <= 0:
                 continue
-            # A pipeline of diffusers' own says only while it runs how many steps it takes.
-            new = waiting.work_by_size() if more == waiting.work else [(waiting.sizes[0][0], more)]
-            for size, work in new:
+            # A pipeline of diffusers' own says only while it runs how many steps it takes; all of a newcomer is more.
+            for size, work in waiting.work_by_size():
                 rows = min(waiting.rows * len(waiting.pictures), self._scheduler.budget(size))
-                grown += work * seconds(size, rows) / rows
+                grown += more / waiting.work * work * seconds(size, rows) / rows
         sizes = {size for waiting in order for size, _ in waiting.sizes}
         took = {
             (size, rows): seconds(size, rows) for size in sizes for rows in (1, self._scheduler.budget(size))

@@ -179,7 +179,7 @@ class Scheduler:
             waiting = self._requests[request_id]
             indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
             # One picture after the other where not all fit, so that the first can be seen early.
-            count = min(len(indices), max((budget - rows) // waiting.rows, 0 if rows else 1))
+            count = min(len(indices), max((budget - rows) // waiting.rows, 1))
             only_new = only_new or rows * (rows + count * waiting.rows) > worth
             if only_new:
                 if not waiting.started and self._rows_started + waiting.rows_counted > budget:
@@ -232,11 +232,11 @@ class Scheduler:
         return finished
 
     def twin(self, clock: Callable[[], float], request_ids: Iterable[str]) -> Scheduler:
-        """Another scheduler in the same state, with these requests only, none of them held back: what is done to it changes
-        nothing here.
+        """Another scheduler in the same state, for these requests only, none of them held back and nobody after them: what
+        is done to it changes nothing here.
         """
         twin = replace(self, clock=clock, ready=set(self.ready))
-        twin._floors, twin._model, twin._held_since = dict(self._floors), self._model, self._held_since
+        twin._model, twin._held_since = self._model, self._held_since
         for request_id in request_ids:
             waiting = self._requests[request_id]
             share = waiting.share
@@ -255,7 +255,6 @@ class Scheduler:
                 held=set(),
                 stepped_over_age=set(waiting.stepped_over_age),
             )
-            mine.share.waiting += 1
             twin._started += mine.started
             twin._enter(mine)
         return twin
@@ -416,7 +415,6 @@ class Scheduler:
         self.changes += 1
         if not self._requests:
             self._shares.clear()
-            self._floors = {False: 0, True: 0}
 
 
 def _model_of(pile: PileId) -> str:

@@ -75,7 +75,7 @@ class Share:
 
     id: ShareId
     service: float
-    """Row-steps done ÷ weight, since the queue was last empty."""
+    """Row-steps done ÷ weight, on top of what it began with: the level that was being served when it came."""
     waiting: int = 0
     """Those that have not ended."""
     lines: dict[str, Line] = field(default_factory=dict)
