@@ -9,15 +9,20 @@ from random import Random
 import pytest
 
 from engine import Hires, Lane
-from engine.batch import ScheduledBatch, Size
-from engine.forecast import FAR
+from engine.batch import PictureProgress, ScheduledBatch, Size
+from engine.forecast import FAR, Forecast, Seconds
 from engine.paces import Paces
+from engine.scheduler import MAX_WAIT
 from engine.step_cost import StepCost
 from tests.engine.scheduling import MODEL, OTHER, Harness, request
 
 
 def per_row(size: Size, rows: float) -> float:
     return 0.5 * rows
+
+
+def places_only(harness: Harness, seconds: Seconds | None) -> dict[str, int]:
+    return {id_: place for id_, (place, _) in harness.forecast.places(seconds).items()}
 
 
 def test_places_count_the_work_ahead() -> None:
@@ -34,14 +39,15 @@ def test_who_shares_a_step_is_ready_with_it() -> None:
     assert harness.forecast.places(per_row) == {"a": (1, 12.0), "b": (2, 12.0)}
 
 
-def test_the_fast_lane_is_foretold_first() -> None:
+@pytest.mark.parametrize("seconds", [None, per_row])
+def test_the_fast_lane_is_foretold_first_unless_the_relaxed_one_is_over_age(seconds: Seconds | None) -> None:
     harness = Harness(row_budget=4)
-    harness.add(request("slow", lane=Lane.RELAXED, num_inference_steps=1), request("quick", share_key="2"))
-    for seconds in (None, per_row):
-        assert {id_: place for id_, (place, _) in harness.forecast.places(seconds).items()} == {
-            "quick": 1,
-            "slow": 2,
-        }
+    slow = request("slow", lane=Lane.RELAXED, num_inference_steps=1)
+    harness.add(slow, request("quick", share_key="2", submitted_at=MAX_WAIT))
+    assert places_only(harness, seconds) == {"quick": 1, "slow": 2}
+    harness.now = MAX_WAIT + 1
+    harness.forecast = Forecast(harness.scheduler)
+    assert places_only(harness, seconds) == {"slow": 1, "quick": 2}
 
 
 def test_the_size_and_the_model_decide_how_long_it_takes() -> None:
@@ -81,6 +87,66 @@ def test_who_grows_over_age_meanwhile_is_foretold_before_those_in_order() -> Non
     while "slow" not in harness.finished:
         harness.tick()
     assert foretold == pytest.approx(harness.now - 1, abs=10)
+
+
+def test_a_model_that_comes_when_nobody_is_held_is_foretold_to_step_at_once() -> None:
+    harness = Harness(row_budget=4, hold=8.0)
+    harness.add(request("here", share_key="2", num_inference_steps=30), request("coming", model=OTHER))
+    for _ in range(9):
+        harness.tick()
+    assert harness.forecast.places(per_row, {OTHER: 1.0})["coming"] == (1, 2.0 + 6.0)
+
+
+def test_newcomers_who_go_before_others_make_them_wait_as_much_longer() -> None:
+    harness = Harness(row_budget=4)
+    harness.add(request("first"), request("last", share_key="2", num_inference_steps=9))
+    assert harness.forecast.places(per_row)["last"] == (2, 24.0)
+    harness.add(request("new", share_key="3"), request("own", share_key="2"))
+    assert harness.forecast.places(per_row) == {
+        "first": (1, 6.0),
+        "new": (2, 12.0),
+        "own": (3, 18.0),
+        "last": (3, 36.0),
+    }, "no later request of its own share moves its place back"
+
+
+def test_who_turns_out_to_take_more_steps_makes_others_wait_as_much_longer() -> None:
+    harness = Harness(row_budget=4)
+    harness.add(request("first"), request("last", share_key="2", num_inference_steps=9))
+    batch = harness.tick()
+    assert batch is not None
+    assert harness.forecast.places(per_row)["last"] == (1, 22.0)
+    harness.scheduler.update([PictureProgress("first", index, 1, 5, batch.key) for index in (0, 1)])
+    assert harness.forecast.places(per_row)["last"] == (1, 26.0)
+
+
+def test_what_is_shown_grows_only_with_what_was_added_or_takes_longer() -> None:
+    """Here fewer rows than before fit into a step, and who shared one has to wait for the other."""
+    harness = Harness(row_budget=8)
+    harness.add(request("a"), request("b", share_key="2", num_inference_steps=5))
+
+    def shown(step: float) -> float | None:
+        return harness.forecast.places(lambda size, rows: step, {OTHER: 50.0})["b"][1]
+
+    assert shown(1.0) == 5
+    harness.scheduler.row_budget = 4
+    assert shown(1.0) == 5
+    assert Forecast(harness.scheduler).places(lambda size, rows: 1.0)["b"][1] == 8
+    assert shown(0.5) == 2.5
+    assert shown(2.0) == 10
+    key = harness.scheduler.requests["a"].pictures[0]
+    harness.scheduler.update([PictureProgress("a", 0, 0, 4, key)])
+    assert shown(2.0) == 11, "a step more of half the rows of one"
+
+
+def test_a_flood_is_foretold_to_be_over_age_one_request_at_a_time() -> None:
+    harness = Harness(row_budget=4)
+    harness.add(*(request(f"a{index}", share_key="a") for index in range(3)))
+    harness.now = MAX_WAIT + 1
+    harness.add(request("b", share_key="b", submitted_at=harness.now, num_inference_steps=2))
+    while "a0" not in harness.finished:
+        harness.tick()
+    assert places_only(harness, per_row) == {"b": 1, "a1": 2, "a2": 3}
 
 
 def test_who_is_far_behind_is_reckoned_by_its_work() -> None:

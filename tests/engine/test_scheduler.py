@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Lane
-from engine.batch import ScheduledBatch
+from engine.batch import PictureProgress, ScheduledBatch
 from engine.scheduler import MAX_WAIT
 from tests.engine.scheduling import MODEL, OTHER, REQUESTS, Harness, request, z_image
 
@@ -97,6 +97,40 @@ def test_idling_earns_no_credit() -> None:
         assert harness.service["b"] - harness.service["a"] <= 2 * 6 + 2
 
 
+def test_who_owes_when_leaving_owes_when_coming_back() -> None:
+    """However many others have come meanwhile, of whom most have nothing waiting."""
+    harness = Harness(row_budget=8, quantum=1.0)
+    harness.add(request("waits", model=OTHER, share_key="w"))
+    harness.add(request("first", share_key="debtor", seeds=(0, 1, 2, 3), num_inference_steps=1))
+    harness.tick()
+    assert harness.finished == ["first"]
+    for number in range(2000):
+        harness.add(request(str(number), model=OTHER, share_key=str(number)))
+    harness.add(request("again", share_key="debtor"), request("new", share_key="new"))
+    assert harness.ids(harness.tick()) == ["new", "again"]
+
+
+def test_an_empty_queue_forgets_who_owes() -> None:
+    harness = Harness(row_budget=4, quantum=1.0)
+    harness.add(request("first", share_key="a"))
+    while len(harness.scheduler):
+        harness.tick()
+    harness.add(request("again", share_key="a"), request("new", share_key="b"))
+    assert harness.ids(harness.tick()) == ["again"]
+
+
+def test_accounts_of_who_has_left_do_not_pile_up() -> None:
+    """What they owe is forgotten once others have been given more."""
+    harness = Harness(row_budget=4, quantum=1.0)
+    harness.add(request("waits", model=OTHER, share_key="w"))
+    for number in range(2000):
+        new = {"submitted_at": harness.now, "seeds": (0,), "num_inference_steps": 2}
+        harness.add(request(str(number), share_key=str(number), **new))
+        while harness.tick() is not None:
+            pass
+    assert len(harness.scheduler._shares) <= 1024
+
+
 def test_a_flood_is_over_age_one_request_at_a_time() -> None:
     """Who asked for much long ago does not have all of it served before everybody else."""
     harness = Harness(row_budget=4)
@@ -159,6 +193,86 @@ def test_models_are_grouped_until_the_hold_has_passed_except_for_over_age_reques
     old = request("e", model=OTHER, share_key="e", submitted_at=harness.now - 51)
     harness.add(old)
     assert harness.ids(harness.tick()) == ["e"], "over age, it does not wait for the hold to pass"
+
+
+def test_another_model_is_preferred_only_where_its_requests_go_before_those_that_can_step() -> None:
+    harness = Harness(row_budget=4, max_wait=15.0)
+    harness.add(request("here", share_key="1"), request("elsewhere", model=OTHER, share_key="2"))
+    assert harness.scheduler.preferred([OTHER]) is None
+    harness.now = 16.0
+    harness.add(request("single", share_key="3", model=OTHER, seeds=(0,), submitted_at=16.0))
+    assert harness.scheduler.preferred([OTHER]) is None, "the elder of two that are over age"
+    harness.scheduler.abort("here")
+    assert harness.scheduler.preferred([OTHER]) == OTHER
+    harness.scheduler.abort("elsewhere")
+    harness.add(request("late", share_key="4", submitted_at=16.0))
+    assert harness.scheduler.preferred([OTHER]) == OTHER, "less work is left of it"
+    assert harness.scheduler.preferred(["owner/third"]) is None
+
+
+def test_who_is_held_back_still_wants_its_model() -> None:
+    harness = Harness()
+    harness.add(request("a"))
+    harness.scheduler.hold_back("a", MODEL)
+    assert not harness.scheduler.has_work
+    assert harness.scheduler.wants(MODEL)
+    assert harness.scheduler.waits_for(MODEL) == ["a"]
+
+
+def test_who_has_begun_waits_for_its_model_too() -> None:
+    """A model may leave to make room while its requests are half done."""
+    harness = Harness(row_budget=4)
+    harness.add(request("a"), request("b", share_key="2"))
+    harness.tick()
+    harness.scheduler.ready.clear()
+    assert harness.scheduler.waits_for(MODEL) == ["a", "b"]
+    assert harness.scheduler.wants(MODEL)
+
+
+def test_places_have_to_be_looked_at_again_when_somebody_comes_begins_or_ends() -> None:
+    harness = Harness(row_budget=2)
+    scheduler = harness.scheduler
+    seen = [scheduler.changes]
+    for event in (
+        lambda: harness.add(request("a", seeds=(0,), num_inference_steps=2), request("b", share_key="2")),
+        harness.tick,
+        lambda: scheduler.abort("b"),
+    ):
+        event()
+        assert scheduler.changes > seen[-1]
+        seen.append(scheduler.changes)
+    harness.tick()
+    assert harness.finished == ["a"]
+    assert scheduler.changes > seen[-1]
+
+
+def test_the_picture_with_the_least_left_goes_first_where_not_all_fit() -> None:
+    """So that one can be seen early, also where memory ran out and the step did less than was scheduled."""
+    harness = Harness(row_budget=6)
+    harness.add(request("grid", seeds=(0, 1, 2)))
+    batch = harness.scheduler.schedule()
+    assert batch is not None
+    harness.scheduler.update([PictureProgress("grid", 1, 1, 3, batch.key)])
+    harness.scheduler.row_budget = 4
+    batch = harness.scheduler.schedule()
+    assert batch is not None
+    assert [picture.index for picture in batch.pictures] == [1, 0]
+
+
+@given(st.lists(REQUESTS, min_size=1, max_size=12), st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_a_twin_steps_alike_and_changes_nothing(wanted: list[dict[str, Any]], ticks: int) -> None:
+    harness = Harness(5, ready=(MODEL, OTHER), quantum=10.0, max_wait=10.0, hold=4.0)
+    harness.add(*(request(str(index), **changes) for index, changes in enumerate(wanted)))
+    for _ in range(ticks):
+        harness.tick()
+    twin = Harness(5)
+    twin.now, twin.steps = harness.now, harness.steps.copy()
+    twin.scheduler = harness.scheduler.twin(lambda: twin.now, list(harness.scheduler.requests))
+    assert twin.scheduler.waiting == harness.scheduler.waiting
+    while len(twin.scheduler):
+        ahead = [twin.tick() for _ in range(3)]
+        assert ahead == [harness.tick() for _ in range(3)]
 
 
 def test_the_row_budget_is_that_of_the_model_and_size() -> None:
