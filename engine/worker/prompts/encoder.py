@@ -13,7 +13,6 @@ A plain prompt that fits one window is encoded as diffusers' pipelines do, bit f
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import torch
 
 from engine.errors import GenerationFailed
 from engine.worker.lora.bypass import Loras, applied
+from engine.worker.prompts.cache import MAX_BYTES, PromptCache
 from engine.worker.prompts.embeddings import Embedding, Embeddings, split, used_in
 from engine.worker.prompts.syntax import Part, Span, parse_prompt
 from engine.worker.prompts.unread import bare, fitting
@@ -32,7 +32,6 @@ MAX_CHUNKS = 54
 _CLIP_WINDOW = 77
 """Encoders of CLIP's own size are used with many windows everywhere; a smaller one was trained with its denoiser on
 texts that fit, and has never met a second."""
-_CACHE_BYTES = 64 * 2**20
 _MAX_SHARE = 10.0
 """How many times as much as the whole a part of a multi-prompt may weigh, where others weigh less than nothing. Far
 beyond, what is left of their difference is noise."""
@@ -62,16 +61,12 @@ _Token = int | torch.Tensor
 
 @dataclass(frozen=True, eq=False)
 class _Encoded:
-    """What is remembered of a prompt."""
+    """What is said of a prompt."""
 
     vectors: torch.Tensor
     """(1, chunks * window, width)"""
     pooled: torch.Tensor | None
     """(1, width): the first chunk in one vector, where the encoder has a projection to make it with."""
-
-    @property
-    def nbytes(self) -> int:
-        return self.vectors.nbytes + (0 if self.pooled is None else self.pooled.nbytes)
 
 
 class PromptEncoder:
@@ -86,7 +81,7 @@ class PromptEncoder:
         component: str = "text_encoder",
         penultimate: bool = False,
         exact: bool = False,
-        cache_bytes: int = _CACHE_BYTES,
+        cache_bytes: int = MAX_BYTES,
     ) -> None:
         """`component`: what diffusers' pipelines, and LoRAs, call the text encoder. `penultimate`: the denoiser reads
         the last layer but one as it is, like SDXL's; layers are then skipped from there. `exact`: the parts of a
@@ -100,8 +95,7 @@ class PromptEncoder:
         self._exact = exact
         self._window = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
         self._max_chunks = MAX_CHUNKS if self._window >= _CLIP_WINDOW else 1
-        self._encoded: OrderedDict[Hashable, _Encoded] = OrderedDict()
-        self._cache_bytes = cache_bytes
+        self._encoded = PromptCache(device, cache_bytes)
 
     def encode_pair(
         self, prompt: str, negative_prompt: str | None, reading: Reading
@@ -136,9 +130,10 @@ class PromptEncoder:
 
     def _encode(self, prompt: str, reading: Reading) -> _Encoded:
         key = reading.key(self._component, prompt)
-        if key in self._encoded:
-            self._encoded.move_to_end(key)
-            return self._encoded[key]
+        known = self._encoded.get(key)
+        if known is not None:
+            vectors, *rest = known
+            return _Encoded(vectors, rest[0] if rest else None)
         shares = _shares(parse_prompt(prompt))
         chunks = self._chunks(list(shares), reading.embeddings)
         # Batched, they are the same numbers but for the last bits.
@@ -151,10 +146,7 @@ class PromptEncoder:
             pooled = [part.pooled for part in each if part.pooled is not None]
             weights = list(shares.values())
             encoded = _Encoded(_averaged(filled, weights), _averaged(pooled, weights) if pooled else None)
-        self._encoded[key] = encoded
-        held = sum(one.nbytes for one in self._encoded.values())
-        while held > self._cache_bytes and len(self._encoded) > 1:
-            held -= self._encoded.popitem(last=False)[1].nbytes
+        self._encoded.put(key, encoded.vectors, *([] if encoded.pooled is None else [encoded.pooled]))
         return encoded
 
     def unread_words(self, prompt: str, embeddings: Embeddings = ()) -> tuple[str, ...]:
