@@ -15,7 +15,8 @@ samplers        schedules and noise solvers     vector_samplers  the common ones
 flow_match      the same for flow matching
 previews        thumbnails of what is not done  safety_checker   the checkpoint's own filter
 prompts/        from text to vectors            lora/          what LoRAs add, per row
-autoencoder     pixels and latents              file_cache     what was read of files lately
+autoencoder     pixels and latents              autoencoder_store  those that requests name
+file_cache      what was read of files lately
 seamless        edges that fit together         hires          large pictures in two passes
 inpainting      masks and what they keep        initial_picture  what requests begin with
 prepared_weights  how long what requests name stays

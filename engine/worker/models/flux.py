@@ -9,8 +9,7 @@ remove things, and little enough not to burn a picture that is guided already. [
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,7 +21,8 @@ import torch
 from engine.catalog import Operation
 from engine.output import Safety
 from engine.request import Request, SamplingParams
-from engine.worker.autoencoder import Autoencoder, AutoencoderStore
+from engine.worker.autoencoder import Autoencoder
+from engine.worker.autoencoder_store import AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.hires import begin_second_pass
 from engine.worker.initial_picture import EncodedPicture
@@ -32,6 +32,7 @@ from engine.worker.loader import Components
 from engine.worker.lora.bypass import Loras, applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
+from engine.worker.prompts.cache import PromptCache
 from engine.worker.prompts.unread import bare, fitting
 from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
 
@@ -40,9 +41,6 @@ TRUE_CFG_SCALE = 2.0
 
 _WINDOW_DEV, _WINDOW_SCHNELL = 512, 256
 """Tokens of T5 that the two were trained on."""
-
-_CACHED_PROMPTS = 64
-"""Rerolls, variations and upscales of a picture encode the same prompts again."""
 
 
 @dataclass(kw_only=True)
@@ -99,7 +97,7 @@ class _Denoise:
         self._window = min(window, self._tokenizer_2.model_max_length)
         self._autoencoder = Autoencoder(components.vae, self._device, self._dtype, heeds_upcast=False)
         self.autoencoders = AutoencoderStore(self._autoencoder, heeds_upcast=False)
-        self._encoded: OrderedDict[Hashable, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._encoded = PromptCache(self._device)
 
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
@@ -255,9 +253,9 @@ class _Denoise:
         """T5's (1, tokens, width) and CLIP's (1, width); what does not fit their windows is cut off."""
         adding = tuple((lora.key, weight) for lora, weight in loras if "text_encoder" in lora.layers)
         key = (text, adding)
-        if key in self._encoded:
-            self._encoded.move_to_end(key)
-            return self._encoded[key]
+        if (known := self._encoded.get(key)) is not None:
+            sequence, pooled = known
+            return sequence, pooled
         short = self._tokenizer(
             text,
             padding="max_length",
@@ -271,10 +269,9 @@ class _Denoise:
         with applied(self._text_encoder, "text_encoder", [loras]):
             pooled = self._text_encoder(short.input_ids.to(self._device)).pooler_output
         sequence = self._text_encoder_2(long.input_ids.to(self._device))[0]
-        self._encoded[key] = sequence.to(self._dtype), pooled.to(self._dtype)
-        if len(self._encoded) > _CACHED_PROMPTS:
-            self._encoded.popitem(last=False)
-        return self._encoded[key]
+        sequence, pooled = sequence.to(self._dtype), pooled.to(self._dtype)
+        self._encoded.put(key, sequence, pooled)
+        return sequence, pooled
 
     def _unread_words(self, prompt: str) -> tuple[str, ...]:
         """The words that T5's window cuts off, wholly or in part; CLIP reads only the beginning of any long prompt."""

@@ -17,7 +17,8 @@ import torch
 from engine.catalog import Operation
 from engine.output import Safety
 from engine.request import Request, SamplingParams
-from engine.worker.autoencoder import Autoencoder, AutoencoderStore
+from engine.worker.autoencoder import Autoencoder
+from engine.worker.autoencoder_store import AutoencoderStore
 from engine.worker.compiled import CompiledDenoiser
 from engine.worker.hires import begin_second_pass
 from engine.worker.initial_picture import EncodedPicture

@@ -8,7 +8,6 @@ counts from 0: it says how much of the difference to the unconditional predictio
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import diffusers
@@ -19,7 +18,8 @@ import torch
 from engine.catalog import Operation
 from engine.output import Safety
 from engine.request import Request, SamplingParams
-from engine.worker.autoencoder import Autoencoder, AutoencoderStore
+from engine.worker.autoencoder import Autoencoder
+from engine.worker.autoencoder_store import AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
 from engine.worker.hires import begin_second_pass
 from engine.worker.initial_picture import EncodedPicture
@@ -29,14 +29,12 @@ from engine.worker.loader import Components
 from engine.worker.lora.bypass import applied
 from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
+from engine.worker.prompts.cache import PromptCache
 from engine.worker.prompts.unread import bare, fitting
 from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
 
 _WINDOW = 512
 """Tokens of Qwen3, its chat template included, that the transformer was trained on."""
-
-_CACHED_PROMPTS = 64
-"""Rerolls, variations and upscales of a picture encode the same prompts again."""
 
 _RAGGED = ("all_x_embedder", "cap_embedder", "siglip_embedder")
 """Layers that see the tokens of all rows in one line."""
@@ -85,7 +83,7 @@ class _Denoise:
         self._window = min(_WINDOW, self._tokenizer.model_max_length)
         self._autoencoder = Autoencoder(components.vae, self._device, self._dtype, heeds_upcast=False)
         self.autoencoders = AutoencoderStore(self._autoencoder, heeds_upcast=False)
-        self._encoded: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._encoded = PromptCache(self._device)
 
     def begin(self, state: RequestState) -> None:
         """Encode the prompts, lay out the schedule, draw the noise, encode the initial picture."""
@@ -220,9 +218,8 @@ class _Denoise:
 
     def _encode(self, text: str) -> torch.Tensor:
         """(tokens, width): Qwen3's last layer but one; what does not fit the window is cut off."""
-        if text in self._encoded:
-            self._encoded.move_to_end(text)
-            return self._encoded[text]
+        if (known := self._encoded.get(text)) is not None:
+            return known[0]
         tokens = self._tokenizer(
             [self._as_chat(text)],
             padding="max_length",
@@ -234,10 +231,9 @@ class _Denoise:
         layers = self._text_encoder(
             input_ids=tokens.input_ids.to(self._device), attention_mask=mask, output_hidden_states=True
         ).hidden_states
-        self._encoded[text] = layers[-2][0][mask[0]].to(self._dtype)
-        if len(self._encoded) > _CACHED_PROMPTS:
-            self._encoded.popitem(last=False)
-        return self._encoded[text]
+        encoded = layers[-2][0][mask[0]].to(self._dtype)
+        self._encoded.put(text, encoded)
+        return encoded
 
     def _as_chat(self, text: str) -> str:
         chat: str = self._tokenizer.apply_chat_template(

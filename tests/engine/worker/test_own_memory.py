@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine import EngineConfig
-from engine.worker.autoencoder import AutoencoderStore
+from engine.worker.autoencoder_store import AutoencoderStore
 from engine.worker.file_cache import read_tensors
 from engine.worker.loader import load_components
 from tests.engine.bench import Bench

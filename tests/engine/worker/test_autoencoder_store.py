@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save, save_file
 
 from engine import GenerateRequest, GenerationFailed, RequestRejected
 from engine.validation import validate
-from engine.worker.autoencoder import AutoencoderStore
+from engine.worker.autoencoder_store import AutoencoderStore
 from tests.engine.bench import Bench, diffusers_says, largest_difference, make_request
 from tests.engine.ldm import vae_name
 from tests.engine.tiny import tiny_vae_kl, tiny_vae_taesd
