@@ -30,7 +30,7 @@ from engine.worker.load_errors import disk_full, is_disk_full, reading, reading_
 from engine.worker.offload import OFFLOADED, offload
 from engine.worker.own_memory import own_weights
 from engine.worker.part_weights import check_whole, read_part, variant_of
-from engine.worker.parts_fit import check_fit
+from engine.worker.parts_fit import check_fit, check_pipeline_fit
 from engine.worker.single_file import read_single_file
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ def load_components(
     with _LOADING, reading(name, path):
         if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
             pipeline = _read_pipeline(path, dtype)
+            check_pipeline_fit(path, pipeline.components)
             _place(path, pipeline.components, device, offloaded=offloaded)
             report(Loading(name, 1.0))
             nothing: dict[str, Any] = dict.fromkeys(COMPONENTS)

@@ -7,6 +7,7 @@ import json
 import shutil
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,10 @@ from tests.engine.tiny import write_tiny_model
 from tests.engine.tiny_transformers import (
     autoencoder,
     write_tiny_aura_flow,
+    write_tiny_chroma,
     write_tiny_flux,
+    write_tiny_pixart,
+    write_tiny_stable_diffusion_3,
     write_tiny_z_image,
 )
 from tests.engine.tiny_xl import write_tiny_xl
@@ -223,10 +227,16 @@ def other_text_encoder(model: Path) -> None:
     transformers.CLIPTextModel(config).save_pretrained(model / "text_encoder")
 
 
-def other_second_text_encoder(model: Path) -> None:
-    config = transformers.T5Config.from_pretrained(model / "text_encoder_2")
+def other_t5(model: Path, part: str = "text_encoder") -> None:
+    config = transformers.T5Config.from_pretrained(model / part)
     config.d_model = 48
-    transformers.T5EncoderModel(config).save_pretrained(model / "text_encoder_2")
+    transformers.T5EncoderModel(config).save_pretrained(model / part)
+
+
+def other_clip(model: Path) -> None:
+    config = transformers.CLIPTextConfig.from_pretrained(model / "text_encoder_2")
+    config.projection_dim = 48
+    transformers.CLIPTextModelWithProjection(config).save_pretrained(model / "text_encoder_2")
 
 
 @pytest.mark.parametrize(
@@ -238,8 +248,19 @@ def other_second_text_encoder(model: Path) -> None:
         (write_tiny_xl, other_text_encoder, ("text encoders", "unet")),
         (write_tiny_flux, other_vae, ("vae", "transformer", "8", "4")),
         (write_tiny_flux, other_text_encoder, ("text_encoder", "transformer", "24", "16")),
-        (write_tiny_flux, other_second_text_encoder, ("text_encoder_2", "transformer", "48", "32")),
+        (
+            write_tiny_flux,
+            partial(other_t5, part="text_encoder_2"),
+            ("text_encoder_2", "transformer", "48", "32"),
+        ),
         (write_tiny_z_image, other_vae, ("vae", "transformer", "8", "4")),
+        (write_tiny_pixart, other_vae, ("vae", "transformer", "8", "4")),
+        (write_tiny_pixart, other_t5, ("text_encoder", "transformer", "48", "32")),
+        (write_tiny_chroma, other_vae, ("vae", "transformer", "8", "4")),
+        (write_tiny_chroma, other_t5, ("text_encoder", "transformer", "48", "32")),
+        (write_tiny_aura_flow, other_t5, ("text_encoder", "transformer", "48", "32")),
+        (write_tiny_stable_diffusion_3, other_clip, ("pair of text encoders", "80", "64")),
+        (write_tiny_stable_diffusion_3, partial(other_t5, part="text_encoder_3"), ("text_encoder_3", "48")),
     ],
 )
 def test_parts_that_do_not_belong_together_are_named(
