@@ -61,7 +61,8 @@ class Residents:
             if missing + self._sizes[resident] <= 0:
                 chosen.remove(resident)
                 missing += self._sizes[resident]
-        # What is larger than the budget would wait for ever; alone, it is the device that has the last word.
+        # A model may exceed the budget with the files that its own requests hold, and would wait for them for ever; alone
+        # on the device it has the last word.
         alone = set(chosen) == set(self._sizes)
         return chosen if missing <= 0 or alone else None
 

@@ -222,3 +222,22 @@ def test_what_was_read_for_nobody_is_forgotten(
     assert not executor.worker._runner._weights
     failure = GenerationFailed("adapter_missing", "It is gone.")
     assert engine.on_prepared(Prepared(request, failure)) == []
+
+
+def test_what_was_read_for_a_namesake_that_is_gone_releases_nobody(
+    core: tuple[EngineCore, Inline], tiny_model: Path, lora: Path
+) -> None:
+    engine, executor = core
+    engine.add(make_request(tiny_model, "name", adapters=((lora, 1.0),), seeds=(1,)))
+    engine.step()
+    engine.abort("name")
+    engine.add(make_request(tiny_model, "name", adapters=((lora, 0.5),), seeds=(1,)))
+    engine.step()
+    first, second = executor.preparing
+    assert engine.on_prepared(Prepared(first)) == []
+    assert not engine.has_work, "its own file is still being read"
+    failure = GenerationFailed("adapter_missing", "It is gone.")
+    assert engine.on_prepared(Prepared(first, failure)) == [], "nor does the other's failure end it"
+    executor.worker.prepare(second)
+    engine.on_prepared(Prepared(second))
+    assert engine.has_work

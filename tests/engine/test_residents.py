@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,6 +65,32 @@ def test_the_least_recently_used_goes() -> None:
     assert residents.victims("new", "abc") == ["b"]
     residents.ask("new", 7)
     assert residents.victims("new", "abc") == ["b", "c"]
+
+
+def with_room(**sizes: int) -> Residents:
+    """Models that are loaded, the least recently used first, in a budget of ten."""
+    residents = Residents(10)
+    for name, size in sizes.items():
+        residents.ask(name, size)
+        residents.give(name)
+        residents.loaded(name)
+    return residents
+
+
+def test_small_ones_stay_where_a_large_one_has_to_go_anyway() -> None:
+    residents = with_room(small=1, large=6, medium=3)
+    residents.ask("new", 6)
+    assert residents.victims("new", ["small", "large", "medium"]) == ["large"]
+
+
+def test_what_is_being_loaded_never_goes() -> None:
+    residents = with_room(here=4)
+    residents.ask("coming", 6)
+    residents.give("coming")
+    residents.ask("new", 5)
+    assert residents.victims("new", ["here", "coming"]) is None
+    residents.loaded("coming")
+    assert residents.victims("new", ["here", "coming"]) == ["coming"]
 
 
 class Device:
@@ -236,6 +264,32 @@ def test_files_stay_where_their_room_would_not_do() -> None:
     assert set(rig.ended) == {"long", "short"}
 
 
+def test_alone_beside_files_that_are_needed_a_model_is_loaded_whatever_it_takes() -> None:
+    """Who waits for it may be who needs the files; they would wait for each other for ever."""
+    rig = Rig()
+    rig.device.needed = 3
+    named(rig, 3)
+    rig.add(request("1", model="owner/huge"))
+    rig.run(20)
+    assert rig.ended["1"].error is None
+    assert rig.core._placement.residents.used == 13
+
+
+def test_nobodys_model_goes_for_a_request_that_is_gone() -> None:
+    rig = Rig()
+    rig.add(request("1", model="owner/a"))
+    rig.run(20)
+    rig.add(request("gone", model="owner/b"))
+    rig.collect(rig.core.abort("gone"))
+    rig.run(20)
+    assert rig.core.stats().resident_models == ("owner/a",)
+    assert rig.core.stats().loading is None
+    rig.add(request("2", model="owner/b"))
+    rig.run(20)
+    assert rig.ended["2"].error is None, "it can be asked for again"
+    assert rig.evictions() == ["owner/a"]
+
+
 def test_loading_is_shown_to_those_whose_model_has_to_leave_and_they_go_on_after() -> None:
     rig = Rig(hold=5.0)
     rig.add(request("long", model="owner/a", num_inference_steps=60, share_key="x"))
@@ -266,6 +320,47 @@ def test_two_models_that_do_not_fit_together_take_turns_and_do_not_thrash() -> N
     assert switches >= 4, "both are served"
     # Every switch is followed by a load of at most six seconds and a hold of twenty.
     assert switches <= 600 / 20 + 1
+
+
+@pytest.mark.parametrize("load_seconds", [3, 30])
+def test_what_others_had_to_go_for_stays_for_the_hold_once_it_is_here(load_seconds: int) -> None:
+    """Everybody is over age at once and asks for the other model than the one before, as long as the last load was."""
+    rig = Rig(load_seconds, hold=20.0, max_wait=0.0)
+    models = ("owner/a", "owner/b")
+    for number in range(60):
+        rig.add(request(str(number), model=models[number % 2], num_inference_steps=12, share_key=str(number)))
+    here: dict[str, float] = {}
+    stays = []
+    for _ in range(500):
+        rig.tick()
+        resident = rig.core.stats().resident_models
+        stays += [rig.now - since for name, since in here.items() if name not in resident]
+        here = {name: here.get(name, rig.now) for name in resident}
+    first, *others = stays
+    assert len(others) >= 4, "both are served"
+    assert first < 20.0, "nobody had to go for it"
+    assert all(20.0 <= stay <= 20.0 + 12 + 2 for stay in others)
+
+
+def test_whoever_waits_is_told_every_other_second_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody comes or goes, and the ETA falls with every step."""
+    rig = Rig(load_seconds=0)
+
+    def takes_a_second(batch: ScheduledBatch, previews: frozenset[str]) -> StepOutput:
+        rig.now += 1.0
+        return Device.execute(rig.device, batch, previews)
+
+    monkeypatch.setattr(rig.device, "execute", takes_a_second)
+    monkeypatch.setattr("engine.core.time", SimpleNamespace(perf_counter=lambda: rig.now))
+    for id_ in ("long", "waits"):
+        rig.add(request(id_, model="owner/a", seeds=(1, 2, 3, 4), num_inference_steps=60))
+    rig.run(10)
+    etas = []
+    for _ in range(45):
+        rig.tick()
+        etas += [item.eta for id_, item in rig.core.queue_updates() if id_ == "waits"]
+    assert len(etas) >= 3
+    assert all(later < earlier for earlier, later in pairwise(etas))
 
 
 @settings(max_examples=30, deadline=None)
@@ -318,6 +413,18 @@ def test_whatever_comes_everybody_ends_and_the_budget_holds(
             error = rig.ended[str(index)].error
             assert error is not None
             assert error.code == "model_unreadable"
+
+
+def test_a_load_that_failed_keeps_nobody_from_taking_turns() -> None:
+    rig = Rig(hold=5.0)
+    rig.device.missing = {"owner/c"}
+    rig.add(request("bad", model="owner/c"))
+    rig.run(20)
+    rig.add(request("long", model="owner/a", num_inference_steps=300, share_key="x"))
+    rig.run(20)
+    rig.add(request("short", model="owner/b", share_key="y"))
+    rig.run(40)
+    assert "short" in rig.ended
 
 
 @pytest.mark.parametrize("mended", [True, False])

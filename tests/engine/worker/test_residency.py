@@ -255,3 +255,20 @@ def test_offload_during_a_picture_changes_nothing(models: tuple[Path, Path], car
     result = bench.run(request)["one"]
     for index, latents in expected.latents.items():
         assert torch.equal(result.latents[index], latents)
+
+
+def test_a_compiled_model_is_not_offloaded(models: tuple[Path, Path], card: list[str]) -> None:
+    """What was compiled expects its weights on the device."""
+    bench = Bench(models[0], dtype="float32", compile=True)
+    assert bench.stage._compiled is not None
+    assert not bench.worker._residency.offload(bench.info.name)
+    modules = bench.worker._residency._components[bench.info.name].modules()
+    assert not card
+    assert not hooks(modules["unet"])
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_exact_mode_rounds_no_input_of_a_convolution(monkeypatch: pytest.MonkeyPatch, exact: bool) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    Worker(EngineConfig(device="cpu", exact=exact))
+    assert torch.backends.cudnn.allow_tf32 is not exact
