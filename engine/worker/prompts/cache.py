@@ -36,10 +36,10 @@ class PromptCache:
         return tuple(tensor.to(self._device) for tensor in kept)
 
     def put(self, key: Hashable, *tensors: torch.Tensor) -> None:
-        """Keep what was not known. What is larger than the whole cache is not kept."""
+        """Keep these instead of what was known. What is larger than the whole cache is not kept."""
         kept = tuple(_own(tensor.to(_MEMORY)) for tensor in tensors)
+        self.nbytes += _size(kept) - _size(self._kept.pop(key, ()))
         self._kept[key] = kept
-        self.nbytes += _size(kept)
         while self.nbytes > self._max_bytes:
             self.nbytes -= _size(self._kept.popitem(last=False)[1])
 

@@ -31,11 +31,9 @@ def test_never_more_than_its_bytes_and_the_longest_unused_goes_first(
     cache = PromptCache(CPU, max_bytes=40)
     known: dict[str, int] = {}
     for name, numbers in asked:
-        if cache.get(name) is not None:
-            known[name] = known.pop(name)
-            continue
-        assert name not in known
+        assert (cache.get(name) is not None) == (name in known)
         cache.put(name, torch.zeros(numbers))
+        known.pop(name, None)
         known[name] = numbers
         while sum(known.values()) > 10:
             del known[next(iter(known))]
