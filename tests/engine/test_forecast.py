@@ -80,7 +80,7 @@ def test_a_model_that_is_being_loaded_is_waited_for() -> None:
 
 def test_who_grows_over_age_meanwhile_is_foretold_before_those_in_order() -> None:
     harness = Harness(row_budget=4, max_wait=20.0, quantum=1e9)
-    harness.add(*(request(f"a{index}", share_key="a", num_inference_steps=20) for index in range(4)))
+    harness.add(*(request(f"a{index}", share_key="a", num_inference_steps=60) for index in range(4)))
     harness.add(request("slow", lane=Lane.RELAXED, share_key="b"))
     harness.tick()
     foretold = harness.forecast.places(lambda size, rows: 1.0)["slow"][1]
