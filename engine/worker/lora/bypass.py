@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from engine.worker.lora.layers import LoraLayer
 from engine.worker.lora.products import ProductLayer
-from engine.worker.lora.reading import Lora, LoraLayer
+from engine.worker.lora.reading import Lora
 
 Loras = tuple[tuple[Lora, float], ...]
 """What one row asks for, each with its weight; added in this order."""

@@ -15,29 +15,9 @@ import torch
 
 from engine.errors import GenerationFailed
 from engine.worker.file_cache import FileKey, damaged, file_key, read_tensors, refuse_no_numbers, unreadable
+from engine.worker.lora.layers import EXTRA, LoraLayer, MisfitError, halves_of, magnitude_of
 from engine.worker.lora.names import made_for, original_name
 from engine.worker.lora.products import KINDS, ProductLayer, product_of
-
-
-@dataclass(frozen=True, eq=False)
-class LoraLayer:
-    """What is added to one Linear or Conv2d: `alpha / rank * up(down(x))`. With a `magnitude`, weights so changed are then
-    brought to that length, output by output, as a DoRA does (Liu et al. 2024).
-    """
-
-    down: torch.Tensor
-    """(rank, in) or (rank, in, height, width)"""
-    up: torch.Tensor
-    """(out, rank) or (out, rank, 1, 1)"""
-    alpha: float
-    rank: float
-    """What alpha is divided by: `down`'s rank, or its square root in rank-stabilised LoRAs."""
-    magnitude: torch.Tensor | None = None
-    """(out,)"""
-
-    @property
-    def nbytes(self) -> int:
-        return sum(part.nbytes for part in (self.down, self.up, self.magnitude) if part is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +57,6 @@ _OTHER_KINDS_OF_TRANSFORMERS = {
     "lokr_": "a LoKr",
 }
 """What diffusers' converters of other namings leave out in silence, or do not know."""
-
-
-_EXTRA = {"dora_scale", "magnitude"}
-"""What a DoRA has beside down and up."""
-
-
-class _MisfitError(Exception):
-    """What of a file has no place in the model."""
 
 
 def read_lora(
@@ -132,19 +104,19 @@ def read_lora(
             component, name = _resolve(given, modules)
             if name.startswith(tuple(shared)):
                 raise _shared_layer(path.name, given)
-            module = modules[component][name.replace(".", "_")][1]
+            shape = modules[component][name.replace(".", "_")][1].weight.shape
             if "down" not in parts:
-                product = product_of(parts, module.weight.shape, device, dtype, alphas.get(given))
+                product = product_of(parts, shape, device, dtype, alphas.get(given))
                 if product is None:
                     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in parts.values())
-                    raise _MisfitError(
-                        f"{given} has the shapes {shapes}, this model's layer is {tuple(module.weight.shape)}"
+                    raise MisfitError(
+                        f"{given} has the shapes {shapes}, this model's layer is {tuple(shape)}"
                     )
                 layers.setdefault(component, {})[name] = product
                 continue
-            down, up = _shaped(given, module, parts)
-            magnitude = _magnitude(given, module, parts)
-        except _MisfitError as misfit:
+            down, up = halves_of(parts, shape, given)
+            magnitude = magnitude_of(parts, shape, given)
+        except MisfitError as misfit:
             raise _mismatch(path.name, tensors, str(misfit)) from None
         try:
             alpha, rank = _scaling(given, component, name, down.shape[0], alphas, configuration)
@@ -187,21 +159,18 @@ def _sorted_out(
     found: dict[str, dict[str, torch.Tensor]] = {}
     alphas: dict[str, float] = {}
     for name, tensor in tensors.items():
-        if half := _HALF.fullmatch(name):
-            side = "down" if half["half"] in ("down", "A") else "up"
-            found.setdefault(half["module"], {})[side] = tensor
-        elif part := _PART.fullmatch(name):
-            found.setdefault(part["module"], {})[part["part"] or "magnitude"] = tensor
+        if role := _role(name):
+            found.setdefault(role[0], {})[role[1]] = tensor
         elif (alpha := _ALPHA.fullmatch(name)) and tensor.numel() == 1:
             alphas[alpha["module"]] = float(tensor)
         else:
             raise _other_kind(adapter, f"of a kind that is not known (it holds {name})")
     for given, parts in found.items():
         product = next((kind for part in parts if (kind := KINDS.get(part.partition("_")[0]))), None)
-        if product is not None and not _EXTRA.isdisjoint(parts):
+        if product is not None and not EXTRA.isdisjoint(parts):
             raise _other_kind(adapter, f"{product} with a magnitude ({given})")
     broken = next(
-        (n for n, parts in found.items() if ("down" in parts) != ("up" in parts) or parts.keys() <= _EXTRA),
+        (n for n, parts in found.items() if ("down" in parts) != ("up" in parts) or parts.keys() <= EXTRA),
         None,
     )
     if broken is not None or not found:
@@ -214,16 +183,20 @@ def _sorted_out(
     return found, alphas
 
 
+def _role(name: str) -> tuple[str, str] | None:
+    """A layer as the file spells it, and what this tensor is to it: down, up, a magnitude, or a factor of other kinds."""
+    if half := _HALF.fullmatch(name):
+        return half["module"], "down" if half["half"] in ("down", "A") else "up"
+    if part := _PART.fullmatch(name):
+        return part["module"], part["part"] or "magnitude"
+    return None
+
+
 def _mismatch(adapter: str, tensors: Mapping[str, torch.Tensor], reason: str) -> GenerationFailed:
     downs = {
-        half["module"]: tuple(tensor.shape)
+        role[0]: tuple(tensor.shape)
         for name, tensor in tensors.items()
-        if (half := _HALF.fullmatch(name)) and half["half"] in ("down", "A")
-    }
-    downs |= {
-        part["module"]: tuple(tensor.shape)
-        for name, tensor in tensors.items()
-        if (part := _PART.fullmatch(name)) and part["part"] == "hada_w1_b"
+        if (role := _role(name)) and role[1] in ("down", "hada_w1_b")
     }
     base = made_for(downs) or "another kind of model"
     return GenerationFailed(
@@ -270,46 +243,7 @@ def _resolve(given: str, modules: Mapping[str, Mapping[str, Any]]) -> tuple[str,
     for spelling in (flat, flat.removeprefix("text_model_"), f"text_model_{flat}", f"{flat}_0"):
         if spelling in modules.get(component, {}):
             return component, modules[component][spelling][0]
-    raise _MisfitError(f"this model has no layer {given}")
-
-
-def _shaped(given: str, module: Any, pair: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Down and up in the module's own number of dimensions, once their sizes are known to fit."""
-    down, up = pair["down"], pair["up"]
-    rank = down.shape[0] if down.ndim else 0
-    expected_down: tuple[int, ...] = (rank, *module.weight.shape[1:])
-    expected_up: tuple[int, ...] = (module.weight.shape[0], rank)
-    if module.weight.ndim == 4:
-        expected_up = (*expected_up, 1, 1)
-    # 1×1 convolutions and linear layers have turned into each other over the years; the numbers are the same.
-    fits = rank and all(
-        _squeezed(tensor.shape) == _squeezed(expected)
-        for tensor, expected in ((down, expected_down), (up, expected_up))
-    )
-    if not fits:
-        raise _MisfitError(
-            f"{given} has the shapes {tuple(down.shape)} and {tuple(up.shape)}, this model's layer asks for"
-            f" {expected_down} and {expected_up}",
-        )
-    return down.reshape(expected_down), up.reshape(expected_up)
-
-
-def _magnitude(given: str, module: Any, parts: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
-    """A DoRA's (out,); None of a plain LoRA."""
-    found = next((parts[name] for name in _EXTRA if name in parts), None)
-    if found is None:
-        return None
-    out = module.weight.shape[0]
-    # Trainers with the name `dora_scale` may also have measured along the inputs, in another shape.
-    if found.numel() != out or not found.ndim or ("dora_scale" in parts and found.shape[0] != out):
-        raise _MisfitError(
-            f"{given} has a magnitude of the shape {tuple(found.shape)}, this model's layer {out} outputs"
-        )
-    return found.reshape(out)
-
-
-def _squeezed(shape: tuple[int, ...] | torch.Size) -> tuple[int, ...]:
-    return tuple(shape[:2]) if tuple(shape[2:]) == (1, 1) else tuple(shape)
+    raise MisfitError(f"this model has no layer {given}")
 
 
 def _scaling(

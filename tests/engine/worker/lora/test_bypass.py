@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from engine.worker.lora.bypass import applied
-from engine.worker.lora.reading import Lora, LoraLayer
+from engine.worker.lora.layers import LoraLayer
+from engine.worker.lora.reading import Lora
 
 LAYERS = 20
 
