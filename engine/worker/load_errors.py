@@ -70,9 +70,15 @@ def reading(name: str, path: Path) -> Iterator[None]:
     except Exception as error:  # Whatever a library raises may come of what lies in the files.
         if is_disk_full(error):
             raise disk_full(name, path) from error
-        refused = _refused(name, error)
-        if refused is not None:
-            raise refused from error
+        refusal = _refusal(error)
+        if refusal is not None:
+            file = f" ({refusal.filename})" if refusal.filename else ""
+            raise GenerationFailed(
+                "model_load_failed",
+                f"{name} could not be loaded: {refusal.strerror}{file}. {advice(refusal)}",
+                model=name,
+                reason=str(refusal),
+            ) from error
         if is_of_the_system(error):
             raise
         # A file may have gone, or been cut short, since it was looked at.
@@ -117,24 +123,15 @@ def reading_part(where: Path) -> Iterator[None]:
 
 def is_of_the_system(error: BaseException) -> bool:
     """Whether it, or what led to it, lies with the machine: disk, memory or rights, and not with what the files hold."""
-    return is_disk_full(error) or any(
-        is_out_of_memory(each) or (isinstance(each, OSError) and advice(each) is not None)
-        for each in led_to(error)
+    out_of_memory = any(is_out_of_memory(each) for each in led_to(error))
+    return is_disk_full(error) or out_of_memory or _refusal(error) is not None
+
+
+def _refusal(error: BaseException) -> OSError | None:
+    """What the system refused and somebody can do something about."""
+    return next(
+        (each for each in led_to(error) if isinstance(each, OSError) and advice(each) is not None), None
     )
-
-
-def _refused(name: str, error: BaseException) -> GenerationFailed | None:
-    """What to do where the system refuses a file; None for other errors."""
-    for cause in led_to(error):
-        if isinstance(cause, OSError) and (todo := advice(cause)) is not None:
-            file = f" ({cause.filename})" if cause.filename else ""
-            return GenerationFailed(
-                "model_load_failed",
-                f"{name} could not be loaded: {cause.strerror}{file}. {todo}",
-                model=name,
-                reason=str(cause),
-            )
-    return None
 
 
 def is_disk_full(error: BaseException) -> bool:
