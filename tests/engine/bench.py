@@ -60,6 +60,13 @@ class Bench:
         self.stage = self.family.stages[0]
         self.row_budget = row_budget
         self.rows: list[int] = []
+        self._alone: dict[GenerateRequest, Result] = {}
+
+    def alone(self, request: GenerateRequest) -> Result:
+        """The request by itself, remembered for those who compare with it again."""
+        if request not in self._alone:
+            self._alone[request] = self.run(request)[request.request_id]
+        return self._alone[request]
 
     def run(self, *requests: GenerateRequest, joins: Mapping[str, int] | None = None) -> dict[str, Result]:
         """Run requests, each joining at its tick (0 unless `joins` says otherwise), until all have ended."""
@@ -127,6 +134,16 @@ def assert_equal(ours: Result, theirs: Result) -> None:
     assert largest_difference(ours, theirs) == 0
     for index, pixels in theirs.pixels.items():
         assert np.array_equal(ours.pixels[index], pixels)
+
+
+def assert_blind_to_company(
+    bench: Bench, *requests: GenerateRequest, joins: Mapping[str, int] | None = None
+) -> dict[str, Result]:
+    """Each request comes out of the company of the others, bit for bit, as it does alone; returns what comes out."""
+    together = bench.run(*requests, joins=joins)
+    for request in requests:
+        assert_equal(bench.run(request)[request.request_id], together[request.request_id])
+    return together
 
 
 def largest_difference(ours: Result, theirs: Result) -> float:

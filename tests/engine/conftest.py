@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.engine.tiny import SIDE, write_tiny_model
+from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_z_image
+from tests.engine.tiny_xl import write_tiny_xl
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +34,28 @@ def tiny_v_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         seed=1,
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_xl(tmp_path_factory.mktemp("tiny-xl"))
+
+
+@pytest.fixture(scope="session")
+def tiny_flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """FLUX.1 [dev]."""
+    return write_tiny_flux(tmp_path_factory.mktemp("tiny-flux"))
+
+
+@pytest.fixture(scope="session")
+def tiny_z_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_z_image(tmp_path_factory.mktemp("tiny-z-image"))
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_model: Path, tiny_xl: Path, tiny_flux: Path, tiny_z_image: Path) -> dict[str, Path]:
+    """One of each family; to be read, not to be changed."""
+    return {"sd": tiny_model, "sdxl": tiny_xl, "flux": tiny_flux, "z-image": tiny_z_image}
 
 
 @pytest.fixture(scope="session")

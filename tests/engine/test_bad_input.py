@@ -22,22 +22,14 @@ from engine.worker.worker import Worker
 from tests.engine.bench import make_request, with_params
 from tests.engine.test_async_engine import config, read
 from tests.engine.tiny import SIDE
-from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_pixart, write_tiny_z_image
-from tests.engine.tiny_xl import write_tiny_xl
+from tests.engine.tiny_transformers import write_tiny_pixart
 
 SAMPLER = {"flux": "flow_euler", "z-image": "flow_euler", "pixart": "own"}
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "sd": tiny_model,
-        "sdxl": write_tiny_xl(folder / "sdxl"),
-        "flux": write_tiny_flux(folder / "flux"),
-        "z-image": write_tiny_z_image(folder / "z-image"),
-        "pixart": write_tiny_pixart(folder / "pixart"),
-    }
+def folders(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, Path]) -> dict[str, Path]:
+    return {**tiny_models, "pixart": write_tiny_pixart(tmp_path_factory.mktemp("pixart"))}
 
 
 class Door:

@@ -15,9 +15,11 @@ from engine.validation import validate
 from tests.engine.bench import (
     Bench,
     Result,
+    assert_blind_to_company,
     assert_equal,
     diffusers_says,
     fresh_pipeline,
+    largest_difference,
     make_request,
     run_pipeline,
     with_params,
@@ -91,28 +93,19 @@ def company(model: Path) -> list[GenerateRequest]:
 
 
 @pytest.mark.parametrize("row_budget", [64, 6])
-def test_lengths_in_company(model: Path, row_budget: int) -> None:
-    bench = Bench(model, row_budget=row_budget)
+def test_lengths_in_company(bench: Bench, model: Path, row_budget: int) -> None:
+    crowd = Bench(model, row_budget=row_budget)
     requests = company(model)
-    together = bench.run(*requests, joins={"plain": 1, "negative": 2})
-    assert max(bench.rows) > 4
+    together = crowd.run(*requests, joins={"plain": 1, "negative": 2})
+    assert max(crowd.rows) > 4
     for request in requests:
-        alone = bench.run(request)[request.request_id]
-        for index, latents in alone.latents.items():
-            assert (together[request.request_id].latents[index] - latents).abs().max() <= 1e-10
-    plain = diffusers_says(model, requests[0])
-    for index, latents in plain.latents.items():
-        assert (together["plain"].latents[index] - latents).abs().max() <= 1e-10
+        assert largest_difference(together[request.request_id], bench.alone(request)) <= 1e-10
+    assert largest_difference(together["plain"], diffusers_says(model, requests[0])) <= 1e-10
 
 
 def test_exact_mode_is_blind_to_lengths(model: Path) -> None:
     bench = Bench(model, dtype="auto", exact=True)
-    requests = company(model)
-    together = bench.run(*requests)
-    for request in requests:
-        alone = bench.run(request)[request.request_id]
-        for index, pixels in alone.pixels.items():
-            assert np.array_equal(pixels, together[request.request_id].pixels[index])
+    assert_blind_to_company(bench, *company(model))
 
 
 def test_parts_without_weight_fail_their_request_alone(bench: Bench, model: Path) -> None:
@@ -226,11 +219,8 @@ def test_every_way_of_guiding_in_company(bench: Bench, model: Path) -> None:
     ]
     together = bench.run(*requests, joins={"plain": 1})
     for request in requests:
-        alone = bench.run(request)[request.request_id]
-        for index, latents in alone.latents.items():
-            assert (together[request.request_id].latents[index] - latents).abs().max() <= 1e-10
-    plain = diffusers_says(model, requests[0])
-    assert (together["plain"].latents[0] - plain.latents[0]).abs().max() <= 1e-10
+        assert largest_difference(together[request.request_id], bench.alone(request)) <= 1e-10
+    assert largest_difference(together["plain"], diffusers_says(model, requests[0])) <= 1e-10
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,8 @@ def test_a_lora_alone(bench: Bench, model: Path, files: dict[str, Path], naming:
 
 
 @pytest.mark.parametrize("row_budget", [64, 6])
-def test_everything_in_company(model: Path, files: dict[str, Path], row_budget: int) -> None:
-    bench = Bench(model, row_budget=row_budget)
+def test_everything_in_company(bench: Bench, model: Path, files: dict[str, Path], row_budget: int) -> None:
+    crowd = Bench(model, row_budget=row_budget)
     requests = [
         make_request(model, "plain"),
         make_request(model, "long", prompt="the " * 100, seeds=(1,)),
@@ -158,11 +158,10 @@ def test_everything_in_company(model: Path, files: dict[str, Path], row_budget: 
         with_params(make_request(model, "tiled"), tiling=True),
         with_params(make_request(model, "stopped", num_inference_steps=9), stop=0.5),
     ]
-    together = bench.run(*requests, joins={"plain": 1, "lora": 2})
-    assert max(bench.rows) > 4
+    together = crowd.run(*requests, joins={"plain": 1, "lora": 2})
+    assert max(crowd.rows) > 4
     for request in requests:
-        alone = bench.run(request)[request.request_id]
-        assert largest_difference(together[request.request_id], alone) <= 1e-10
+        assert largest_difference(together[request.request_id], bench.alone(request)) <= 1e-10
     assert largest_difference(together["plain"], diffusers_says(model, requests[0])) <= 1e-10
 
 

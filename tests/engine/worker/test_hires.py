@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,16 +22,23 @@ from engine.validation import validate
 from engine.worker.initial_picture import read_initial_picture
 from engine.worker.request_state import NamedFiles, RequestState
 from engine.worker.samplers import SAMPLERS
-from tests.engine.bench import Bench, Result, diffusers_says, largest_difference, make_request, with_params
+from tests.engine.bench import (
+    Bench,
+    Result,
+    assert_blind_to_company,
+    diffusers_says,
+    largest_difference,
+    make_request,
+    with_params,
+)
 from tests.engine.tiny import SIDE
-from tests.engine.tiny_xl import write_tiny_xl
 
 SMALL = SIDE // 2
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
-    return {"sd": tiny_model, "xl": write_tiny_xl(tmp_path_factory.mktemp("xl"))}
+def models(tiny_model: Path, tiny_xl: Path) -> dict[str, Path]:
+    return {"sd": tiny_model, "xl": tiny_xl}
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +133,7 @@ def test_in_company(models: dict[str, Path], row_budget: int) -> None:
 def test_exact_mode_is_blind_to_company(models: dict[str, Path]) -> None:
     bench = Bench(models["sd"], dtype="auto", exact=True)
     requests = [hires_request(models["sd"]), make_request(models["sd"], "large")]
-    together = bench.run(*requests)
-    for request in requests:
-        alone = bench.run(request)[request.request_id]
-        for index, pixels in alone.pixels.items():
-            assert np.array_equal(pixels, together[request.request_id].pixels[index])
+    assert_blind_to_company(bench, *requests)
 
 
 def test_progress_counts_both_passes_and_the_key_changes_once(

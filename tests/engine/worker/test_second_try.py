@@ -16,7 +16,7 @@ from engine import FinishReason, Hires
 from engine.worker.footprint import measure
 from engine.worker.worker import Worker
 from tests.engine.bench import Bench, make_request
-from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_pixart, write_tiny_z_image
+from tests.engine.tiny_transformers import write_tiny_pixart
 from tests.engine.tiny_xl import write_tiny_xl
 from tests.engine.worker.lora.files import write_lora
 from tests.engine.worker.test_residency import Rig
@@ -36,17 +36,6 @@ def overflow(bench: Any, module: Any = None) -> None:
     module.register_forward_hook(spoil)
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "sd": tiny_model,
-        "sdxl": write_tiny_xl(folder / "sdxl"),
-        "flux": write_tiny_flux(folder / "flux"),
-        "z-image": write_tiny_z_image(folder / "z-image"),
-    }
-
-
 def ask(folder: Path, family: str, request_id: str = "one", **changes: Any) -> Any:
     flow = family in ("flux", "z-image")
     values = {"sampler": "flow_euler" if flow else "euler_a", "negative_prompt": ""} | changes
@@ -55,9 +44,9 @@ def ask(folder: Path, family: str, request_id: str = "one", **changes: Any) -> A
 
 @pytest.mark.parametrize("family", ["sd", "sdxl", "flux", "z-image"])
 def test_half_precision_that_overflows_is_done_again_in_float32(
-    folders: dict[str, Path], family: str
+    tiny_models: dict[str, Path], family: str
 ) -> None:
-    folder = folders[family]
+    folder = tiny_models[family]
     request = ask(folder, family)
     bench = Bench(folder, dtype="bfloat16", channels_last=False)
     overflow(bench)
@@ -68,9 +57,9 @@ def test_half_precision_that_overflows_is_done_again_in_float32(
         assert np.array_equal(result.pixels[index], pixels), "the same seeds, in float32 from the start"
 
 
-def test_the_neighbours_are_unharmed(folders: dict[str, Path]) -> None:
+def test_the_neighbours_are_unharmed(tiny_models: dict[str, Path]) -> None:
     """One picture of a grid overflows; the others of its grid and other requests come out as they would have."""
-    folder = folders["sd"]
+    folder = tiny_models["sd"]
     grid, other = ask(folder, "sd", seeds=(1, 2, 3)), ask(folder, "sd", "other", seeds=(7,), prompt="a dog")
     undisturbed = Bench(folder, dtype="bfloat16").run(grid, other)
     bench = Bench(folder, dtype="bfloat16")
@@ -103,8 +92,8 @@ def test_what_is_no_number_in_float32_either_fails_with_advice(tmp_path: Path, d
     assert "lower guidance scale" in str(failure)
 
 
-def test_two_passes_begin_with_the_first(folders: dict[str, Path]) -> None:
-    folder = folders["sd"]
+def test_two_passes_begin_with_the_first(tiny_models: dict[str, Path]) -> None:
+    folder = tiny_models["sd"]
     request = ask(folder, "sd", seeds=(5,))
     hires = Hires(width=16, height=16, strength=0.5)
     request = replace(request, params=replace(request.params, hires=hires))
@@ -128,8 +117,8 @@ def test_pipelines_without_a_family_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl", "flux", "z-image"])
-def test_an_autoencoder_that_overflows_decodes_again(folders: dict[str, Path], family: str) -> None:
-    folder = folders[family]
+def test_an_autoencoder_that_overflows_decodes_again(tiny_models: dict[str, Path], family: str) -> None:
+    folder = tiny_models[family]
     request = ask(folder, family)
     bench = Bench(folder, dtype="bfloat16", channels_last=False)
     plain = bench.run(request)["one"]
@@ -183,9 +172,9 @@ class Engine(Rig):
 
 
 def test_the_copy_is_loaded_and_its_files_are_read_beside_the_steps(
-    folders: dict[str, Path], tmp_path: Path
+    tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
-    folder = folders["sd"]
+    folder = tiny_models["sd"]
     lora = write_lora(tmp_path / "one.safetensors", folder)
     request = ask(folder, "sd", seeds=(5, 6), adapters=((lora, 0.7),))
     engine = Engine(folder)
@@ -201,9 +190,9 @@ def test_the_copy_is_loaded_and_its_files_are_read_beside_the_steps(
     assert not engine.workers[0]._runner._weights
 
 
-def test_the_copy_takes_its_share_of_the_memory_budget(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_the_copy_takes_its_share_of_the_memory_budget(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     """The model itself has to go for it where both do not fit, and comes back for those who wait for it."""
-    folder = folders["sd"]
+    folder = tiny_models["sd"]
     whole = measure(folder, torch.float32).whole
     # Two rows are one picture: float32 sums come out in another order where two pictures share a step.
     engine = Engine(folder, memory_budget=whole + 1, row_budget=2)
@@ -227,8 +216,8 @@ def test_the_copy_takes_its_share_of_the_memory_budget(folders: dict[str, Path],
         assert np.array_equal(engine.pixels[request_id, 0], wanted.pixels[0])
 
 
-def test_a_copy_that_does_not_fit_fails_its_pictures_with_the_reason(folders: dict[str, Path]) -> None:
-    folder = folders["sd"]
+def test_a_copy_that_does_not_fit_fails_its_pictures_with_the_reason(tiny_models: dict[str, Path]) -> None:
+    folder = tiny_models["sd"]
     engine = Engine(folder, memory_budget=measure(folder, torch.float32).whole - 1)
     engine.add(ask(folder, "sd"))
     engine.run()
@@ -238,8 +227,8 @@ def test_a_copy_that_does_not_fit_fails_its_pictures_with_the_reason(folders: di
     assert "memory of cpu in float32" in str(error)
 
 
-def test_aborted_while_the_copy_loads(folders: dict[str, Path]) -> None:
-    folder = folders["sd"]
+def test_aborted_while_the_copy_loads(tiny_models: dict[str, Path]) -> None:
+    folder = tiny_models["sd"]
     engine = Engine(folder)
     engine.add(ask(folder, "sd"))
     while len(engine.core._placement.loading) == 0 or not engine.core.scheduler.ready:

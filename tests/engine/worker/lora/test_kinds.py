@@ -11,9 +11,8 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 
-from tests.engine.bench import Bench, fresh_pipeline, largest_difference, make_request, run_pipeline
-from tests.engine.tiny_transformers import write_tiny_flux
-from tests.engine.tiny_xl import write_tiny_xl
+from engine import GenerateRequest
+from tests.engine.bench import Bench, Result, fresh_pipeline, largest_difference, make_request, run_pipeline
 from tests.engine.worker.lora.files import TEXT_ENCODER, UNET, write_lora
 
 KINDS = ("dora", "dora-kohya", "loha", "lokr")
@@ -21,8 +20,8 @@ SHORT = {"unet": "unet", "text_encoder": "te", "text_encoder_2": "te2"}
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
-    return {"sd": tiny_model, "xl": write_tiny_xl(tmp_path_factory.mktemp("xl"))}
+def models(tiny_model: Path, tiny_xl: Path) -> dict[str, Path]:
+    return {"sd": tiny_model, "xl": tiny_xl}
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +99,17 @@ def test_alone_as_peft_applies_it(
     assert largest_difference(plain, theirs) > 1e-3
 
 
-@pytest.mark.parametrize("row_budget", [64, 6])
-def test_mixed_in_company(tiny_model: Path, tmp_path: Path, row_budget: int) -> None:
-    bench = Bench(tiny_model, row_budget=row_budget)
-    paths = {kind: tmp_path / f"{kind}.safetensors" for kind in KINDS}
+@pytest.fixture(scope="module")
+def company(
+    benches: dict[str, Bench], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[GenerateRequest, Result]]:
+    """Every kind with what PEFT makes of it, and others with what they are alone."""
+    folder = tmp_path_factory.mktemp("kinds")
+    paths = {kind: folder / f"{kind}.safetensors" for kind in KINDS}
     pipelines = {
         kind: with_peft(tiny_model, kind, path, 0.5, seed) for seed, (kind, path) in enumerate(paths.items())
     }
-    plain = write_lora(tmp_path / "plain.safetensors", tiny_model)
+    plain = write_lora(folder / "plain.safetensors", tiny_model)
     requests = [make_request(tiny_model, kind, adapters=((path, 0.5),)) for kind, path in paths.items()]
     others = [
         make_request(tiny_model, "none"),
@@ -115,14 +117,21 @@ def test_mixed_in_company(tiny_model: Path, tmp_path: Path, row_budget: int) -> 
         make_request(tiny_model, "weaker", adapters=((paths["dora"], 0.2),), num_inference_steps=6),
         make_request(tiny_model, "both", adapters=((paths["loha"], 0.5), (paths["dora"], -0.5))),
     ]
-    together = bench.run(*requests, *others, joins={"plain": 1, "loha": 2})
+    return [
+        *((request, run_pipeline(pipelines[request.request_id], request)) for request in requests),
+        *((request, benches["sd"].alone(request)) for request in others),
+    ]
+
+
+@pytest.mark.parametrize("row_budget", [64, 6])
+def test_mixed_in_company(
+    tiny_model: Path, company: list[tuple[GenerateRequest, Result]], row_budget: int
+) -> None:
+    bench = Bench(tiny_model, row_budget=row_budget)
+    together = bench.run(*(request for request, _ in company), joins={"plain": 1, "loha": 2})
     assert max(bench.rows) >= 6
-    for request in requests:
-        theirs = run_pipeline(pipelines[request.request_id], request)
-        assert largest_difference(together[request.request_id], theirs) <= 1e-10
-    for request in others:
-        alone = bench.run(request)[request.request_id]
-        assert largest_difference(together[request.request_id], alone) <= 1e-10
+    for request, expected in company:
+        assert largest_difference(together[request.request_id], expected) <= 1e-10
 
 
 @pytest.mark.parametrize(
@@ -160,13 +169,14 @@ def test_what_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("part", "kind"), [("dora_scale", "a DoRA"), ("hada_w1_a", "a LoHa"), ("lokr_w1", "a LoKr")]
 )
-def test_transformers_name_the_kind_that_they_do_not_take(tmp_path: Path, part: str, kind: str) -> None:
-    flux = write_tiny_flux(tmp_path / "flux")
+def test_transformers_name_the_kind_that_they_do_not_take(
+    tiny_flux: Path, tmp_path: Path, part: str, kind: str
+) -> None:
     save_file({f"transformer.x.{part}": torch.ones(2, 2)}, tmp_path / "kind.safetensors")
     request = make_request(
-        flux, sampler="flow_euler", negative_prompt="", adapters=((tmp_path / "kind.safetensors", 1.0),)
+        tiny_flux, sampler="flow_euler", negative_prompt="", adapters=((tmp_path / "kind.safetensors", 1.0),)
     )
-    failure = Bench(flux).run(request)["one"].failure
+    failure = Bench(tiny_flux).run(request)["one"].failure
     assert failure is not None
     assert failure.code == "adapter_kind_unsupported"
     assert f"is {kind}, which cannot be used with this model" in str(failure)

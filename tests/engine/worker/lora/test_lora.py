@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,6 +17,7 @@ from engine.worker.lora.store import LoraStore
 from tests.engine.bench import (
     Bench,
     Result,
+    assert_blind_to_company,
     diffusers_says,
     fresh_pipeline,
     largest_difference,
@@ -95,26 +95,20 @@ def company(model: Path, files: dict[str, Path]) -> list[GenerateRequest]:
 
 
 @pytest.mark.parametrize("row_budget", [64, 6])
-def test_mixed_in_company(tiny_model: Path, files: dict[str, Path], row_budget: int) -> None:
-    bench = Bench(tiny_model, row_budget=row_budget)
+def test_mixed_in_company(bench: Bench, tiny_model: Path, files: dict[str, Path], row_budget: int) -> None:
+    crowd = Bench(tiny_model, row_budget=row_budget)
     requests = company(tiny_model, files)
-    together = bench.run(*requests, joins={"one": 1, "both": 2})
-    assert max(bench.rows) >= 6
+    together = crowd.run(*requests, joins={"one": 1, "both": 2})
+    assert max(crowd.rows) >= 6
     assert largest_difference(together["plain"], diffusers_says(tiny_model, requests[0])) <= 1e-10
     assert largest_difference(together["one"], diffusers_with(tiny_model, requests[1])) <= 1e-10
     for request in requests:
-        alone = bench.run(request)[request.request_id]
-        assert largest_difference(together[request.request_id], alone) <= 1e-10
+        assert largest_difference(together[request.request_id], bench.alone(request)) <= 1e-10
 
 
 def test_exact_mode_is_blind_to_neighbours_with_loras(tiny_model: Path, files: dict[str, Path]) -> None:
     bench = Bench(tiny_model, dtype="auto", exact=True)
-    requests = company(tiny_model, files)
-    together = bench.run(*requests)
-    for request in requests:
-        alone = bench.run(request)[request.request_id]
-        for index, pixels in alone.pixels.items():
-            assert np.array_equal(pixels, together[request.request_id].pixels[index])
+    assert_blind_to_company(bench, *company(tiny_model, files))
 
 
 def test_nothing_stays_behind(bench: Bench, tiny_model: Path, files: dict[str, Path]) -> None:

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from engine import GenerateRequest
 from engine.validation import validate
 from tests.engine.bench import Bench, Result, fresh_pipeline, largest_difference, make_request, with_params
-from tests.engine.tiny_transformers import write_tiny_flux, write_tiny_z_image
 
 FLUX = ("to_q", "to_out.0", "add_k_proj", "ff.net.0.proj", "proj_mlp", "norm1.linear", "x_embedder")
 Z_IMAGE = ("to_q", "to_out.0", "feed_forward.w1", "adaLN_modulation.0")
@@ -21,11 +20,8 @@ OPTIONS: dict[str, Any] = {"flux": {"max_sequence_length": 24}, "z-image": {"max
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {
-        "flux": write_tiny_flux(tmp_path_factory.mktemp("flux")),
-        "z-image": write_tiny_z_image(tmp_path_factory.mktemp("z-image")),
-    }
+def models(tiny_models: dict[str, Path]) -> dict[str, Path]:
+    return {family: tiny_models[family] for family in OPTIONS}
 
 
 @pytest.fixture(scope="module")

@@ -12,25 +12,27 @@ import torch
 from engine import EngineConfig, GenerateRequest, Operation
 from engine.catalog import Guidance, read_model
 from engine.worker.models.flux import TRUE_CFG_SCALE
-from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request
+from tests.engine.bench import (
+    Bench,
+    Result,
+    assert_blind_to_company,
+    assert_equal,
+    largest_difference,
+    make_request,
+)
 from tests.engine.tiny import SIDE
 from tests.engine.tiny_transformers import write_tiny_flux
-from tests.engine.worker.models.pipelines import pipeline_says, write_picture_and_mask
+from tests.engine.worker.models.pipelines import pipeline_says
 
 
 @pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_flux(tmp_path_factory.mktemp("flux-dev"))
+def dev(tiny_flux: Path) -> Path:
+    return tiny_flux
 
 
 @pytest.fixture(scope="module")
 def schnell(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_flux(tmp_path_factory.mktemp("flux-schnell"), guidance_embeds=False, seed=1)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    return write_picture_and_mask(tmp_path_factory.mktemp("files"), SIDE)
 
 
 def flux_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = torch.float64) -> Result:
@@ -147,11 +149,7 @@ def test_in_company(dev: Path, files: Mapping[str, Path], dtype: str, bound: flo
 def test_exact_mode_is_blind_to_company(dev: Path, files: Mapping[str, Path]) -> None:
     bench = Bench(dev, dtype="auto", exact=True)
     requests, joins = company(dev, files)
-    together = bench.run(*requests, joins=joins)
-    for request in requests:
-        alone = bench.run(request)[request.request_id]
-        for index, latents in alone.latents.items():
-            assert torch.equal(latents, together[request.request_id].latents[index])
+    assert_blind_to_company(bench, *requests, joins=joins)
 
 
 def test_bfloat16_steps_as_diffusers_does(dev: Path) -> None:

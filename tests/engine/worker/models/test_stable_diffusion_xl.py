@@ -21,11 +21,6 @@ CONFIG = EngineConfig(cache_dir=Path("nowhere"))
 
 
 @pytest.fixture(scope="module")
-def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_xl(tmp_path_factory.mktemp("tiny-xl"))
-
-
-@pytest.fixture(scope="module")
 def bench(tiny_xl: Path) -> Bench:
     return Bench(tiny_xl)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,11 +16,19 @@ from safetensors.torch import save_file
 from engine import GenerateRequest, Hires, Operation, RequestRejected
 from engine.scheduler import Scheduler
 from engine.validation import validate
-from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request, with_params
+from tests.engine.bench import (
+    Bench,
+    Result,
+    assert_blind_to_company,
+    assert_equal,
+    largest_difference,
+    make_request,
+    with_params,
+)
 from tests.engine.ldm import vae_name
 from tests.engine.tiny import SIDE
-from tests.engine.tiny_transformers import autoencoder, write_tiny_flux, write_tiny_z_image
-from tests.engine.worker.models.pipelines import pipeline_says, write_picture_and_mask
+from tests.engine.tiny_transformers import autoencoder
+from tests.engine.worker.models.pipelines import pipeline_says
 
 SMALL = SIDE // 2
 STEMS = {"flux": "Flux", "z-image": "ZImage"}
@@ -31,19 +38,13 @@ BOUNDS = {"flux": 1e-10, "z-image": 1e-4}
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {"flux": write_tiny_flux(root / "flux"), "z-image": write_tiny_z_image(root / "z-image")}
+def models(tiny_models: dict[str, Path]) -> dict[str, Path]:
+    return {family: tiny_models[family] for family in STEMS}
 
 
 @pytest.fixture(scope="module")
 def benches(models: dict[str, Path]) -> dict[str, Bench]:
     return {family: Bench(folder) for family, folder in models.items()}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    return write_picture_and_mask(tmp_path_factory.mktemp("files"), SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +190,7 @@ def test_in_company(
 @pytest.mark.parametrize("family", STEMS)
 def test_exact_mode_is_blind_to_company(models: dict[str, Path], vaes: dict[str, Path], family: str) -> None:
     bench = Bench(models[family], dtype="auto", exact=True)
-    requests = company(models[family], vaes)
-    together = bench.run(*requests, joins={"late": 3})
-    for request in requests:
-        for index, pixels in bench.run(request)[request.request_id].pixels.items():
-            assert np.array_equal(pixels, together[request.request_id].pixels[index])
+    assert_blind_to_company(bench, *company(models[family], vaes), joins={"late": 3})
 
 
 @pytest.mark.parametrize(("family", "widths"), [("flux", (SMALL, SIDE)), ("z-image", (0, 0))])

@@ -13,20 +13,21 @@ from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 
 from engine import EngineConfig, GenerateRequest
 from engine.catalog import Guidance, read_model
-from tests.engine.bench import Bench, Result, assert_equal, largest_difference, make_request
+from tests.engine.bench import (
+    Bench,
+    Result,
+    assert_blind_to_company,
+    assert_equal,
+    largest_difference,
+    make_request,
+)
 from tests.engine.tiny import SIDE
-from tests.engine.tiny_transformers import write_tiny_z_image
-from tests.engine.worker.models.pipelines import pipeline_of, pipeline_says, write_picture_and_mask
+from tests.engine.worker.models.pipelines import pipeline_of, pipeline_says
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_z_image(tmp_path_factory.mktemp("z-image"))
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    return write_picture_and_mask(tmp_path_factory.mktemp("files"), SIDE)
+def model(tiny_z_image: Path) -> Path:
+    return tiny_z_image
 
 
 def z_image_says(folder: Path, request: GenerateRequest, dtype: torch.dtype = torch.float64) -> Result:
@@ -113,11 +114,7 @@ def test_several_sizes_share_a_step(
 def test_exact_mode_is_blind_to_company(model: Path, files: Mapping[str, Path]) -> None:
     bench = Bench(model, dtype="auto", exact=True)
     requests, joins = company(model, files)
-    together = bench.run(*requests, joins=joins)
-    for request in requests:
-        alone = bench.run(request)[request.request_id]
-        for index, latents in alone.latents.items():
-            assert torch.equal(latents, together[request.request_id].latents[index])
+    assert_blind_to_company(bench, *requests, joins=joins)
 
 
 def test_long_prompts_say_what_is_cut_off(model: Path) -> None:

@@ -22,7 +22,6 @@ from tests.engine.bench import (
     run_pipeline,
 )
 from tests.engine.tiny import write_tiny_model
-from tests.engine.tiny_xl import write_tiny_xl
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +32,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bench(model: Path) -> Bench:
     return Bench(model)
-
-
-@pytest.fixture(scope="module")
-def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_xl(tmp_path_factory.mktemp("xl"))
 
 
 def vectors(tokens: int, width: int, seed: int = 0) -> torch.Tensor:
