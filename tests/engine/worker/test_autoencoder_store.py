@@ -20,7 +20,7 @@ from engine.worker.autoencoder_store import AutoencoderStore
 from tests.engine.bench import Bench, diffusers_says, largest_difference, make_request
 from tests.engine.ldm import vae_name
 from tests.engine.tiny import tiny_vae_kl, tiny_vae_taesd
-from tests.engine.tiny_xl import write_tiny_xl
+from tests.engine.worker.models.pipelines import pipeline_of
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,7 @@ def vaes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def diffusers_with(model: Path, request: GenerateRequest, folder: Path) -> dict[int, np.ndarray]:
     task = "" if request.init_image is None else "Img2Img"
-    pipeline = getattr(diffusers, f"StableDiffusion{task}Pipeline").from_pretrained(
-        model, torch_dtype=torch.float64
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    made = diffusers.AutoencoderTiny if folder.name == "tiny" else diffusers.AutoencoderKL
-    pipeline.vae = made.from_pretrained(folder, torch_dtype=torch.float64)
+    pipeline = pipeline_of(model, f"StableDiffusion{task}Pipeline", torch.float64, folder)
     params = request.params
     given: dict[str, Any] = {"height": params.height, "width": params.width}
     if request.init_image is not None:
@@ -115,13 +110,12 @@ def test_a_file_may_say_what_it_was_made_for(
     assert ("does not say" in caplog.text) == (architecture == "something-new")
 
 
-def test_sdxl_takes_one_too(tmp_path: Path, vaes: dict[str, Path]) -> None:
-    model = write_tiny_xl(tmp_path / "model")
+def test_sdxl_takes_one_too(tiny_xl: Path, tmp_path: Path, vaes: dict[str, Path]) -> None:
     vae = diffusers.AutoencoderKL.from_pretrained(vaes["folder"])
     vae.register_to_config(scaling_factor=0.13025)
     vae.save_pretrained(tmp_path / "vae")
-    request = make_request(model, vae=tmp_path / "vae", sampler="euler")
-    ours = Bench(model).run(request)["one"]
+    request = make_request(tiny_xl, vae=tmp_path / "vae", sampler="euler")
+    ours = Bench(tiny_xl).run(request)["one"]
     assert ours.failure is None
     assert np.array_equal(ours.pixels[0], _decoded(tmp_path / "vae", ours.latents[0]))
 
