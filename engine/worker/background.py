@@ -78,7 +78,7 @@ class Background:
 
         def look(frame: FrameType, event: str, argument: Any) -> None:
             nonlocal seen, began
-            if self._closed and not _imports(frame):
+            if self._closed and not imports(frame):
                 raise EngineClosing
             if not self._stepping:
                 return
@@ -101,7 +101,7 @@ class Background:
             sys.setprofile(None)
 
 
-def _imports(frame: FrameType | None) -> bool:
+def imports(frame: FrameType | None) -> bool:
     """Whether a frame is part of an import, which is not cut short: a library that was half imported cannot be imported
     again.
     """

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import ctypes
 import logging
+import re
+import sys
 import threading
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable, Iterable
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import psutil
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
+
+from engine.executor import EngineClosing
+from engine.worker.background import imports
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +29,10 @@ COMPILING = "compile"
 """The name of the threads that do; benchmarks wait for them."""
 MAX_SHAPES = 8
 """Sizes and kinds of input that are compiled for; further ones run uncompiled."""
+_CPP_COMPILER = re.compile(r"(.+-)?(gcc|g\+\+|c\+\+|clang|clang\+\+|icx|icpx|cl)(-\d+)?(\.exe)?")
+_PAUSE = 0.05
+_EXIT_SECONDS = 5.0
+"""How long the end of the process waits for what could not be stopped: ended inside of torch, it would abort the process."""
 
 
 class CompiledDenoiser:
@@ -36,7 +50,7 @@ class CompiledDenoiser:
         self._twin = torch.compile(copy.deepcopy(module, shared), dynamic=True, backend=BACKEND)
         self._ready: set[Hashable] = set()
         self._asked: set[Hashable] = set()
-        self._compiling: threading.Thread | None = None
+        self._compiling: _Compiling | None = None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """What the module returns; the first tensors of a new shape also set the compiler going."""
@@ -52,10 +66,9 @@ class CompiledDenoiser:
             )
             # A thread of its own that ends: torch keeps helper threads for every thread that computes, and while those
             # live they get in the way of the engine's.
-            self._compiling = threading.Thread(
-                target=self._compile, args=(shape, *alike), name=COMPILING, daemon=True
-            )
-            self._compiling.start()
+            thread = self._compiling = _Compiling(lambda: self._compile(shape, *alike))
+            _COMPILING[self._module] = thread
+            thread.start()
         return self._module(*args, **options)
 
     def _compile(self, shape: Hashable, args: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -64,10 +77,71 @@ class CompiledDenoiser:
                 # Twice, because the first call of a compiled module differs from all others.
                 for _ in range(2):
                     self._twin(*args, **options)
+        except EngineClosing:
+            return
         except Exception:  # Without a compiler, or with one that fails, the pictures come all the same.
-            log.warning("compiling failed; pictures are made without it", exc_info=True)
+            if not _is_unwanted(threading.current_thread()):
+                log.warning("compiling failed; pictures are made without it", exc_info=True)
             return
         self._ready.add(shape)
+
+
+class _Compiling(threading.Thread):
+    """Compiles once, and may be stopped."""
+
+    def __init__(self, compiling: Callable[[], None]) -> None:
+        super().__init__(target=compiling, name=COMPILING, daemon=True)
+        self.unwanted = False
+
+    def interrupt(self) -> None:
+        """Raise EngineClosing where it computes in Python, unless it imports: a library that was half imported cannot be
+        imported again.
+        """
+        self.unwanted = True
+        if self.ident is not None and not imports(sys._current_frames().get(self.ident)):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self.ident), ctypes.py_object(EngineClosing)
+            )
+
+
+_COMPILING: WeakKeyDictionary[torch.nn.Module, _Compiling] = WeakKeyDictionary()
+"""Who compiled last for a module."""
+
+
+def stop_compiling(modules: Iterable[torch.nn.Module], *, patience: float) -> None:
+    """End the compilation of modules that are no longer needed, with the programs that it started; waits for that for at most
+    `patience` seconds, and at the end of the process once more.
+    """
+    threads = [thread for module in modules if (thread := _COMPILING.get(module)) and thread.is_alive()]
+    if threads:
+        _stop(threads, patience)
+    for thread in filter(threading.Thread.is_alive, threads):
+        atexit.register(_stop, [thread], _EXIT_SECONDS)
+
+
+def _stop(threads: list[_Compiling], patience: float) -> None:
+    for thread in threads:
+        thread.interrupt()
+    until = time.monotonic() + patience
+    while (alive := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < until:
+        # It waits for them where nothing can be raised.
+        _end_compilers()
+        alive[0].join(_PAUSE)
+
+
+def _end_compilers() -> None:
+    """End the C++ compilers that this process has started, and what these have."""
+    for child in psutil.Process().children():
+        try:
+            if _CPP_COMPILER.fullmatch(child.name()):
+                for each in [*child.children(recursive=True), child]:
+                    each.kill()
+        except psutil.Error:
+            continue  # It has ended by itself.
+
+
+def _is_unwanted(thread: threading.Thread) -> bool:
+    return isinstance(thread, _Compiling) and thread.unwanted
 
 
 def _is_tensor(leaf: object) -> bool:

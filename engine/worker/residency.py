@@ -17,6 +17,7 @@ from engine.catalog import ModelInfo, read_model
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
+from engine.worker.compiled import stop_compiling
 from engine.worker.device import is_out_of_memory, memory_budget, resolve_device, resolve_dtype
 from engine.worker.footprint import measure
 from engine.worker.interface import LoadedFamily
@@ -29,6 +30,8 @@ from engine.worker.second_try import not_finite
 log = logging.getLogger(__name__)
 
 OFFLOAD = ("auto", "always", "never")
+_STOPPING_SECONDS = 2.0
+"""How long closing waits for a compiler that is being stopped."""
 
 
 class Residency:
@@ -142,6 +145,7 @@ class Residency:
         """Give a model's memory back. Its weights go even where something still refers to the model."""
         components = self._components.pop(name)
         del self._families[name]
+        stop_compiling(components.modules().values(), patience=0)
         for module in components.modules().values():
             module.to("meta")
         del components
@@ -161,6 +165,8 @@ class Residency:
         return True
 
     def close(self) -> None:
+        modules = [module for each in self._components.values() for module in each.modules().values()]
+        stop_compiling(modules, patience=_STOPPING_SECONDS)
         self._families.clear()
         self._components.clear()
         free_memory(self.device)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from engine.worker import compiled
-from engine.worker.compiled import MAX_SHAPES, CompiledDenoiser
+from engine.worker.compiled import MAX_SHAPES, CompiledDenoiser, stop_compiling
+from tests.engine.bench import Bench, make_request
 
 
 class Denoiser(torch.nn.Module):
@@ -88,3 +93,74 @@ def test_only_so_many_shapes(module: Denoiser) -> None:
         denoiser(torch.randn(2, 4), scale=float(number))
         wait(denoiser)
     assert len(denoiser._ready) == MAX_SHAPES
+
+
+class Endless:
+    """A compilation that goes on for as long as it may."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+
+    def __call__(self, *_args: Any, **_options: Any) -> None:
+        self.started.set()
+        while True:
+            threading.get_ident()
+
+
+@torch.inference_mode()
+def test_what_compiles_is_stopped_and_others_compile_after_it(
+    module: Denoiser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    endless, sample = Endless(), torch.randn(2, 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(compiled, "BACKEND", endless)
+        denoiser = CompiledDenoiser(module)
+    denoiser(sample)
+    assert endless.started.wait(60), "torch is amid compiling"
+    stop_compiling([module], patience=60)
+    wait(denoiser)
+    assert "compiling failed" not in caplog.text, "nobody is told of what nobody needs"
+    assert not denoiser._ready
+    assert torch.equal(denoiser(sample)[0], module(sample)[0])
+    other = CompiledDenoiser(Denoiser().eval())
+    other(sample)
+    wait(other)
+    assert other._ready
+
+
+@pytest.mark.skipif(shutil.which("sleep") is None, reason="needs a program that takes its time")
+@torch.inference_mode()
+def test_the_compilers_that_it_waits_for_are_ended(module: Denoiser, tmp_path: Path) -> None:
+    slow = tmp_path / "g++"
+    slow.symlink_to(str(shutil.which("sleep")))
+    denoiser = CompiledDenoiser(module)
+    running: list[subprocess.Popen[bytes]] = []
+    started = threading.Event()
+
+    def compiling(*_args: Any, **_options: Any) -> None:
+        running.append(subprocess.Popen([slow, "600"]))
+        started.set()
+        running[0].wait()
+
+    denoiser._twin = compiling
+    denoiser(torch.randn(2, 4))
+    assert started.wait(60)
+    stop_compiling([module], patience=60)
+    assert denoiser._compiling is not None
+    assert not denoiser._compiling.is_alive()
+    assert running[0].poll() is not None
+
+
+@pytest.mark.parametrize("leaves", ["evict", "close"])
+def test_nothing_compiles_for_a_model_that_has_left(tiny_model: Path, leaves: str) -> None:
+    bench = Bench(tiny_model, dtype="float32", compile=True)
+    endless = bench.stage._compiled._twin = Endless()
+    bench.run(make_request(tiny_model, seeds=(1,), num_inference_steps=1))
+    assert endless.started.wait(60)
+    if leaves == "evict":
+        bench.worker.evict(bench.info.name)
+    else:
+        bench.worker.close()
+    thread = bench.stage._compiled._compiling
+    thread.join(60)
+    assert not thread.is_alive()
