@@ -26,7 +26,7 @@ def pictures(**config: Any) -> dict[str, Result]:
             prompt=caption,
             sampler=native.default_sampler,
             guidance_scale=native.default_guidance_scale,
-            num_inference_steps=8,
+            num_inference_steps=12,
             width=native.native_width,
             height=native.native_height,
             seeds=(3, 4, 5)[: number + 2],
