@@ -25,7 +25,7 @@ from engine.output import (
 )
 from engine.paces import Paces
 from engine.passes import passes
-from engine.placement import Placement
+from engine.placement import Placement, Told
 from engine.request import Request
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import Scheduler
@@ -129,7 +129,7 @@ class EngineCore:
     def on_load(self, event: Loading | Fetched | Loaded) -> list[Output]:
         """Take in what a loading thread reported."""
         if isinstance(event, Loading):
-            return [*self._placement.on_progress(event)]
+            return self._tell(self._placement.on_progress(event))
         if isinstance(event, Fetched):
             self._placement.on_fetched(event)
             return []
@@ -164,12 +164,12 @@ class EngineCore:
         """Schedule, execute, update; then make room for models that wait for it."""
         batch = self.scheduler.schedule()
         if batch is None:
-            return [*self._placement.make_room()]
+            return self._tell(self._placement.make_room())
         started = time.perf_counter()
         self._placement.residents.use(batch.key.model)
         output = self._executor.execute(batch, self._previews_due(batch))
         updates = self._update(batch, output, time.perf_counter() - started)
-        return [*updates, *self._placement.make_room()]
+        return [*updates, *self._tell(self._placement.make_room())]
 
     def queue_updates(self) -> list[Output]:
         """Queued for every waiting request whose place changed, or whose ETA changed by more than a fifth.
@@ -192,9 +192,9 @@ class EngineCore:
         self._places_cost = time.perf_counter() - started
         for request_id, (position, eta) in places.items():
             running = self._running[request_id]
-            shown = running.shown
             if running.request.model in loading:
                 continue  # Its stream shows Loading, which says more.
+            shown = running.shown
             if shown is not None and shown.position == position and _about_equal(shown.eta, eta):
                 continue
             running.shown = Queued(position, eta)
@@ -303,6 +303,12 @@ class EngineCore:
             first = self.scheduler.row_budget
             self._row_budgets[size] = RowBudget(first, most=first if self._config.row_budget else MAX_ROWS)
         return self._row_budgets[size]
+
+    def _tell(self, loading: Told) -> list[Output]:
+        """What requests are told of a model that is on its way; then their place is news again."""
+        for request_id, _ in loading:
+            self._running[request_id].shown = None
+        return [*loading]
 
     def _progress(self, request_id: str, *, with_previews: bool) -> Progress:
         running = self._running[request_id]

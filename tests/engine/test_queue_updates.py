@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine import Queued
+from engine import Loading, Queued
 from engine.batch import ScheduledBatch
 from engine.executor import StepOutput
 from tests.engine.scheduling import request
@@ -62,3 +62,23 @@ def test_nobody_is_told_again_what_has_hardly_changed(rig: TimedRig) -> None:
 def test_the_time_of_a_load_is_remembered(rig: TimedRig) -> None:
     assert rig.core._paces.load_left("owner/a", rig.now) == rig.load_seconds
     assert rig.core._paces.load_left("owner/b", rig.now) is None
+
+
+def test_places_are_told_again_once_the_model_is_back() -> None:
+    """Their model gives way to another and comes back; nobody's place has changed by that."""
+    rig = Rig(row_budget=2)
+    rig.add(request("a", model="owner/a", share_key="x", seeds=(0,), num_inference_steps=400))
+    rig.run(6)
+    patient = {"model": "owner/a", "share_key": "x", "seeds": (0,), "num_inference_steps": 900}
+    rig.add(*(request(name, **patient) for name in "bcde"))
+    rig.collect(rig.core.queue_updates())
+    rig.add(request("other", model="owner/b", share_key="y", seeds=(0,), num_inference_steps=15))
+    while "other" not in rig.ended or "owner/a" not in rig.core.scheduler.ready:
+        rig.tick()
+        rig.collect(rig.core.queue_updates())
+    rig.now += 2.0
+    rig.collect(rig.core.queue_updates())
+    told = [type(item) for id_, item in rig.outputs if id_ == "e" and isinstance(item, (Loading, Queued))]
+    assert Loading in told
+    assert not rig.core.scheduler.requests["e"].started
+    assert told[-1] is Queued
