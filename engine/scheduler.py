@@ -30,6 +30,8 @@ HOLD = 20.0
 """Seconds for which a model that has work keeps others waiting."""
 LONG = 24
 """Rows from which on a queue counts more than its length, for those who will come while it lasts."""
+SEEN = 8
+"""Requests under way up to which newcomers are seen to begin."""
 
 
 @dataclass
@@ -51,8 +53,8 @@ class Scheduler:
     A step holds as many rows as make pictures ready soonest on average. With Q rows waiting and steps of r that take
     a + b·r seconds, everybody is ready in proportion to (Q + r)·(a + b·r) ÷ r, which is least at r² = Q·a/b: a short
     queue is served request by request, a long one in wide steps. `overheads` holds a/b. Into the rest of the budget comes
-    one picture of whoever is new, for one step and as long as all that has started would fit into the budget: everybody
-    is seen to begin at once, for work that has to be done anyway.
+    one picture of whoever is new, for one step and while fewer than SEEN requests are under way: they are seen to begin at
+    once, for work that has to be done anyway; those behind them are told their place.
 
     While the current model has work and has not been held for `hold` seconds, other models wait, except for over-age
     requests. Something steps whenever a request of a ready model waits. A step costs O(rows · log n).
@@ -90,8 +92,6 @@ class Scheduler:
         self._rows = 0
         """Of all pictures that are not finished, except of requests that are held back."""
         self._started = 0
-        self._rows_started = 0
-        """Of those of them that have been stepped."""
         self.changes = 0
         """Grows whenever places in the queue may have changed."""
 
@@ -164,7 +164,7 @@ class Scheduler:
         pictures: list[ScheduledPicture] = []
         drawn: list[Waiting] = []
         only_new = False
-        while not only_new or (self.waiting and self._rows_started < budget):
+        while not only_new or (self.waiting and self._started < SEEN):
             fitting = [
                 pile
                 for width in self._widths.get(key, ())
@@ -182,8 +182,6 @@ class Scheduler:
             count = min(len(indices), max((budget - rows) // waiting.rows, 1))
             only_new = only_new or rows * (rows + count * waiting.rows) > worth
             if only_new:
-                if not waiting.started and self._rows_started + waiting.rows_counted > budget:
-                    break
                 count = 0 if waiting.started else 1
             if count:
                 self._start(waiting)
@@ -365,10 +363,9 @@ class Scheduler:
             pile.put(request_id, share.id, share.level(self.quantum), waiting.work, waiting.arrival)
             share.piles.add(pile)
         waiting.piles = piles
-        rows = waiting.rows * len(waiting.pictures) if piles else 0
-        self._rows += rows - waiting.rows_counted
-        self._rows_started += (rows - waiting.rows_counted) * waiting.started
-        waiting.rows_counted = rows
+        self._rows -= waiting.rows_counted
+        waiting.rows_counted = waiting.rows * len(waiting.pictures) if piles else 0
+        self._rows += waiting.rows_counted
         for model in waiting.models | models:
             line = share.lines.setdefault(model, Line())
             if model in piles:
@@ -383,7 +380,6 @@ class Scheduler:
         if not waiting.started:
             waiting.started = True
             self._started += 1
-            self._rows_started += waiting.rows_counted
             self.changes += 1
 
     def _age(self, share: Share, model: str) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.batch import PictureProgress, ScheduledBatch
+from engine.scheduler import SEEN
 from tests.engine.scheduling import MODEL, OTHER, Harness, request, z_image
 
 
@@ -105,18 +106,27 @@ def test_newcomers_are_seen_to_begin_beside_others() -> None:
     assert pictures_by_id(harness.tick()) == {"b": 4}, "nothing is left of the eldest"
 
 
-def test_newcomers_wait_where_what_has_started_fills_the_budget() -> None:
-    harness = Harness(row_budget=16)
-    harness.scheduler.overheads[MODEL, 512, 512] = 0.1
-    harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=9) for id_ in "abcd"))
-    assert pictures_by_id(harness.tick()) == {"a": 4, "b": 1}
-    assert harness.scheduler.waiting == 2
-    assert list(harness.forecast.places(None)) == ["c", "d"]
+def test_newcomers_wait_where_enough_are_under_way() -> None:
+    harness = Harness(row_budget=32)
+    harness.scheduler.overheads[MODEL, 512, 512] = 0.0
+    ids = "abcdefghij"
+    harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=9) for id_ in ids))
+    assert pictures_by_id(harness.tick()) == {"a": 4, **dict.fromkeys("bcdefgh", 1)}
+    assert harness.scheduler.waiting == len(ids) - SEEN
+    assert list(harness.forecast.places(None)) == ["i", "j"]
     for _ in range(8):
         assert pictures_by_id(harness.tick()) == {"a": 4}
-    assert pictures_by_id(harness.tick()) == {"b": 4, "c": 1}, "the end of one makes room for another"
-    harness.scheduler.abort("b")
-    assert pictures_by_id(harness.tick()) == {"c": 4, "d": 1}
+    assert pictures_by_id(harness.tick()) == {"b": 4, "i": 1}, "the end of one makes room for another"
+    harness.scheduler.abort("c")
+    assert pictures_by_id(harness.tick()) == {"b": 4, "j": 1}
+
+
+def test_newcomers_take_no_more_rows_than_are_left() -> None:
+    harness = Harness(row_budget=11)
+    harness.scheduler.overheads[MODEL, 512, 512] = 0.0
+    harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=9) for id_ in "abc"))
+    assert pictures_by_id(harness.tick()) == {"a": 4, "b": 1}
+    assert pictures_by_id(harness.tick()) == {"a": 4, "c": 1}
 
 
 @settings(deadline=None)
