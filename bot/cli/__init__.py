@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Inside, because the imports of some commands take seconds, and Ctrl-C may come meanwhile.
         command = importlib.import_module(f"bot.cli.{arguments.command}")
-        settings = Settings()
+        settings = _read_settings()
         if arguments.command != "doctor":  # It says so among the rest.
             for name, nearest in unknown_settings().items():
                 print(f"fourfold: {unknown_setting_sentence(name, nearest)}", file=sys.stderr)
@@ -76,6 +76,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)
+
+
+def _read_settings() -> Settings:
+    try:
+        return Settings()
+    except UnicodeDecodeError as error:
+        raise StartupError(
+            f"The file .env is not written in UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8; where PowerShell "
+            "wrote it, with Set-Content -Encoding utf8."
+        ) from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -47,6 +47,9 @@ from engine import (
 from engine.launch import launch_engine
 from engine.request import MAX_SEED
 
+MAX_WORDS = 10
+"""Of those that were left out, that are named."""
+
 
 @dataclass
 class _Made:
@@ -157,9 +160,15 @@ async def _imagine(prompt: Prompt, target: Path, settings: Settings, *, as_json:
         for parameter in unheeded(job):
             print(f"This model cannot heed {parameter}; the picture was made without it.")
         if made.output.unknown_words:
-            print(f"Words this model does not know: {', '.join(made.output.unknown_words)}.")
+            print(f"Words this model does not know: {_some(made.output.unknown_words)}.")
         if made.output.unread_words:
-            print(f"Words past the end of what this model reads: {', '.join(made.output.unread_words)}.")
+            print(f"Words past the end of what this model reads: {_some(made.output.unread_words)}.")
+
+
+def _some(words: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(words) - MAX_WORDS
+    return ", ".join(words[:MAX_WORDS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _write_grid(made: _Made, request: GenerateRequest, model: ModelInfo, target: Path) -> None:

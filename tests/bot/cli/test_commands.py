@@ -187,3 +187,21 @@ def test_doctor_names_what_is_broken(tmp_path: Path) -> None:
     failed = [line for line in result.stdout.splitlines() if line.startswith("FAIL")]
     assert [line.split()[1] for line in failed] == ["Token:", "Database:", "Device:", "Model:"]
     assert "nonsense" not in result.stdout
+
+
+def test_a_file_of_settings_in_another_encoding_is_named(tmp_path: Path) -> None:
+    """As the `>` of Windows PowerShell writes it."""
+    (tmp_path / ".env").write_text("FOURFOLD_MODEL=x\n", encoding="utf-16")
+    result = fourfold("models", home=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("fourfold: The file .env is not written in UTF-8:")
+    assert "Traceback" not in result.stderr
+
+
+def test_of_many_words_that_are_cut_off_a_few_are_named(tmp_path: Path) -> None:
+    words = " ".join(f"word{number}" for number in range(200))
+    result = fourfold("imagine", f"a cat {words}", "--n", "1", "-o", "cat.png", home=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Words past the end")]
+    assert len(line.split(", ")) == 10
+    assert line.endswith(" more.")
