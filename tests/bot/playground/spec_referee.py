@@ -32,7 +32,7 @@ from bot.playground.routes.request import split_multipart
 
 Json = dict[str, Any]
 
-SPEC_VARIABLE = "FOURFOLD_DISCORD_SPEC"
+SPEC_VARIABLE = "DISCORD_OPENAPI_SPEC"
 
 NOT_IN_THE_SPEC = {"POST /attachments/refresh-urls"}
 """Routes that Discord has and its spec does not."""
