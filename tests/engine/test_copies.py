@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from engine.batch import PictureProgress, ScheduledBatch
 from engine.executor import StepOutput
+from tests.engine.placing import SIZES, Device, Rig
 from tests.engine.scheduling import request
-from tests.engine.test_residents import SIZES, Device, Rig
 
 COPY = "{} in float32"
 COPIES = {COPY.format("owner/a"): 10, COPY.format("owner/c"): 6}

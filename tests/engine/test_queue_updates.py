@@ -7,8 +7,8 @@ import pytest
 from engine import Loading, Queued
 from engine.batch import ScheduledBatch
 from engine.executor import StepOutput
+from tests.engine.placing import Device, Rig
 from tests.engine.scheduling import request
-from tests.engine.test_residents import Device, Rig
 
 SECONDS = {"owner/a": 2.0, "owner/c": 0.125}
 
