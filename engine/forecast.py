@@ -56,9 +56,7 @@ class Forecast:
         """
         scheduler = self._scheduler
         loads = {} if loads is None else loads
-        order = in_order(
-            scheduler.requests.values(), scheduler.clock(), scheduler.max_wait, scheduler.quantum
-        )
+        order = in_order(scheduler.requests.values(), scheduler.clock(), scheduler.max_wait)
         ready: Mapping[str, float] = {}
         if seconds is not None:
             first, ready = _rehearse(scheduler, order, seconds, loads)
@@ -107,7 +105,7 @@ class Forecast:
         return grown, max(ratios, default=1.0)
 
 
-def in_order(requests: Iterable[Waiting], now: float, max_wait: float, quantum: float) -> list[Waiting]:
+def in_order(requests: Iterable[Waiting], now: float, max_wait: float) -> list[Waiting]:
     """Everybody in the order in which they would be served if all models took turns: a share's next request counts as if
     the ones before it were done.
     """
@@ -133,7 +131,7 @@ def in_order(requests: Iterable[Waiting], now: float, max_wait: float, quantum: 
         service = share.service
         for key, waiting in ranked:
             # The work of an over-age request is done out of turn, but it counts on its share all the same.
-            place = key if not key[0] else (1, share.id[0], service // quantum, *key[1:])
+            place = key if not key[0] else (1, share.id[0], service // share.quantum, *key[1:])
             order.append((place, waiting))
             service += waiting.work / waiting.request.share_weight
     order.sort(key=lambda entry: entry[0])

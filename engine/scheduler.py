@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture, Size, first_key, sizes
 from engine.catalog import ModelInfo
 from engine.passes import passes, rows_per_picture, weight_of
+from engine.piles import Piles
 from engine.request import Lane, Request
-from engine.shares import Line, Pile, Share, ShareId
-from engine.waiting import PileId, Waiting
+from engine.shares import Line, Share, ShareId
+from engine.waiting import Waiting
 
 MAX_WAIT = 300.0
 """Seconds after which the eldest request of a share and model is over age and goes before everybody younger."""
@@ -80,11 +81,9 @@ class Scheduler:
     def __post_init__(self) -> None:
         self._requests: dict[str, Waiting] = {}
         self._shares: dict[ShareId, Share] = {}
-        self._piles: dict[PileId, Pile] = {}
+        self._piles = Piles(self._requests)
         self._wanted: Counter[str] = Counter()
         """Requests with unfinished pictures of a model, whether they are held back or not."""
-        self._widths: dict[BatchKey, set[int]] = {}
-        """How many rows the waiting pictures of a key take each."""
         self._floors = {False: 0, True: 0}
         self._model: str | None = None
         self._held_since = 0.0
@@ -148,7 +147,6 @@ class Scheduler:
     def schedule(self) -> ScheduledBatch | None:
         """The pictures of the next step, or None when nothing can run."""
         now = self.clock()
-        over_age_before = now - self.max_wait
         first = self._first(now, self.ready)
         if first is None:
             return None
@@ -158,50 +156,9 @@ class Scheduler:
             self._floors[relaxed] = max(self._floors[relaxed], int(order[2]))
         if request.model != self._model:
             self._model, self._held_since = request.model, now
-        budget = self.budget(key.size)
-        worth = self._rows * max(1.0, self._rows / LONG) * self.overheads.get(key.size, math.inf)
-        rows = 0
-        pictures: list[ScheduledPicture] = []
-        drawn: list[Waiting] = []
-        only_new = False
-        while not only_new or (self.waiting and self._started < SEEN):
-            fitting = [
-                pile
-                for width in self._widths.get(key, ())
-                # What is larger than the whole budget steps alone.
-                if (rows + width <= budget or not rows)
-                and (pile := self._piles.get((key, width))) is not None
-            ]
-            heads = [head for pile in fitting if (head := pile.first(over_age_before)) is not None]
-            if not heads:
-                break
-            order, request_id = min(heads)
-            waiting = self._requests[request_id]
-            indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
-            # One picture after the other where not all fit, so that the first can be seen early.
-            count = min(len(indices), max((budget - rows) // waiting.rows, 1))
-            only_new = only_new or rows * (rows + count * waiting.rows) > worth
-            if only_new:
-                count = 0 if waiting.started else 1
-            if count:
-                self._start(waiting)
-                if not order[0]:
-                    waiting.stepped_over_age.add(key.model)
-            for index in sorted(indices, key=waiting.steps_left.__getitem__)[:count]:
-                pictures.append(ScheduledPicture(waiting.request, index, waiting.rows, waiting.weight))
-                rows += waiting.rows
-            self._piles[key, waiting.rows].drop(
-                request_id, waiting.share.id, waiting.share.level(self.quantum)
-            )
-            drawn.append(waiting)
-        for waiting in drawn:
-            share = waiting.share
-            pile = self._piles[key, waiting.rows]
-            level = share.level(self.quantum)
-            pile.put(waiting.request.request_id, share.id, level, waiting.work, waiting.arrival)
-            self._age(share, key.model)
+        pictures = self._fill(key, now - self.max_wait)
         unneeded = frozenset(model for model in self.ready if not self.wants(model))
-        return ScheduledBatch(key, tuple(pictures), rows, unneeded)
+        return ScheduledBatch(key, pictures, sum(picture.rows for picture in pictures), unneeded)
 
     def update(self, progress: Iterable[PictureProgress]) -> list[str]:
         """Take note of what a step did; returns the ids of requests whose last picture is now finished."""
@@ -240,7 +197,7 @@ class Scheduler:
             share = waiting.share
             if share.id not in twin._shares:
                 lines = {model: Line(turn_ended=line.turn_ended) for model, line in share.lines.items()}
-                twin._shares[share.id] = Share(share.id, share.service, lines=lines)
+                twin._shares[share.id] = Share(share.id, share.service, share.quantum, lines=lines)
             mine = twin._requests[request_id] = replace(
                 waiting,
                 share=twin._shares[share.id],
@@ -297,9 +254,7 @@ class Scheduler:
         """Who goes first of all requests with pictures of some models, and the key of one of these."""
         heads = []
         for model in models:
-            pile = self._piles.get(model)
-            head = None if pile is None else pile.first(now - self.max_wait)
-            if head is not None:
+            if (head := self._piles.first(model, now - self.max_wait)) is not None:
                 order, request_id = head
                 # Where a request has pictures of several models, those go first that can.
                 heads.append((order, model not in self.ready, model, self._requests[request_id]))
@@ -311,6 +266,40 @@ class Scheduler:
         order, _, model, first = min(heads, key=lambda head: head[:3])
         return order, next(key for key in first.pictures.values() if key.model == model), first.request
 
+    def _fill(self, key: BatchKey, over_age_before: float) -> tuple[ScheduledPicture, ...]:
+        """Pictures of a key in their order: as many as are worth waiting for, then one each of some newcomers."""
+        budget = self.budget(key.size)
+        worth = self._rows * max(1.0, self._rows / LONG) * self.overheads.get(key.size, math.inf)
+        rows = 0
+        pictures: list[ScheduledPicture] = []
+        drawn: list[Waiting] = []
+        only_new = False
+        while not only_new or (self.waiting and self._started < SEEN):
+            # What is larger than the whole budget steps alone.
+            first = self._piles.first_fitting(key, budget - rows if rows else math.inf, over_age_before)
+            if first is None:
+                break
+            order, request_id = first
+            waiting = self._requests[request_id]
+            indices = [index for index, picture_key in waiting.pictures.items() if picture_key == key]
+            # One picture after the other where not all fit, so that the first can be seen early.
+            count = min(len(indices), max((budget - rows) // waiting.rows, 1))
+            only_new = only_new or rows * (rows + count * waiting.rows) > worth
+            if only_new:
+                count = 0 if waiting.started else 1
+            if count:
+                self._start(waiting)
+                if not order[0]:
+                    waiting.stepped_over_age.add(key.model)
+            for index in sorted(indices, key=waiting.steps_left.__getitem__)[:count]:
+                pictures.append(ScheduledPicture(waiting.request, index, waiting.rows, waiting.weight))
+                rows += waiting.rows
+            self._piles.set_aside(waiting, key)
+            drawn.append(waiting)
+        for waiting in drawn:
+            self._piles.put_back(waiting, key)
+        return tuple(pictures)
+
     def _open_share(self, id_: ShareId) -> Share:
         """The account of a share that is about to have one request more."""
         floor = self._floors[id_[0]] * self.quantum
@@ -321,59 +310,30 @@ class Scheduler:
                 idle = [i for i, s in self._shares.items() if not s.waiting and s.service <= floor]
                 for id_idle in idle:
                     del self._shares[id_idle]
-            share = self._shares[id_] = Share(id_, floor)
+            share = self._shares[id_] = Share(id_, floor, self.quantum)
         elif not share.waiting:
             share.service = max(share.service, floor)
         return share
 
     def _serve(self, share: Share, service: float) -> None:
         """Charge what was done for a share."""
-        before = share.level(self.quantum)
+        before = share.level
         share.service += service
-        if share.level(self.quantum) != before:
-            for pile in share.piles:
-                pile.move(share.id, share.level(self.quantum))
+        if share.level != before:
+            self._piles.move(share)
 
     def _enter(self, waiting: Waiting) -> None:
-        """Put a request into the piles of its unfinished pictures, and take it out of the others."""
-        request_id, share = waiting.request.request_id, waiting.share
+        """Let what is left of a request count: its models, its turn, its rows and where it waits."""
         models = {key.model for key in waiting.pictures.values()}
         self._wanted.update(models - waiting.models)
         self._wanted.subtract(waiting.models - models)
         for model in (waiting.models - models) & waiting.stepped_over_age:
-            share.lines[model].turn_ended = self.clock()
-        keys = {key for key in waiting.pictures.values() if key.model not in waiting.held}
-        piles: set[PileId] = {*(key.model for key in keys), *((key, waiting.rows) for key in keys)}
-        for id_ in waiting.piles - piles:
-            pile = self._piles[id_]
-            if not pile.drop(request_id, share.id, share.level(self.quantum)):
-                share.piles.discard(pile)
-            if not len(pile):
-                del self._piles[id_]
-                if isinstance(id_, tuple):
-                    self._widths[id_[0]].discard(id_[1])
-                    if not self._widths[id_[0]]:
-                        del self._widths[id_[0]]
-        for id_ in piles:
-            if id_ not in self._piles:
-                self._piles[id_] = Pile()
-                if isinstance(id_, tuple):
-                    self._widths.setdefault(id_[0], set()).add(id_[1])
-            pile = self._piles[id_]
-            pile.put(request_id, share.id, share.level(self.quantum), waiting.work, waiting.arrival)
-            share.piles.add(pile)
-        waiting.piles = piles
-        self._rows -= waiting.rows_counted
-        waiting.rows_counted = waiting.rows * len(waiting.pictures) if piles else 0
-        self._rows += waiting.rows_counted
-        for model in waiting.models | models:
-            line = share.lines.setdefault(model, Line())
-            if model in piles:
-                line.by_age.put(request_id, (waiting.submitted_at, waiting.arrival))
-            else:
-                line.by_age.drop(request_id)
-            self._age(share, model)
+            waiting.share.lines[model].turn_ended = self.clock()
         waiting.models = models
+        self._piles.sort(waiting)
+        self._rows -= waiting.rows_counted
+        waiting.rows_counted = waiting.rows * len(waiting.pictures) if waiting.piles else 0
+        self._rows += waiting.rows_counted
 
     def _start(self, waiting: Waiting) -> None:
         """Take note that a request has its first step, or another one."""
@@ -381,24 +341,6 @@ class Scheduler:
             waiting.started = True
             self._started += 1
             self.changes += 1
-
-    def _age(self, share: Share, model: str) -> None:
-        """Let the age of its eldest request with a model count in the piles of that model, and no other's."""
-        line = share.lines[model]
-        first = line.by_age.first()
-        eldest = None if first is None else first[1]
-        if line.eldest != eldest:
-            before = None if line.eldest is None else self._requests.get(line.eldest)
-            if before is not None:
-                for id_ in before.piles:
-                    if _model_of(id_) == model:
-                        self._piles[id_].drop_eldest(before.request.request_id)
-            line.eldest = eldest
-        if eldest is not None:
-            waiting = self._requests[eldest]
-            for id_ in waiting.piles:
-                if _model_of(id_) == model:
-                    self._piles[id_].put_eldest(eldest, line.since(waiting.submitted_at), waiting.arrival)
 
     def _end(self, waiting: Waiting) -> None:
         """Take a request out, finished or not."""
@@ -411,7 +353,3 @@ class Scheduler:
         self.changes += 1
         if not self._requests:
             self._shares.clear()
-
-
-def _model_of(pile: PileId) -> str:
-    return pile if isinstance(pile, str) else pile[0].model

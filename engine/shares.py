@@ -76,6 +76,8 @@ class Share:
     id: ShareId
     service: float
     """Row-steps done ÷ weight, on top of what it began with: the level that was being served when it came."""
+    quantum: float
+    """Of service, by which shares are compared."""
     waiting: int = 0
     """Those that have not ended."""
     lines: dict[str, Line] = field(default_factory=dict)
@@ -83,9 +85,10 @@ class Share:
     piles: set[Pile] = field(default_factory=set)
     """Where it has requests."""
 
-    def level(self, quantum: float) -> int:
+    @property
+    def level(self) -> int:
         """Its service in quanta, rounded down."""
-        return int(self.service // quantum)
+        return int(self.service // self.quantum)
 
 
 class Pile:

@@ -154,7 +154,7 @@ def test_what_is_larger_than_the_budget_steps_alone(budget: int, sizes: list[tup
         assert batch.rows == sum(picture.rows for picture in batch.pictures)
         assert batch.rows <= budget or len(batch.pictures) == 1
     assert sorted(harness.finished) == sorted(map(str, range(len(sizes))))
-    assert not harness.scheduler._widths
+    assert not harness.scheduler._piles._widths
 
 
 def rows_of_whole_grids(batch: ScheduledBatch | None) -> int:
