@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
 
 from engine.catalog import SAMPLER_MAX_STEPS, Guidance, ModelInfo, Operation
 from engine.errors import RequestRejected
@@ -67,7 +69,42 @@ def validate(request: Request, model: ModelInfo) -> None:
     Raises:
         RequestRejected: with a code, what was got and what is allowed; nothing has been queued.
     """
+    _check_operation(request, model)
+    _check_texts(request, model)
+    _check_seeds(request)
+    _check_steps(request.params, model)
+    _check_ranges(request.params)
+    _check_what_is_read(request, model)
+    _check_adapters(request)
+    _check_embeddings(request)
+    if request.vae is not None and request.vae.suffix.lower() in _PICKLED:
+        _reject_pickled("vae", "weights", request.vae)
+    _check_sizes(request, model)
+    _check_share(request)
+
+
+def rounded(request: Request, model: ModelInfo) -> Request:
+    """The request with sides that the model can draw, where they lie between its least and most but are no multiples of
+    its steps. What lies outside stays, for `validate` to refuse: so far from what was asked, nobody would be served.
+    """
+
+    def side(got: int) -> int:
+        return _legal_side(got, model) if model.min_side <= got <= model.max_side else got
+
     params = request.params
+    fitted = replace(params, width=side(params.width), height=side(params.height))
+    if params.hires is not None:
+        hires = replace(params.hires, width=side(params.hires.width), height=side(params.hires.height))
+        fitted = replace(fitted, hires=hires)
+    return request if fitted == params else replace(request, params=fitted)
+
+
+def count_parts(prompt: str) -> int:
+    """How many texts stand between the `::` of a multi-prompt, which Stable Diffusion and SDXL encode each for itself."""
+    return sum(1 for text in _PART_END.split(_ESCAPED.sub("(", prompt)) if text.strip())
+
+
+def _check_operation(request: Request, model: ModelInfo) -> None:
     if request.operation not in model.operations:
         _reject(
             "operation_unsupported",
@@ -75,7 +112,24 @@ def validate(request: Request, model: ModelInfo) -> None:
             operation=request.operation,
             allowed=", ".join(model.operations),
         )
-    for text in (request.prompt, params.negative_prompt):
+    if (request.operation is not Operation.TEXT_TO_IMAGE) != (request.init_image is not None):
+        _reject(
+            "init_image_mismatch",
+            "An initial picture is given exactly when the operation is image-to-image or inpaint; this one is"
+            f" {request.operation} {'without' if request.init_image is None else 'with'} one.",
+            operation=request.operation,
+        )
+    if (request.operation is Operation.INPAINT) != (request.mask is not None):
+        _reject(
+            "mask_mismatch",
+            f"A mask is given exactly when the operation is inpaint; this one is {request.operation}"
+            f" {'without' if request.mask is None else 'with'} one. White in the mask is drawn anew, black is kept.",
+            operation=request.operation,
+        )
+
+
+def _check_texts(request: Request, model: ModelInfo) -> None:
+    for text in (request.prompt, request.params.negative_prompt):
         # Python lets them into strings; no text encoder, file or database takes them.
         if half := next((char for char in text if 0xD800 <= ord(char) <= 0xDFFF), None):
             _reject(
@@ -91,13 +145,9 @@ def validate(request: Request, model: ModelInfo) -> None:
                 got=parts,
                 maximum=MAX_PROMPT_PARTS,
             )
-    if params.sampler not in model.samplers:
-        _reject(
-            "sampler_unknown",
-            f"The sampler {params.sampler!r} is not one of {', '.join(model.samplers)}.",
-            sampler=params.sampler,
-            allowed=", ".join(model.samplers),
-        )
+
+
+def _check_seeds(request: Request) -> None:
     if not 1 <= len(request.seeds) <= MAX_PICTURES:
         _reject(
             "pictures_out_of_range",
@@ -114,6 +164,16 @@ def validate(request: Request, model: ModelInfo) -> None:
                 got=seed,
                 maximum=MAX_SEED,
             )
+
+
+def _check_steps(params: SamplingParams, model: ModelInfo) -> None:
+    if params.sampler not in model.samplers:
+        _reject(
+            "sampler_unknown",
+            f"The sampler {params.sampler!r} is not one of {', '.join(model.samplers)}.",
+            sampler=params.sampler,
+            allowed=", ".join(model.samplers),
+        )
     most_steps = SAMPLER_MAX_STEPS.get(params.sampler, MAX_STEPS)
     if not 1 <= params.num_inference_steps <= most_steps:
         _reject(
@@ -125,6 +185,24 @@ def validate(request: Request, model: ModelInfo) -> None:
             maximum=most_steps,
             nearest=_nearest(params.num_inference_steps, 1, most_steps),
         )
+    if params.timestep_spacing not in ("", "trailing"):
+        _reject(
+            "timestep_spacing_unknown",
+            f"A timestep spacing of {params.timestep_spacing!r} is not known. Use trailing, or leave it out.",
+            got=params.timestep_spacing,
+            allowed="trailing",
+        )
+    if params.timestep_spacing and params.sampler in SAMPLER_MAX_STEPS:
+        _reject(
+            "timestep_spacing_unsupported",
+            f"The sampler {params.sampler} picks its steps out of those that its model was distilled from, and reads no"
+            " timestep spacing. Leave it out, or choose another sampler.",
+            got=params.timestep_spacing,
+            sampler=params.sampler,
+        )
+
+
+def _check_ranges(params: SamplingParams) -> None:
     if not 0.0 <= params.guidance_scale <= MAX_GUIDANCE_SCALE:
         nearest = _nearest(params.guidance_scale, 0, MAX_GUIDANCE_SCALE)
         _reject(
@@ -162,6 +240,11 @@ def validate(request: Request, model: ModelInfo) -> None:
             _reject(
                 f"{name}_out_of_range", f"A {name.replace('_', ' ')} of {got} is outside {allowed}.", got=got
             )
+
+
+def _check_what_is_read(request: Request, model: ModelInfo) -> None:
+    """Refuse what the model would leave out in silence."""
+    params = request.params
     for name, families in _READ_BY.items():
         asked = request if hasattr(request, name) else params
         if getattr(asked, name) != getattr(type(asked), name) and model.family not in families:
@@ -185,33 +268,13 @@ def validate(request: Request, model: ModelInfo) -> None:
                     f"{name}_unsupported",
                     f"{model.title} reads no {what}: it was distilled {distilled}. Leave it out, or choose another model.",
                 )
-    if params.timestep_spacing not in ("", "trailing"):
-        _reject(
-            "timestep_spacing_unknown",
-            f"A timestep spacing of {params.timestep_spacing!r} is not known. Use trailing, or leave it out.",
-            got=params.timestep_spacing,
-            allowed="trailing",
-        )
-    if params.timestep_spacing and params.sampler in SAMPLER_MAX_STEPS:
-        _reject(
-            "timestep_spacing_unsupported",
-            f"The sampler {params.sampler} picks its steps out of those that its model was distilled from, and reads no"
-            " timestep spacing. Leave it out, or choose another sampler.",
-            got=params.timestep_spacing,
-            sampler=params.sampler,
-        )
-    _validate_adapters(request)
-    _validate_embeddings(request)
-    if request.vae is not None and request.vae.suffix.lower() in _PICKLED:
-        _reject(
-            "vae_not_safetensors",
-            f"{request.vae.name} is not a .safetensors file. Pickled weights can run any program when they are opened, so"
-            " they are refused; use the .safetensors version.",
-            vae=request.vae.name,
-        )
+
+
+def _check_sizes(request: Request, model: ModelInfo) -> None:
+    params = request.params
     sides = [("width", params.width), ("height", params.height)]
     if params.hires is not None:
-        _validate_hires(request, params.hires)
+        _check_hires(request, params.hires)
         sides += [("width", params.hires.width), ("height", params.hires.height)]
     for side, got in sides:
         nearest = _legal_side(got, model)
@@ -227,6 +290,9 @@ def validate(request: Request, model: ModelInfo) -> None:
                 multiple=model.size_multiple,
                 nearest=nearest,
             )
+
+
+def _check_share(request: Request) -> None:
     if not MIN_SHARE_WEIGHT <= request.share_weight <= MAX_SHARE_WEIGHT:
         _reject(
             "share_weight_out_of_range",
@@ -236,56 +302,9 @@ def validate(request: Request, model: ModelInfo) -> None:
             minimum=MIN_SHARE_WEIGHT,
             maximum=MAX_SHARE_WEIGHT,
         )
-    if (request.operation is not Operation.TEXT_TO_IMAGE) != (request.init_image is not None):
-        _reject(
-            "init_image_mismatch",
-            "An initial picture is given exactly when the operation is image-to-image or inpaint; this one is"
-            f" {request.operation} {'without' if request.init_image is None else 'with'} one.",
-            operation=request.operation,
-        )
-    if (request.operation is Operation.INPAINT) != (request.mask is not None):
-        _reject(
-            "mask_mismatch",
-            f"A mask is given exactly when the operation is inpaint; this one is {request.operation}"
-            f" {'without' if request.mask is None else 'with'} one. White in the mask is drawn anew, black is kept.",
-            operation=request.operation,
-        )
 
 
-def rounded(request: Request, model: ModelInfo) -> Request:
-    """The request with sides that the model can draw, where they lie between its least and most but are no multiples of
-    its steps. What lies outside stays, for `validate` to refuse: so far from what was asked, nobody would be served.
-    """
-
-    def side(got: int) -> int:
-        return _legal_side(got, model) if model.min_side <= got <= model.max_side else got
-
-    params = request.params
-    fitted = replace(params, width=side(params.width), height=side(params.height))
-    if params.hires is not None:
-        hires = replace(params.hires, width=side(params.hires.width), height=side(params.hires.height))
-        fitted = replace(fitted, hires=hires)
-    return request if fitted == params else replace(request, params=fitted)
-
-
-def count_parts(prompt: str) -> int:
-    """How many texts stand between the `::` of a multi-prompt, which Stable Diffusion and SDXL encode each for itself."""
-    return sum(1 for text in _PART_END.split(_ESCAPED.sub("(", prompt)) if text.strip())
-
-
-def _legal_side(got: int, model: ModelInfo) -> int:
-    """The nearest number of pixels that the model can draw; of two, the larger."""
-    multiple = model.size_multiple
-    least, most = math.ceil(model.min_side / multiple), model.max_side // multiple
-    return _nearest((2 * got + multiple) // (2 * multiple), least, most) * multiple
-
-
-def _nearest(got: float, low: int, high: int) -> int:
-    """Of a number that is none, the low end."""
-    return high if got > high else int(got) if got >= low else low
-
-
-def _validate_hires(request: Request, hires: Hires) -> None:
+def _check_hires(request: Request, hires: Hires) -> None:
     params = request.params
     if not 0.0 < hires.strength <= 1.0:
         _reject(
@@ -309,7 +328,7 @@ def _validate_hires(request: Request, hires: Hires) -> None:
         )
 
 
-def _validate_adapters(request: Request) -> None:
+def _check_adapters(request: Request) -> None:
     if len(request.adapters) > MAX_ADAPTERS:
         _reject(
             "adapters_out_of_range",
@@ -319,12 +338,7 @@ def _validate_adapters(request: Request) -> None:
         )
     for path, weight in request.adapters:
         if path.suffix.lower() != ".safetensors":
-            _reject(
-                "adapter_not_safetensors",
-                f"{path.name} is not a .safetensors file. Pickled LoRAs can run any program when they are opened, so"
-                " they are refused; use the .safetensors version.",
-                adapter=path.name,
-            )
+            _reject_pickled("adapter", "LoRAs", path)
         if not abs(weight) <= MAX_ADAPTER_WEIGHT:
             _reject(
                 "adapter_weight_out_of_range",
@@ -336,7 +350,7 @@ def _validate_adapters(request: Request) -> None:
             )
 
 
-def _validate_embeddings(request: Request) -> None:
+def _check_embeddings(request: Request) -> None:
     if len(request.embeddings) > MAX_EMBEDDINGS:
         _reject(
             "embeddings_out_of_range",
@@ -347,12 +361,7 @@ def _validate_embeddings(request: Request) -> None:
     words = set()
     for word, path in request.embeddings:
         if path.suffix.lower() != ".safetensors":
-            _reject(
-                "embedding_not_safetensors",
-                f"{path.name} is not a .safetensors file. Pickled embeddings can run any program when they are opened, so"
-                " they are refused; use the .safetensors version.",
-                embedding=path.name,
-            )
+            _reject_pickled("embedding", "embeddings", path)
         # The prompt's own marks would take the word apart before it is looked for.
         if not 0 < len(word) <= MAX_EMBEDDING_WORD or set(word) & set("()[]:\\") or word.split() != [word]:
             _reject(
@@ -367,5 +376,26 @@ def _validate_embeddings(request: Request) -> None:
         words.add(same_case(word))
 
 
-def _reject(code: str, sentence: str, **values: object) -> None:
+def _legal_side(got: int, model: ModelInfo) -> int:
+    """The nearest number of pixels that the model can draw; of two, the larger."""
+    multiple = model.size_multiple
+    least, most = math.ceil(model.min_side / multiple), model.max_side // multiple
+    return _nearest((2 * got + multiple) // (2 * multiple), least, most) * multiple
+
+
+def _nearest(got: float, low: int, high: int) -> int:
+    """Of a number that is none, the low end."""
+    return high if got > high else int(got) if got >= low else low
+
+
+def _reject(code: str, sentence: str, **values: object) -> NoReturn:
     raise RequestRejected(code, sentence, **values)
+
+
+def _reject_pickled(name: str, what: str, path: Path) -> NoReturn:
+    _reject(
+        f"{name}_not_safetensors",
+        f"{path.name} is not a .safetensors file. Pickled {what} can run any program when they are opened, so they are"
+        " refused; use the .safetensors version.",
+        **{name: path.name},
+    )
