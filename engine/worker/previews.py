@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
+
+log = logging.getLogger(__name__)
 
 MAX_SIDE = 128
 """Pixels; a preview is a glance, and it travels through chat messages."""
@@ -69,6 +72,12 @@ def _linear_fit(vae: Any, scaling_factor: float) -> Estimate:
     latents = scaling_factor * torch.cat(
         [each.latent_dist.mode() if hasattr(each, "latent_dist") else each.latents for each in encoded]
     )
+    if not torch.isfinite(latents).all():
+        # It overflows in half precision, or is damaged, which decoding tells whoever asks for a picture.
+        log.warning(
+            "an autoencoder made something that is no number of coloured charts; previews may be blank"
+        )
+        latents = latents.nan_to_num(0.0, 0.0, 0.0)
     height, width = latents.shape[-2:]
     colours = functional.adaptive_avg_pool2d(charts, (height, width))
     known = latents.float().cpu().movedim(1, -1).flatten(0, 2)

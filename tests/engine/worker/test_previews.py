@@ -32,6 +32,16 @@ def test_the_linear_fit_recovers_colours() -> None:
     assert torch.allclose(estimate(latents), torch.nn.functional.avg_pool2d(colours, 8), atol=1e-3)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_the_linear_fit_of_an_encoder_that_overflows_is_blank_and_no_error(value: float) -> None:
+    """A model whose pictures can be made must not fail to load for the sake of its previews."""
+    vae = LinearVae()
+    torch.nn.init.constant_(vae.mixture, value)
+    shown = _linear_fit(vae, 0.5)(torch.ones(1, 4, 8, 8))
+    assert torch.isfinite(shown).all()
+    assert shown.std() < 1e-6
+
+
 def test_small_decoders_decode() -> None:
     vae = tiny_vae_taesd().eval()
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
