@@ -16,7 +16,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
 from engine.errors import GenerationFailed
 from engine.worker.autoencoder import Autoencoder
-from engine.worker.file_cache import FileCache, read_tensors
+from engine.worker.file_cache import FileCache, read_tensors, refuse_no_numbers
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +70,11 @@ class AutoencoderStore:
             self._check_header(path, metadata)
         else:
             raise _unusable(path, "it is neither a folder of diffusers nor a .safetensors file")
-        # Weights go on requiring gradients, as the model's own: torch chooses its matrix products by that.
         wanted = {name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}
-        vae.load_state_dict(
-            _fitting(path, wanted, _in_todays_names(tensors, vae.config, wanted)), assign=True
-        )
+        fitting = _fitting(path, wanted, _in_todays_names(tensors, vae.config, wanted))
+        refuse_no_numbers(path, "vae", fitting)
+        # Weights go on requiring gradients, as the model's own: torch chooses its matrix products by that.
+        vae.load_state_dict(fitting, assign=True)
         vae.to(self._own.device, self._own.dtype).eval()
         first = next(parameter for parameter in self._own.vae.parameters() if parameter.ndim == 4)
         if first.is_contiguous(memory_format=torch.channels_last) and not first.is_contiguous():

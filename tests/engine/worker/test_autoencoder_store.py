@@ -208,6 +208,9 @@ def bad(vaes: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     save_file({"x": torch.ones(1)}, tmp_path / "none.safetensors")
     says_xl = {"modelspec.architecture": "stable-diffusion-xl-v1-base/vae"}
     save_file(vae.state_dict(), tmp_path / "header.safetensors", metadata=says_xl)
+    spoiled = load_file(vaes["plain"])
+    spoiled["decoder.conv_out.bias"][1] = torch.nan
+    save_file(spoiled, tmp_path / "nan.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(vaes["plain"].read_bytes()[:-8])
     (tmp_path / "empty").mkdir()
     (tmp_path / "weightless").mkdir()
@@ -225,6 +228,7 @@ def bad(vaes: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
         ("channels.safetensors", "vae_mismatch", "shape"),
         ("none.safetensors", "vae_mismatch", "no layer"),
         ("cut.safetensors", "vae_unreadable", "Download it again"),
+        ("nan.safetensors", "vae_unreadable", "holds something that is no number"),
         ("empty", "vae_unreadable", "config.json"),
         ("weightless", "vae_unreadable", "no .safetensors"),
         ("gone", "vae_missing", "not there"),
