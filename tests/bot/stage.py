@@ -118,7 +118,7 @@ SMALL_MODEL = replace(MODEL, native_width=64, native_height=64, min_side=16, max
 
 
 class ScriptedEngine:
-    """Behind the engine's front door, pictures that come when the test says so: one plain colour per seed."""
+    """Behind the engine's front door, pictures that come when the test says so: noise of a colour of the seed's own."""
 
     def __init__(self, model: ModelInfo = SMALL_MODEL) -> None:
         self.model = model
@@ -161,7 +161,8 @@ class ScriptedEngine:
     def finish(self, request: GenerateRequest, **output: object) -> None:
         width, height = request.params.width, request.params.height
         for index, seed in enumerate(request.seeds):
-            pixels = np.full((height, width, 3), (seed % 251, seed % 241, seed % 239), dtype=np.uint8)
+            noise = np.random.default_rng(seed).integers(0, 64, (height, width, 3))
+            pixels = (noise + (seed % 191, seed % 181, seed % 179)).astype(np.uint8)
             self._streams[request.request_id].put(ImageReady(index, pixels, Safety.UNCHECKED))
         self._end(
             request.request_id,
