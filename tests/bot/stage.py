@@ -161,8 +161,9 @@ class ScriptedEngine:
     def finish(self, request: GenerateRequest, **output: object) -> None:
         width, height = request.params.width, request.params.height
         for index, seed in enumerate(request.seeds):
+            colour = np.array((seed % 191, seed % 181, seed % 179))
             noise = np.random.default_rng(seed).integers(0, 64, (height, width, 3))
-            pixels = (noise + (seed % 191, seed % 181, seed % 179)).astype(np.uint8)
+            pixels = (colour + noise).astype(np.uint8)
             self._streams[request.request_id].put(ImageReady(index, pixels, Safety.UNCHECKED))
         self._end(
             request.request_id,
