@@ -17,28 +17,34 @@ import torch
 
 from engine.executor import EngineClosing
 
-_ALLOWANCE = 0.01
-"""Seconds that a loading thread may compute during one step; a single call, such as the conversion of a large tensor, is
-not cut off.
+_TURN = 0.01
+"""Seconds between two steps that a loading thread has to itself; a single call, such as the conversion of a large tensor,
+is not cut off and goes on beside the next step.
 """
 _PATIENCE = 0.2
-"""Seconds of a step after which a loading thread has another allowance."""
-_NICENESS = 10
-"""Of loading threads and what they start. At 19 nothing is loaded any more while steps keep every core busy."""
+"""Seconds of a step after which a loading thread has a turn beside it."""
+_NICENESS = 19
+"""Of loading threads and what they start: beside a step they only take what it leaves. `bench_loading`."""
 
 
 class Background:
     """Keeps what runs beside the steps from holding them up.
 
     Python runs one thread at a time. A load is hundreds of thousands of small calls, and a step that computes in hundreds
-    of operations would wait for the interpreter's lock up to 5 ms at every one of them. So a loading thread looks at the
-    clock whenever it calls a function, and once it has had its allowance of a step, it waits for the next.
+    of operations would wait for the interpreter's lock up to 5 ms at every one of them. So a loading thread looks around
+    whenever it calls a function, waits while a step runs, and has a short turn before the next one begins.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._steps = 0
         self._stepping = False
+        self._waiting: set[int] = set()
+        """Threads that wait for the end of a step."""
+        self._computing: set[int] = set()
+        """Those that have something to compute whenever they do not wait."""
+        self._turns: set[int] = set()
+        """Those that have not had their turn yet since the last step."""
         self._closed = False
         _freeze_once()
 
@@ -50,55 +56,79 @@ class Background:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """On the engine's thread: within, background work has only its allowance."""
+        """On the engine's thread: within, background work waits, once it has had its turn."""
         if not self._steps:
             compute_as_usual()
         with self._changed:
+            self._changed.wait_for(lambda: not self._turns, _TURN)
             self._steps += 1
             self._stepping = True
-            self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
                 self._stepping = False
+                self._turns = self._waiting | self._computing
                 self._changed.notify_all()
 
     @contextmanager
-    def giving_way(self) -> Iterator[None]:
+    def giving_way(self, *, downloads: bool = False) -> Iterator[None]:
         """On a thread of its own, which is to end afterwards: what runs within gives way to steps. The main thread, on which
-        nobody loads while others step, is left as it is.
+        nobody loads while others step, is left as it is. `downloads`: it waits for a network most of the time, so that
+        steps would leave it turns for nothing.
         """
         if threading.current_thread() is threading.main_thread():
             yield
             return
         _lower_priority()
         _compute_alone()
-        seen, began = -1, 0.0
+        me = threading.get_ident()
+        turn_after, turn_ends = 0, 0.0
 
         def look(frame: FrameType, event: str, argument: Any) -> None:
-            nonlocal seen, began
+            nonlocal turn_after, turn_ends
             if self._closed and not imports(frame):
                 raise EngineClosing
-            if not self._stepping:
-                return
-            used = time.thread_time()
-            if self._steps != seen:
-                seen, began = self._steps, used
-            elif used - began > _ALLOWANCE:
-                with self._changed:
-                    # Not for ever: it may hold a lock (of a log, an import, a cache) that the step is waiting for.
-                    self._changed.wait_for(
-                        lambda: not self._stepping or self._steps != seen or self._closed, _PATIENCE
-                    )
-                if self._steps == seen:
-                    began = time.thread_time()
+            if self._stepping:
+                if self._steps == turn_after and time.thread_time() < turn_ends:
+                    return
+                turn_after = self._wait(me)
+                turn_ends = time.thread_time() + _TURN
+            elif me in self._turns:
+                if self._steps != turn_after:
+                    turn_after, turn_ends = self._steps, time.thread_time() + _TURN
+                elif time.thread_time() >= turn_ends:
+                    self._end_turn(me)
 
+        with self._changed:
+            if not downloads:
+                self._computing.add(me)
         sys.setprofile(look)
         try:
             yield
         finally:
             sys.setprofile(None)
+            with self._changed:
+                self._computing.discard(me)
+            self._end_turn(me)
+
+    def _wait(self, thread: int) -> int:
+        """Until the step that runs is over, or for as long as patience lasts: the thread may hold a lock (of a log, an
+        import, a cache) that the step is waiting for. Returns the step that it waited for.
+        """
+        with self._changed:
+            step = self._steps
+            self._waiting.add(thread)
+            self._changed.wait_for(
+                lambda: not self._stepping or self._steps != step or self._closed, _PATIENCE
+            )
+            self._waiting.discard(thread)
+            return step
+
+    def _end_turn(self, thread: int) -> None:
+        with self._changed:
+            self._turns.discard(thread)
+            self._changed.notify_all()
 
 
 def imports(frame: FrameType | None) -> bool:

@@ -38,7 +38,7 @@ class Worker:
         return self._runner.named_bytes
 
     def fetch(self, model: str, report: Callable[[Loading], None]) -> int:
-        with self._background.giving_way(), self._residency.explaining(model):
+        with self._background.giving_way(downloads=True), self._residency.explaining(model):
             return self._residency.fetch(model, report)
 
     def load(self, model: str, report: Callable[[Loading], None]) -> ModelInfo:

@@ -29,7 +29,7 @@ def call() -> None:
     """Every call is looked at."""
 
 
-def test_within_a_step_only_the_allowance_is_run() -> None:
+def test_within_a_step_only_a_turn_now_and_then_is_run() -> None:
     background = Background()
     started, stopped = threading.Event(), threading.Event()
 
@@ -39,7 +39,7 @@ def test_within_a_step_only_the_allowance_is_run() -> None:
             while not stopped.is_set():
                 call()
             calls = 0
-            while calls < 3_000_000:  # More than a few allowances hold.
+            while calls < 3_000_000:  # More than a few turns hold.
                 calls += 1
                 call()
 
@@ -53,6 +53,80 @@ def test_within_a_step_only_the_allowance_is_run() -> None:
     assert not thread.is_alive()
 
 
+def test_who_waited_for_a_step_has_a_turn_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TURN", 60.0)
+    monkeypatch.setattr(module, "_PATIENCE", 60.0)
+    background = Background()
+    done = threading.Event()
+
+    def work() -> None:
+        with background.giving_way():
+            call()
+            for _ in range(1000):
+                call()
+            done.set()
+
+    with background.step():
+        thread = on_a_thread(work)
+        while not background._waiting:
+            thread.join(0.001)
+        assert not done.is_set()
+    with background.step():
+        assert done.is_set()
+    thread.join(60)
+    assert not background._turns
+
+
+def test_a_turn_ends_though_there_is_more_to_do() -> None:
+    background = Background()
+    enough = threading.Event()
+
+    def work() -> None:
+        with background.giving_way():
+            while not enough.is_set():
+                call()
+
+    with background.step():
+        thread = on_a_thread(work)
+        while not background._waiting:
+            thread.join(0.001)
+    for _ in range(20):
+        with background.step():
+            assert thread.is_alive()
+    enough.set()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("downloads", [False, True])
+def test_who_is_in_a_long_call_has_a_turn_unless_it_waits_for_a_network(
+    monkeypatch: pytest.MonkeyPatch, downloads: bool
+) -> None:
+    monkeypatch.setattr(module, "_TURN", 60.0)
+    background = Background()
+    in_a_call, go_on = threading.Event(), threading.Lock()
+    done = threading.Event()
+
+    def work() -> None:
+        with background.giving_way(downloads=downloads):
+            in_a_call.set()
+            with go_on:
+                for _ in range(1000):
+                    call()
+            done.set()
+
+    with go_on:
+        thread = on_a_thread(work)
+        in_a_call.wait(60)
+        with background.step():
+            pass
+        assert bool(background._turns) is not downloads
+    with background.step():
+        assert downloads or done.is_set()
+    thread.join(60)
+    assert not background._turns
+
+
 def test_a_step_gets_a_lock_that_held_up_work_holds() -> None:
     background = Background()
     lock, held = threading.Lock(), threading.Event()
@@ -60,7 +134,7 @@ def test_a_step_gets_a_lock_that_held_up_work_holds() -> None:
     def work() -> None:
         with background.giving_way(), lock:
             held.set()
-            for _ in range(20_000):  # More than one allowance holds.
+            for _ in range(20_000):  # More than one turn holds.
                 call()
 
     with background.step():
