@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.catalog import FAMILIES, ModelInfo
 from engine.passes import passes
 from engine.request import GenerateRequest, Request
 
-Size = tuple[str, int, int]
-"""(model, width, height) of a BatchKey: what steps take is measured for all pictures of one together."""
+
+class Size(NamedTuple):
+    """Of a BatchKey: what steps take is measured for all pictures of one together."""
+
+    model: str
+    stage: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class BatchKey:
 
     @property
     def size(self) -> Size:
-        return self.model, self.width, self.height
+        return Size(self.model, self.stage, self.width, self.height)
 
 
 @dataclass(frozen=True)
@@ -68,12 +75,9 @@ class PictureProgress:
 def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
     """The key of a request's first stage, known before anything of it is opened."""
     family = FAMILIES[model.family]
-    (_, width, height), _ = sizes(request, model)[0]
+    first, _ = sizes(request, model)[0]
     return BatchKey(
-        request.model,
-        family.stages[0],
-        width,
-        height,
+        *first,
         conditioning=request.request_id if family.alone else "",
         # A layer pads all rows of a forward pass alike.
         padding="circular" if request.params.tiling else "",
@@ -84,6 +88,6 @@ def sizes(request: GenerateRequest, model: ModelInfo) -> tuple[tuple[Size, int],
     """What a picture goes through, one after the other: a size and how many steps it takes there."""
     mixes = FAMILIES[model.family].mixes_sizes
     return tuple(
-        ((request.model, *((0, 0) if mixes else (each.width, each.height))), each.steps)
+        (Size(request.model, each.stage, *((0, 0) if mixes else (each.width, each.height))), each.steps)
         for each in passes(request, model)
     )

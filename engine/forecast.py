@@ -189,8 +189,8 @@ def _after(twin: Scheduler, batch: ScheduledBatch, steps: int) -> list[PicturePr
         if steps >= all_left:
             key = None
         elif steps >= left:
-            (_, width, height), _ = waiting.sizes[place + 1]
-            key = replace(batch.key, width=width, height=height)
+            later, _ = waiting.sizes[place + 1]
+            key = replace(batch.key, stage=later.stage, width=later.width, height=later.height)
         progress.append(
             PictureProgress(
                 picture.request.request_id, picture.index, done, done + max(0, all_left - steps), key

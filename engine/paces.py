@@ -24,19 +24,25 @@ class Paces:
         return any(cost.seconds(1) is not None for cost in self._steps.values())
 
     def seconds(self, size: Size, rows: float) -> float:
-        """What a step takes. Where its size was not timed, the one of its model that is nearest in area is scaled by the
-        area, and where none of its model was, the nearest of all; 0 where nothing is known.
+        """What a step takes. Where its size was not timed, the one of its model and stage that is nearest in area is scaled
+        by the area, and where none of these was, the nearest of all; 0 where nothing is known.
         """
         measured = self._steps.get(size)
         if measured is not None and (seconds := measured.seconds(rows)) is not None:
             return seconds
-        area = size[1] * size[2]
+        area = size.width * size.height
         guesses: list[tuple[bool, float, float]] = []
         for other, cost in self._steps.items():
             if (seconds := cost.seconds(rows)) is not None:
                 # Where sizes mix, rows are counted by area already.
-                ratio = area / other_area if (other_area := other[1] * other[2]) and area else 1.0
-                guesses.append((other[0] != size[0], max(ratio, 1 / ratio), seconds * ratio))
+                ratio = area / other_area if (other_area := other.width * other.height) and area else 1.0
+                guesses.append(
+                    (
+                        (other.model, other.stage) != (size.model, size.stage),
+                        max(ratio, 1 / ratio),
+                        seconds * ratio,
+                    )
+                )
         return min(guesses)[2] if guesses else 0.0
 
     def load_begins(self, model: str, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.catalog import FAMILIES, Guidance, ModelInfo, Operation
 from engine.request import GenerateRequest, Request
@@ -16,6 +16,8 @@ _FROM_THE_END = ("flux", "z-image")
 class Pass:
     """One run through the steps at one size, in pixels of its result."""
 
+    stage: str
+    """Of the family."""
     width: int
     height: int
     steps: int
@@ -30,12 +32,13 @@ def passes(request: GenerateRequest, model: ModelInfo) -> tuple[Pass, ...]:
     if params.hires is not None:
         hires = params.hires
         sizes = [(hires.width, hires.height, 1.0), (params.width, params.height, hires.strength)]
+    stage, steps = FAMILIES[model.family].stages[0], params.num_inference_steps
     made = [
-        Pass(width, height, _evaluations(params.sampler, params.num_inference_steps, strength, model.family))
+        Pass(stage, width, height, _evaluations(params.sampler, steps, strength, model.family))
         for width, height, strength in sizes
     ]
     last = made[-1]
-    return (*made[:-1], Pass(last.width, last.height, stopped_after(params.stop, last.steps)))
+    return (*made[:-1], replace(last, steps=stopped_after(params.stop, last.steps)))
 
 
 def weight_of(request: Request, model: ModelInfo) -> int:

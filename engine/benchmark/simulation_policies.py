@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from engine.batch import PictureProgress
+from engine.batch import PictureProgress, Size
 from engine.benchmark.mix import VARIATION_STRENGTH, BenchJob, Kind
 from engine.catalog import read_model
 from engine.config import EngineConfig
@@ -99,6 +99,7 @@ class Ours:
         self._scheduler = Scheduler(knee, lambda: self._now, {self._model.name})
         self._done: dict[tuple[str, int], int] = {}
         self._cost = StepCost()
+        self._size: Size | None = None
 
     def add(self, job: BenchJob) -> None:
         """The job enters as the request that the bot would make of it."""
@@ -121,6 +122,7 @@ class Ours:
         batch = self._scheduler.schedule()
         if batch is None:
             return None
+        self._size = batch.key.size
         progress = []
         for picture in batch.pictures:
             key = (picture.request.request_id, picture.index)
@@ -134,4 +136,5 @@ class Ours:
     def observe(self, rows: int, seconds: float) -> None:
         """As the core does after every step."""
         self._cost.observe(rows, seconds)
-        self._scheduler.overheads[self._model.name, SIDE, SIDE] = self._cost.overhead
+        assert self._size is not None, "a step comes first"
+        self._scheduler.overheads[self._size] = self._cost.overhead

@@ -40,8 +40,7 @@ def begin_second_pass(
     once nothing can fail any more. `arranged`: what the family makes of latents (1, c, h, w), where it keeps them
     otherwise.
     """
-    second = picture.second_pass
-    assert second is not None, "asked only of pictures with a pass to come"
+    second = picture.later[0]
     image = enlarged(pixels, second.width, second.height, tiling=picture.tiling)
     generator = torch.Generator().manual_seed(picture.generator.initial_seed())
     start = autoencoder.sample(
@@ -51,9 +50,7 @@ def begin_second_pass(
     latents = second.schedule.add_noise(start, noise)
     if arranged is not None:
         latents, start = arranged(latents), arranged(start)
-    picture.generator, picture.latents, picture.schedule = generator, latents, second.schedule
-    picture.steps_before += picture.step
-    picture.step, picture.stop_after, picture.second_pass = 0, second.stop_after, None
+    picture.go_on()
+    picture.generator, picture.latents = generator, latents
     # Until its first step foresees more, the enlarged picture is what there is to see.
     picture.predicted = start
-    picture.previous_output = picture.pending_noise = picture.solver = None

@@ -39,12 +39,12 @@ class Stage(Protocol):
 
 
 @runtime_checkable
-class TwoPassStage(Stage, Protocol):
-    """A stage whose pictures may be made small first and then drawn over at their full size."""
+class StageBefore(Stage, Protocol):
+    """A stage that others may come after, or the same once more: pictures that are made small first are drawn over."""
 
-    def enlarge(self, pictures: Sequence[PictureState]) -> None:
-        """Begin the second pass of pictures of one request that are through the first; what was enlarged before an
-        error stays so.
+    def hand_over(self, pictures: Sequence[PictureState]) -> None:
+        """Begin the next pass of pictures of one request that are through this one; what was handed over before an error
+        stays so.
         """
         ...
 

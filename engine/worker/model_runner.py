@@ -19,7 +19,7 @@ from engine.output import Safety
 from engine.request import Request
 from engine.worker.device import is_out_of_memory
 from engine.worker.initial_picture import read_initial_picture
-from engine.worker.interface import BoundStage, LoadedFamily, Stage, TwoPassStage, WeightsReader
+from engine.worker.interface import BoundStage, LoadedFamily, Stage, StageBefore, WeightsReader
 from engine.worker.ladder import Ladder, as_failure, caught, without_frames
 from engine.worker.prepared_weights import PreparedWeights
 from engine.worker.previews import thumbnails
@@ -81,7 +81,7 @@ class ModelRunner:
         again = self._find_spoiled(key, family, scheduled)
         finished = self._finish(family, stage, scheduled)
         thumbs = self._previews(family, stage, scheduled, finished, previews)
-        self._enlarge(family, stage, scheduled)
+        self._hand_over(family, stage, scheduled)
         progress = tuple(
             self._progress(key, one, again=(one.request.request_id, one.index) in again)
             for one in self._alive(scheduled)
@@ -207,20 +207,20 @@ class ModelRunner:
                 self._ladder.attempt(id_, family, partial(look, own))
         return found
 
-    def _enlarge(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
-        """Take pictures that are through their first pass to the second."""
+    def _hand_over(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
+        """Take pictures that are through a pass to the next one."""
         through: dict[str, list[PictureState]] = {}
         for one in self._alive(scheduled):
             picture = self._states[one.request.request_id].pictures[one.index]
             if picture.pass_done and not picture.done:
                 through.setdefault(picture.request_id, []).append(picture)
         for request_id, pictures in through.items():
-            assert isinstance(stage, TwoPassStage), "only families that can are given two passes"
+            assert isinstance(stage, StageBefore), "only families that can are given more passes"
 
-            def enlarge(stage: TwoPassStage = stage, pictures: list[PictureState] = pictures) -> None:
-                stage.enlarge([picture for picture in pictures if picture.pass_done])
+            def hand_over(stage: StageBefore = stage, pictures: list[PictureState] = pictures) -> None:
+                stage.hand_over([picture for picture in pictures if picture.pass_done])
 
-            self._ladder.attempt(request_id, family, enlarge)
+            self._ladder.attempt(request_id, family, hand_over)
 
     def _progress(self, key: BatchKey, scheduled: ScheduledPicture, *, again: bool) -> PictureProgress:
         """`again`: it waits for its second try."""
@@ -231,14 +231,17 @@ class ModelRunner:
             key = replace(
                 key,
                 model=self._residency.in_float32(key.model),
+                stage=self._residency.family(key.model).stages[0].name,
                 # Where a step has a single size, that of the first pass.
                 width=first.width if key.width else 0,
                 height=first.height if key.height else 0,
             )
             return PictureProgress(picture.request_id, picture.index, 0, picture.steps, key)
-        if picture.steps_before and key.width:
-            # The second pass is at the size that was asked for.
-            key = replace(key, width=params.width, height=params.height)
+        if (current := picture.current) is not None:
+            # Where sizes mix in a step, they still do in the next pass through the same stage.
+            mixes = key.stage == current.stage and not key.width
+            width, height = (0, 0) if mixes else (current.width, current.height)
+            key = replace(key, stage=current.stage, width=width, height=height)
         next_key = None if picture.done else key
         return PictureProgress(picture.request_id, picture.index, picture.steps_done, picture.steps, next_key)
 

@@ -46,8 +46,8 @@ class PictureState:
     """Shares of the schedule: outside of it the picture takes one row."""
     stop_after: int | None = None
     """Steps after which the picture is finished early; None: after all of its schedule."""
-    second_pass: SecondPass | None = None
-    """What comes after this pass, if anything."""
+    later: tuple[LaterPass, ...] = ()
+    """What comes after this pass."""
     tiling: bool = False
     """Convolutions go on at the opposite edge."""
     region: Region | None = None
@@ -66,7 +66,9 @@ class PictureState:
     step: int = 0
     """Steps done of this pass; `schedule.timesteps[step]` is the next one."""
     steps_before: int = 0
-    """Steps of the pass before, where this is the second."""
+    """Steps of the passes before."""
+    current: LaterPass | None = None
+    """The pass that it is in; None: the first."""
     predicted: torch.Tensor | None = None
     """The finished latents as the last step foresaw them; previews show them."""
     previous_output: torch.Tensor | None = None
@@ -76,11 +78,20 @@ class PictureState:
 
     @property
     def done(self) -> bool:
-        return self.pass_done and self.second_pass is None
+        return self.pass_done and not self.later
 
     @property
     def pass_done(self) -> bool:
         return self.step >= _length(self.schedule, self.stop_after)
+
+    def go_on(self) -> LaterPass:
+        """Take the next pass up, with all of its steps to do; the caller sets its latents and generator."""
+        self.current, self.later = self.later[0], self.later[1:]
+        self.schedule, self.stop_after = self.current.schedule, self.current.stop_after
+        self.steps_before += self.step
+        self.step = 0
+        self.previous_output = self.pending_noise = self.solver = None
+        return self.current
 
     @property
     def steps_done(self) -> int:
@@ -90,8 +101,7 @@ class PictureState:
     @property
     def steps(self) -> int:
         """How many this picture runs, in all passes."""
-        second = self.second_pass
-        later = 0 if second is None else _length(second.schedule, second.stop_after)
+        later = sum(_length(each.schedule, each.stop_after) for each in self.later)
         return self.steps_before + _length(self.schedule, self.stop_after) + later
 
     @property
@@ -117,9 +127,11 @@ class PictureState:
 
 
 @dataclass(frozen=True, eq=False)
-class SecondPass:
-    """What a picture that is made small first is drawn over with; sizes in pixels."""
+class LaterPass:
+    """What a picture goes through after its first pass; sizes in pixels of the result."""
 
+    stage: str
+    """Of the family; a picture that is made small first is drawn over in the same one."""
     width: int
     height: int
     schedule: Schedule

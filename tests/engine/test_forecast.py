@@ -54,7 +54,11 @@ def test_the_size_and_the_model_decide_how_long_it_takes() -> None:
     """A large picture counts for as long as large pictures take, not as long as those before it took."""
     harness = Harness(row_budget=4, ready=(MODEL, OTHER))
     harness.add(request("small"), request("large", width=1024, height=1024, share_key="2"))
-    paces = {(MODEL, 512, 512): 0.125, (MODEL, 1024, 1024): 2.0, (OTHER, 512, 512): 0.01}
+    paces = {
+        Size(MODEL, "denoise", 512, 512): 0.125,
+        Size(MODEL, "denoise", 1024, 1024): 2.0,
+        Size(OTHER, "denoise", 512, 512): 0.01,
+    }
     places = harness.forecast.places(lambda size, rows: paces[size] * rows)
     assert places == {"small": (1, 1.5), "large": (2, 25.5)}
 
@@ -63,7 +67,7 @@ def test_both_sizes_of_a_picture_that_is_drawn_over_count() -> None:
     harness = Harness(row_budget=4)
     new = request("a", width=1024, height=1024, num_inference_steps=4)
     harness.add(replace(new, params=replace(new.params, hires=Hires(width=512, height=512))))
-    paces = {(MODEL, 512, 512): 0.125, (MODEL, 1024, 1024): 2.0}
+    paces = {Size(MODEL, "denoise", 512, 512): 0.125, Size(MODEL, "denoise", 1024, 1024): 2.0}
     places = harness.forecast.places(lambda size, rows: paces[size] * rows)
     assert places == {"a": (1, 4 * 4 * 0.125 + 4 * 2 * 2.0)}
 
@@ -212,11 +216,12 @@ class Device(Harness):
         batch = super().tick()
         assert batch is not None
         size, rows = batch.key.size, batch.rows
-        fixed, per_row = COSTS[size[:2]]
+        kind = size.model, size.width
+        fixed, per_row = COSTS[kind]
         seconds = (fixed + per_row * rows) * self.dice.uniform(0.95, 1.05)
-        self.costs[size[:2]].observe(rows, seconds)
+        self.costs[kind].observe(rows, seconds)
         self.paces.observe(size, rows, seconds)
-        self.scheduler.overheads[size] = self.costs[size[:2]].overhead
+        self.scheduler.overheads[size] = self.costs[kind].overhead
         self.now = started + seconds
         self.ready |= dict.fromkeys(self.finished[before:], self.now)
         return batch

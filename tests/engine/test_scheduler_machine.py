@@ -29,7 +29,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Over-age request → steps within which it has to be served."""
         self.shown: dict[str, tuple[int, float]] = {}
         self.added: Counter[tuple[Lane, str]] = Counter()
-        self.paces = {(model, width, 512): 1.0 for model in (MODEL, OTHER) for width in (256, 512)}
+        self.paces = {
+            Size(model, "denoise", width, 512): 1.0 for model in (MODEL, OTHER) for width in (256, 512)
+        }
         """Seconds that a row makes a step longer."""
         self.paces_shown = dict(self.paces)
         self.work_added: Counter[Size] = Counter()
@@ -93,7 +95,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(overhead=st.sampled_from([0.0, 0.5, 2.0, 10.0, float("inf")]))
     def measure(self, overhead: float) -> None:
         """What a step costs beside its rows is found out."""
-        sizes = [(model, width, 512) for model in (MODEL, OTHER) for width in (256, 512)]
+        sizes = [Size(model, "denoise", width, 512) for model in (MODEL, OTHER) for width in (256, 512)]
         self.harness.scheduler.overheads = dict.fromkeys(sizes, overhead)
         self.overhead = overhead
 
@@ -178,7 +180,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.work_added.clear()
 
     def size(self, new: GenerateRequest) -> Size:
-        return new.model, new.params.width, new.params.height
+        return Size(new.model, "denoise", new.params.width, new.params.height)
 
     def share(self, request_id: str) -> tuple[Lane, str]:
         return self.live[request_id].lane, self.live[request_id].share_key

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.batch import PictureProgress, ScheduledBatch
+from engine.batch import PictureProgress, ScheduledBatch, Size
 from engine.scheduler import SEEN
 from tests.engine.scheduling import MODEL, OTHER, Harness, request, z_image
+
+SIZE = Size(MODEL, "denoise", 512, 512)
 
 
 def test_pictures_of_one_request_may_step_apart_and_late_comers_join() -> None:
@@ -47,7 +49,7 @@ def test_the_picture_with_the_least_left_goes_first_where_not_all_fit() -> None:
 
 def test_the_row_budget_is_that_of_the_model_and_size() -> None:
     harness = Harness(row_budget=8)
-    harness.scheduler.row_budgets[MODEL, 512, 512] = 4
+    harness.scheduler.row_budgets[SIZE] = 4
     harness.add(request("large", seeds=(0, 1, 2, 3)))
     assert harness.tick().rows == 4  # type: ignore[union-attr]
     harness.scheduler.abort("large")
@@ -75,14 +77,14 @@ def test_the_row_budget_is_that_of_the_model_and_size() -> None:
 def test_steps_are_as_wide_as_makes_pictures_ready_soonest(overhead: float, waiting: int, width: int) -> None:
     """Grids of eight rows in a queue of so many: the longer the queue, the more is gained by wide steps."""
     harness = Harness(row_budget=32)
-    harness.scheduler.overheads[MODEL, 512, 512] = overhead
+    harness.scheduler.overheads[SIZE] = overhead
     harness.add(*(request(str(index), seeds=(0, 1, 2, 3)) for index in range(waiting)))
     assert rows_of_whole_grids(harness.tick()) == width
 
 
 def test_who_is_held_back_makes_no_step_wider() -> None:
     harness = Harness(row_budget=32)
-    harness.scheduler.overheads[MODEL, 512, 512] = 2.0
+    harness.scheduler.overheads[SIZE] = 2.0
     harness.add(*(request(str(index), seeds=(0, 1, 2, 3)) for index in range(8)))
     for index in range(4, 8):
         harness.scheduler.hold_back(str(index), MODEL)
@@ -95,7 +97,7 @@ def test_who_is_held_back_makes_no_step_wider() -> None:
 def test_newcomers_are_seen_to_begin_beside_others() -> None:
     """With one picture, for one step and in the rows that are left; their turn comes when it would have come."""
     harness = Harness(row_budget=32)
-    harness.scheduler.overheads[MODEL, 512, 512] = 0.5
+    harness.scheduler.overheads[SIZE] = 0.5
     harness.add(request("old", seeds=(0, 1, 2, 3), num_inference_steps=9))
     harness.tick()
     harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=20) for id_ in ("b", "c")))
@@ -108,7 +110,7 @@ def test_newcomers_are_seen_to_begin_beside_others() -> None:
 
 def test_newcomers_wait_where_enough_are_under_way() -> None:
     harness = Harness(row_budget=32)
-    harness.scheduler.overheads[MODEL, 512, 512] = 0.0
+    harness.scheduler.overheads[SIZE] = 0.0
     ids = "abcdefghij"
     harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=9) for id_ in ids))
     assert pictures_by_id(harness.tick()) == {"a": 4, **dict.fromkeys("bcdefgh", 1)}
@@ -123,7 +125,7 @@ def test_newcomers_wait_where_enough_are_under_way() -> None:
 
 def test_newcomers_take_no_more_rows_than_are_left() -> None:
     harness = Harness(row_budget=11)
-    harness.scheduler.overheads[MODEL, 512, 512] = 0.0
+    harness.scheduler.overheads[SIZE] = 0.0
     harness.add(*(request(id_, seeds=(0, 1, 2, 3), num_inference_steps=9) for id_ in "abc"))
     assert pictures_by_id(harness.tick()) == {"a": 4, "b": 1}
     assert pictures_by_id(harness.tick()) == {"a": 4, "c": 1}

@@ -30,7 +30,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
-from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.request_state import LaterPass, NamedFiles, PictureState, Region, RequestState, Schedule
 from engine.worker.row_buckets import as_they_are, in_bucket
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
@@ -119,10 +119,10 @@ class _Denoise:
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         schedule = self._schedule(params, params.strength if from_image else 1.0)
         width, height, stop_after = params.width, params.height, schedule.stop_after(params.stop)
-        second_pass = None
+        later: tuple[LaterPass, ...] = ()
         if (hires := params.hires) is not None:
-            later = self._schedule(params, hires.strength)
-            second_pass = SecondPass(width, height, later, later.stop_after(params.stop))
+            again = self._schedule(params, hires.strength)
+            later = (LaterPass(self.name, width, height, again, again.stop_after(params.stop)),)
             width, height, stop_after = hires.width, hires.height, None
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
         source = None if picture is None else EncodedPicture(picture, autoencoder, tiling=params.tiling)
@@ -156,7 +156,7 @@ class _Denoise:
                 guidance_rescale=params.guidance_rescale,
                 guidance_interval=params.guidance_interval,
                 stop_after=stop_after,
-                second_pass=second_pass,
+                later=later,
                 tiling=params.tiling,
                 loras=loras,
                 autoencoder=state.files.autoencoder,
@@ -191,7 +191,7 @@ class _Denoise:
         """Decode, and quantise as diffusers' VaeImageProcessor does. SDXL comes with no safety checker."""
         return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
 
-    def enlarge(self, pictures: Sequence[PictureState]) -> None:
+    def hand_over(self, pictures: Sequence[PictureState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
         for picture, small in zip(pictures, self._decode(pictures), strict=True):
             begin_second_pass(picture, small, self._of(pictures), self._dtype)

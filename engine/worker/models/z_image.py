@@ -31,7 +31,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.cache import PromptCache
 from engine.worker.prompts.unread import bare, fitting
-from engine.worker.request_state import NamedFiles, PictureState, Region, RequestState, Schedule, SecondPass
+from engine.worker.request_state import LaterPass, NamedFiles, PictureState, Region, RequestState, Schedule
 
 _WINDOW = 512
 """Tokens of Qwen3, its chat template included, that the transformer was trained on."""
@@ -94,12 +94,13 @@ class _Denoise:
             state.unread_words += self._unread_words(params.negative_prompt)
             uncond = self._encode(params.negative_prompt)
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
-        sides, second_pass = (params.width, params.height), None
+        sides = (params.width, params.height)
+        later: tuple[LaterPass, ...] = ()
         schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
         stop_after = schedule.stop_after(params.stop)
         if (hires := params.hires) is not None:
-            later = self._schedule(params, sides, hires.strength)
-            second_pass = SecondPass(*sides, later, later.stop_after(params.stop))
+            again = self._schedule(params, sides, hires.strength)
+            later = (LaterPass(self.name, *sides, again, again.stop_after(params.stop)),)
             sides, stop_after = (hires.width, hires.height), None
             schedule = self._schedule(params, sides, 1.0)
         width, height = (side // self._autoencoder.factor for side in sides)
@@ -124,7 +125,7 @@ class _Denoise:
                 guidance_rescale=params.guidance_rescale,
                 guidance_interval=params.guidance_interval,
                 stop_after=stop_after,
-                second_pass=second_pass,
+                later=later,
                 loras=state.files.loras,
                 autoencoder=state.files.autoencoder,
                 region=None if source is None or source.mask is None else Region(source.mask, start, noise),
@@ -152,7 +153,7 @@ class _Denoise:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
         return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
 
-    def enlarge(self, pictures: Sequence[PictureState]) -> None:
+    def hand_over(self, pictures: Sequence[PictureState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
         for picture, small in zip(pictures, self._decode(pictures), strict=True):
             begin_second_pass(picture, small, self._of(pictures), self._dtype)
