@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from engine.worker.request_state import PictureState, Schedule
+from engine.worker.request_state import DenoisingState, Schedule
 
 NAME = "flow_euler"
 
@@ -50,7 +50,7 @@ class FlowMatchEuler:
 
 
 def flow_step(
-    pictures: Sequence[PictureState], sample: torch.Tensor, output: torch.Tensor
+    pictures: Sequence[DenoisingState], sample: torch.Tensor, output: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One step of every row: (latents, predicted final latents), both shaped as `sample`, whose rows come first.
 

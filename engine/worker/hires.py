@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.initial_picture import as_tensor
-from engine.worker.request_state import PictureState
+from engine.worker.request_state import DenoisingState
 
 _WRAPPED = 8
 """Pixels of the opposite edge: more than Lanczos' filter looks at when it enlarges."""
@@ -27,7 +27,7 @@ def enlarged(pixels: npt.NDArray[np.uint8], width: int, height: int, *, tiling: 
 
 
 def begin_second_pass(
-    picture: PictureState,
+    picture: DenoisingState,
     pixels: npt.NDArray[np.uint8],
     autoencoder: Autoencoder,
     dtype: torch.dtype,
@@ -41,6 +41,7 @@ def begin_second_pass(
     otherwise.
     """
     second = picture.later[0]
+    assert second.schedule is not None, "it is drawn over"
     image = enlarged(pixels, second.width, second.height, tiling=picture.tiling)
     generator = torch.Generator().manual_seed(picture.generator.initial_seed())
     start = autoencoder.sample(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import torch
 
-from engine.worker.request_state import PictureState
+from engine.worker.request_state import DenoisingState
 
 
 def keep_outside(
-    picture: PictureState, latents: torch.Tensor, predicted: torch.Tensor
+    picture: DenoisingState, latents: torch.Tensor, predicted: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What a step made of a picture, latents and predicted final latents, with the original outside its region."""
     region = picture.region

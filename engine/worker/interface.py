@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.output import Safety
 from engine.request import Request
-from engine.worker.request_state import NamedFiles, PictureState, RequestState
+from engine.worker.request_state import NamedFiles, RequestState
 
 Pixels = npt.NDArray[np.uint8]
 
 
 class Stage(Protocol):
-    """One loop of denoising steps. State is the truth; the batch is rebuilt every step."""
+    """One loop of steps. State is the truth; the batch is rebuilt every step.
+
+    `pictures` are of the kind of PictureState that the stage's own begin, or the hand-over to it, made.
+    """
 
     name: str
     """Part of the BatchKey; the family's row in `engine.catalog.FAMILIES` lists the same names in order."""
@@ -25,15 +28,15 @@ class Stage(Protocol):
         """Prepare every picture of a request: conditions, schedule, generator, noise."""
         ...
 
-    def denoise(self, pictures: Sequence[PictureState]) -> None:
+    def denoise(self, pictures: Sequence[Any]) -> None:
         """Move every picture one step on, together. Pictures change only once nothing can fail any more."""
         ...
 
-    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[Pixels, Safety]]:
+    def finish(self, pictures: Sequence[Any]) -> list[tuple[Pixels, Safety]]:
         """Turn pictures of one request that are done into uint8 RGB (H, W, 3)."""
         ...
 
-    def preview(self, pictures: Sequence[PictureState]) -> Sequence[Pixels | None]:
+    def preview(self, pictures: Sequence[Any]) -> Sequence[Pixels | None]:
         """Thumbnails of pictures that have been stepped, at most 128 px a side; None where there is nothing to see."""
         ...
 
@@ -42,9 +45,9 @@ class Stage(Protocol):
 class StageBefore(Stage, Protocol):
     """A stage that others may come after, or the same once more: pictures that are made small first are drawn over."""
 
-    def hand_over(self, pictures: Sequence[PictureState]) -> None:
-        """Begin the next pass of pictures of one request that are through this one; what was handed over before an error
-        stays so.
+    def hand_over(self, state: RequestState, pictures: Sequence[Any]) -> None:
+        """Begin the next pass of pictures of one request that are through this one. What becomes another kind takes its
+        place in `state.pictures`. What was handed over before an error stays so.
         """
         ...
 

@@ -63,7 +63,7 @@ class Ladder:
                 else:
                     self.failures[pictures[0].request_id] = as_failure(problem)
                 return
-            rows = sum(picture.weight * (1 if picture.uncond is None else 2) for picture in pictures)
+            rows = sum(picture.most_rows for picture in pictures)
             self.row_budget = max(2, min(self.row_budget or rows, rows // 2))
             log.warning("the device cannot hold %d rows; trying %d", rows, self.row_budget)
             half = len(pictures) // 2

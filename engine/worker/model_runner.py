@@ -209,16 +209,19 @@ class ModelRunner:
 
     def _hand_over(self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]) -> None:
         """Take pictures that are through a pass to the next one."""
-        through: dict[str, list[PictureState]] = {}
+        through: dict[str, list[int]] = {}
         for one in self._alive(scheduled):
             picture = self._states[one.request.request_id].pictures[one.index]
             if picture.pass_done and not picture.done:
-                through.setdefault(picture.request_id, []).append(picture)
-        for request_id, pictures in through.items():
+                through.setdefault(picture.request_id, []).append(picture.index)
+        for request_id, indices in through.items():
             assert isinstance(stage, StageBefore), "only families that can are given more passes"
 
-            def hand_over(stage: StageBefore = stage, pictures: list[PictureState] = pictures) -> None:
-                stage.hand_over([picture for picture in pictures if picture.pass_done])
+            state = self._states[request_id]
+
+            def hand_over(state: RequestState = state, indices: list[int] = indices) -> None:
+                there = [state.pictures[index] for index in indices]
+                stage.hand_over(state, [picture for picture in there if picture.pass_done])
 
             self._ladder.attempt(request_id, family, hand_over)
 

@@ -19,16 +19,92 @@ from engine.worker.prompts.embeddings import Embeddings
 
 @dataclass(kw_only=True)
 class PictureState:
-    """One picture. Everything that a step needs is here; the batch holds nothing between steps."""
+    """One picture on its way through its passes. Each stage has a kind of its own, with all that its steps need: the batch
+    holds nothing between steps.
+    """
 
-    # Set once, by the stage's begin.
     request_id: str
     index: int
+    steps_in_pass: int
+    """How many the pass has that it is in."""
+    latents: torch.Tensor
+    """What is being made, whatever it is to the stage; replaced by steps."""
+    later: tuple[LaterPass, ...] = ()
+    """What comes after this pass."""
+
+    weight: int = 1
+    """As how many rows of the model's native size each of its rows counts; the scheduler says it with every step."""
+
+    # Changed by every step.
+    step: int = 0
+    """Steps done of this pass."""
+    steps_before: int = 0
+    """Steps of the passes before."""
+    current: LaterPass | None = None
+    """The pass that it is in; None: the first."""
+    predicted: torch.Tensor | None = None
+    """What the last step foresaw that `latents` will be; previews show it."""
+
+    @property
+    def done(self) -> bool:
+        return self.pass_done and not self.later
+
+    @property
+    def pass_done(self) -> bool:
+        return self.step >= self.steps_in_pass
+
+    def go_on(self) -> LaterPass:
+        """Take the next pass up, with all of its steps to do; the caller sets what it begins with."""
+        self.current, self.later = self.later[0], self.later[1:]
+        self.steps_before += self.step
+        self.step, self.steps_in_pass = 0, self.current.steps
+        return self.current
+
+    @property
+    def steps_done(self) -> int:
+        """Of all passes."""
+        return self.steps_before + self.step
+
+    @property
+    def steps(self) -> int:
+        """How many this picture runs, in all passes."""
+        return self.steps_before + self.steps_in_pass + sum(each.steps for each in self.later)
+
+    @property
+    def foreseen(self) -> torch.Tensor:
+        """What there is to see of it."""
+        return self.latents if self.predicted is None else self.predicted
+
+    @property
+    def result(self) -> torch.Tensor:
+        """What a pass that is done has made."""
+        return self.latents
+
+    @property
+    def vague(self) -> bool:
+        """Whether hardly more than its colours are foreseen yet."""
+        return 8 * self.steps_done <= self.steps
+
+    @property
+    def guided(self) -> bool:
+        """Whether the next step takes an unconditional row too."""
+        return False
+
+    @property
+    def most_rows(self) -> int:
+        """Of any of its steps, as the scheduler counts them."""
+        return self.weight
+
+
+@dataclass(kw_only=True)
+class DenoisingState(PictureState):
+    """A picture that is made out of noise. `latents` are (1, channels, height, width)."""
+
+    # Set once, by the stage's begin.
     generator: torch.Generator
     """On the CPU, so that noise depends on neither the neighbours in a batch nor the device."""
     schedule: Schedule
-    latents: torch.Tensor
-    """(1, channels, height, width); replaced every step."""
+    """`schedule.timesteps[step]` is the next one."""
     cond: torch.Tensor
     """(1, tokens, width): the encoded prompt."""
     uncond: torch.Tensor | None
@@ -44,10 +120,6 @@ class PictureState:
     guidance_rescale: float = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """Shares of the schedule: outside of it the picture takes one row."""
-    stop_after: int | None = None
-    """Steps after which the picture is finished early; None: after all of its schedule."""
-    later: tuple[LaterPass, ...] = ()
-    """What comes after this pass."""
     tiling: bool = False
     """Convolutions go on at the opposite edge."""
     region: Region | None = None
@@ -59,71 +131,33 @@ class PictureState:
     solver: Any = None
     """A diffusers scheduler of the picture's own, for samplers that have no vector form."""
 
-    weight: int = 1
-    """As how many rows of the model's native size each of its rows counts; the scheduler says it with every step."""
-
     # Changed by every denoise.
-    step: int = 0
-    """Steps done of this pass; `schedule.timesteps[step]` is the next one."""
-    steps_before: int = 0
-    """Steps of the passes before."""
-    current: LaterPass | None = None
-    """The pass that it is in; None: the first."""
-    predicted: torch.Tensor | None = None
-    """The finished latents as the last step foresaw them; previews show them."""
     previous_output: torch.Tensor | None = None
     """What a multistep sampler remembers of the step before."""
     pending_noise: torch.Tensor | None = None
     """Drawn for the step under way; kept, so that a step that is tried again does not draw twice."""
 
-    @property
-    def done(self) -> bool:
-        return self.pass_done and not self.later
-
-    @property
-    def pass_done(self) -> bool:
-        return self.step >= _length(self.schedule, self.stop_after)
-
     def go_on(self) -> LaterPass:
-        """Take the next pass up, with all of its steps to do; the caller sets its latents and generator."""
-        self.current, self.later = self.later[0], self.later[1:]
-        self.schedule, self.stop_after = self.current.schedule, self.current.stop_after
-        self.steps_before += self.step
-        self.step = 0
+        """As of any picture; the sampler remembers nothing of the pass before."""
+        taken = super().go_on()
+        assert taken.schedule is not None, "noise is taken away by a schedule"
+        self.schedule = taken.schedule
         self.previous_output = self.pending_noise = self.solver = None
-        return self.current
-
-    @property
-    def steps_done(self) -> int:
-        """Of all passes."""
-        return self.steps_before + self.step
-
-    @property
-    def steps(self) -> int:
-        """How many this picture runs, in all passes."""
-        later = sum(_length(each.schedule, each.stop_after) for each in self.later)
-        return self.steps_before + _length(self.schedule, self.stop_after) + later
-
-    @property
-    def foreseen(self) -> torch.Tensor:
-        """What there is to see of it: latents, as `result` is."""
-        return self.latents if self.predicted is None else self.predicted
+        return taken
 
     @property
     def result(self) -> torch.Tensor:
-        """What is to be decoded of a pass that is done; where it ends early, what its last step foresaw."""
-        return self.latents if self.stop_after is None else self.foreseen
-
-    @property
-    def vague(self) -> bool:
-        """Whether hardly more than its colours are foreseen yet."""
-        return 8 * self.steps_done <= self.steps
+        """What is to be decoded; where the pass ends early, what its last step foresaw."""
+        return self.foreseen if self.steps_in_pass < len(self.schedule.timesteps) else self.latents
 
     @property
     def guided(self) -> bool:
-        """Whether the next step takes an unconditional row too."""
         begin, end = self.guidance_interval
         return self.uncond is not None and begin <= self.step / len(self.schedule.timesteps) < end
+
+    @property
+    def most_rows(self) -> int:
+        return self.weight * (1 if self.uncond is None else 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +168,9 @@ class LaterPass:
     """Of the family; a picture that is made small first is drawn over in the same one."""
     width: int
     height: int
-    schedule: Schedule
-    stop_after: int | None
+    steps: int
+    schedule: Schedule | None = None
+    """Of a stage that takes noise away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,9 +233,9 @@ class Schedule:
     draws: tuple[bool, ...]
     """Whether the step adds noise."""
 
-    def stop_after(self, stop: float) -> int | None:
-        """Steps after which a picture ends that asks for this share of them; None: after all."""
-        return None if stop == 1 else stopped_after(stop, len(self.timesteps))
+    def steps(self, stop: float = 1.0) -> int:
+        """How many are run of a pass of which this share is asked for."""
+        return stopped_after(stop, len(self.timesteps))
 
     def add_noise(self, original: torch.Tensor, noise: torch.Tensor, step: int = 0) -> torch.Tensor:
         """Clean latents of any shape, as noisy as the latents are when `step` begins."""
@@ -215,7 +250,3 @@ class Schedule:
             else scheduler.add_noise(original, noise, now)
         )
         return noisy
-
-
-def _length(schedule: Schedule, stop_after: int | None) -> int:
-    return len(schedule.timesteps) if stop_after is None else stop_after

@@ -17,7 +17,7 @@ import diffusers
 import torch
 from diffusers.configuration_utils import FrozenDict
 
-from engine.worker.request_state import PictureState, Schedule
+from engine.worker.request_state import DenoisingState, Schedule
 from engine.worker.vector_samplers import ONE, VECTOR_FORMS, vector_step
 
 _DPMPP_2M = {"solver_order": 2, "solver_type": "midpoint", "use_karras_sigmas": False}
@@ -102,7 +102,7 @@ class Samplers:
         )
 
     def step(
-        self, pictures: Sequence[PictureState], output: torch.Tensor
+        self, pictures: Sequence[DenoisingState], output: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor, Any]]:
         """What each picture becomes: (latents, predicted final latents, what to remember), each (1, c, h, w).
 
@@ -144,7 +144,7 @@ def _drop_overshoot(prototype: Any, steps: int) -> None:
     prototype.num_inference_steps = steps
 
 
-def _solver_step(picture: PictureState, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
+def _solver_step(picture: DenoisingState, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
     """One step of a diffusers scheduler, on a copy, so that it can be tried again from the same state."""
     solver = copy.copy(picture.solver or picture.schedule.prototype)
     for name in ("model_outputs", "timestep_list"):

@@ -24,10 +24,7 @@ def not_finite_among(pictures: Sequence[PictureState]) -> list[PictureState]:
 
 
 def _is_finite(picture: PictureState) -> torch.Tensor:
-    fine = torch.isfinite(picture.latents).all()
-    if picture.stop_after is not None and picture.predicted is not None:
-        fine = fine & torch.isfinite(picture.predicted).all()
-    return fine
+    return torch.isfinite(picture.latents).all() & torch.isfinite(picture.result).all()
 
 
 def not_finite(reason: str = "", *, twice: bool = True) -> GenerationFailed:

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from engine.worker.request_state import PictureState
+from engine.worker.request_state import DenoisingState
 
 
 def vector_step(
-    pictures: Sequence[PictureState], output: torch.Tensor
+    pictures: Sequence[DenoisingState], output: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Step pictures of one formula together: (latents, predicted final latents, what to remember), each (n, c, h, w)."""
     first = pictures[0].schedule
@@ -46,7 +46,7 @@ class _Rows:
     """The model's prediction."""
     scalars: list[torch.Tensor]
     """The columns of the sampler's table, each (n, 1, 1, 1)."""
-    pictures: Sequence[PictureState]
+    pictures: Sequence[DenoisingState]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class VectorForm:
     """What the rows become, but for the noise, and the final latents that they foresee."""
 
 
-def _noise(picture: PictureState, dtype: torch.dtype) -> torch.Tensor:
+def _noise(picture: DenoisingState, dtype: torch.dtype) -> torch.Tensor:
     """(1, c, h, w) on the CPU: what the picture's own generator draws for this step, or nothing."""
     if not picture.schedule.draws[picture.step]:
         return torch.zeros(picture.latents.shape, dtype=dtype)
@@ -159,7 +159,7 @@ def _dpmpp_2m(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
     return ratio * sample + slope * predicted + correction * difference, predicted
 
 
-def _before(predicted: torch.Tensor, pictures: Sequence[PictureState]) -> torch.Tensor:
+def _before(predicted: torch.Tensor, pictures: Sequence[DenoisingState]) -> torch.Tensor:
     """What each picture's last step predicted; on its first step, what this one does."""
     return torch.cat(
         [

@@ -13,7 +13,7 @@ import inspect
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import diffusers
@@ -27,7 +27,7 @@ from engine.worker.background import compute_as_usual
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.previews import make_estimate, thumbnails
-from engine.worker.request_state import PictureState, RequestState, Schedule
+from engine.worker.request_state import PictureState, RequestState
 
 
 class AutoPipeline:
@@ -71,41 +71,35 @@ class _Denoise:
         for index, seed in enumerate(request.seeds):
             generator = torch.Generator().manual_seed(seed)
             run = _Run(self._pipeline, self._call(request, generator), self._expected_steps(request))
-            state.pictures[index] = PictureState(
+            state.pictures[index] = _PictureState(
                 request_id=request.request_id,
                 index=index,
-                generator=generator,
-                schedule=_schedule(run.total),
+                steps_in_pass=run.total,
                 latents=torch.zeros(0, dtype=torch.float32),
-                cond=torch.zeros(0, dtype=torch.float32),
-                uncond=None,
-                guidance_scale=request.params.guidance_scale,
-                solver=run,
+                run=run,
             )
 
-    def denoise(self, pictures: Sequence[PictureState]) -> None:
+    def denoise(self, pictures: Sequence[_PictureState]) -> None:
         """Let each picture's run go on to its next step.
 
         A run cannot take a step back: where one picture fails, those before it keep the step they made.
         """
         for picture in pictures:
-            run: _Run = picture.solver
+            run = picture.run
             if picture.done:
                 continue
             run.advance()
             if run.latents is not None:
                 picture.latents = run.latents
             # Only now does the pipeline's own schedule say how long it is.
-            total = run.steps if run.ended else max(run.total, run.steps)
-            if total != len(picture.schedule.timesteps):
-                picture.schedule = _schedule(total)
+            picture.steps_in_pass = run.steps if run.ended else max(run.total, run.steps)
             picture.step = run.steps
 
-    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[_PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
         """Let the runs decode, and take their pictures."""
-        return [(picture.solver.finish(), Safety.UNCHECKED) for picture in pictures]
+        return [(picture.run.finish(), Safety.UNCHECKED) for picture in pictures]
 
-    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8] | None]:
+    def preview(self, pictures: Sequence[_PictureState]) -> list[npt.NDArray[np.uint8] | None]:
         """The latents as they are; None where they are no picture of the autoencoder's."""
         return [self._preview(picture.latents) for picture in pictures]
 
@@ -152,6 +146,13 @@ class _Denoise:
 
 class _Stopped(BaseException):
     """Raised inside an aborted run; not an Exception, so that no pipeline catches it."""
+
+
+@dataclass(kw_only=True)
+class _PictureState(PictureState):
+    """`latents` are those of the pipeline, where it shows them."""
+
+    run: _Run
 
 
 class _Run:
@@ -288,19 +289,3 @@ def _paced(name: str, solver: Any, pace: _Pace) -> Any:
 
     own.step = paced
     return own
-
-
-def _schedule(steps: int) -> Schedule:
-    """Nothing but a number of steps: the pipeline has the rest."""
-    return replace(_ONE_STEP, timesteps=(0.0,) * steps, draws=(False,) * steps)
-
-
-_ONE_STEP = Schedule(
-    sampler="own",
-    timesteps=(0.0,),
-    init_noise_sigma=1.0,
-    prototype=None,
-    input_scale=(1.0,),
-    table=None,
-    draws=(False,),
-)

@@ -34,7 +34,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.cache import PromptCache
 from engine.worker.prompts.unread import bare, fitting
-from engine.worker.request_state import LaterPass, NamedFiles, PictureState, Region, RequestState, Schedule
+from engine.worker.request_state import DenoisingState, LaterPass, NamedFiles, Region, RequestState, Schedule
 
 TRUE_CFG_SCALE = 2.0
 """How strongly a negative prompt is subtracted."""
@@ -44,7 +44,7 @@ _WINDOW_DEV, _WINDOW_SCHNELL = 512, 256
 
 
 @dataclass(kw_only=True)
-class _Picture(PictureState):
+class _Picture(DenoisingState):
     """`latents` are packed: (1, tokens, 4 · channels), a token for every 2 × 2 of them, row by row."""
 
     pooled: torch.Tensor
@@ -113,11 +113,11 @@ class _Denoise:
         sides = (params.width, params.height)
         later: tuple[LaterPass, ...] = ()
         schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
-        stop_after = schedule.stop_after(params.stop)
+        steps = schedule.steps(params.stop)
         if (hires := params.hires) is not None:
             again = self._schedule(params, sides, hires.strength)
-            later = (LaterPass(self.name, *sides, again, again.stop_after(params.stop)),)
-            sides, stop_after = (hires.width, hires.height), None
+            later = (LaterPass(self.name, *sides, again.steps(params.stop), again),)
+            sides, steps = (hires.width, hires.height), schedule.steps()
             schedule = self._schedule(params, sides, 1.0)
         width, height = (side // self._autoencoder.factor for side in sides)
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
@@ -141,7 +141,7 @@ class _Denoise:
                 uncond=uncond,
                 guidance_scale=params.guidance_scale,
                 guidance_interval=params.guidance_interval,
-                stop_after=stop_after,
+                steps_in_pass=steps,
                 later=later,
                 loras=state.files.loras,
                 autoencoder=state.files.autoencoder,
@@ -152,7 +152,7 @@ class _Denoise:
                 width=width,
             )
 
-    def denoise(self, pictures: Sequence[PictureState]) -> None:
+    def denoise(self, pictures: Sequence[DenoisingState]) -> None:
         """One forward pass over all rows, those of negative prompts first, then one step of Euler's method."""
         rows = cast("Sequence[_Picture]", pictures)
         velocity = torch.cat([self._predict(group) for group in self._groups(rows)])
@@ -166,11 +166,11 @@ class _Denoise:
             picture.latents, picture.predicted = kept
             picture.step += 1
 
-    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[DenoisingState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
         return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
 
-    def hand_over(self, pictures: Sequence[PictureState]) -> None:
+    def hand_over(self, state: RequestState, pictures: Sequence[DenoisingState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
         for picture, small in zip(cast("Sequence[_Picture]", pictures), self._decode(pictures), strict=True):
             large = picture.later[0]
@@ -178,7 +178,7 @@ class _Denoise:
             factor = self._autoencoder.factor
             picture.height, picture.width = large.height // factor, large.width // factor
 
-    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+    def preview(self, pictures: Sequence[DenoisingState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side."""
         rows = cast("Sequence[_Picture]", pictures)
         foreseen = torch.cat([_unpack(picture.foreseen, picture) for picture in rows])
@@ -186,7 +186,7 @@ class _Denoise:
             self._of(pictures).preview(foreseen, vague=all(picture.vague for picture in pictures))
         )
 
-    def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+    def _decode(self, pictures: Sequence[DenoisingState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
         rows = cast("Sequence[_Picture]", pictures)
         return [
@@ -201,7 +201,7 @@ class _Denoise:
         """Those that are computed together."""
         return [[picture] for picture in pictures] if self._exact else [pictures]
 
-    def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
+    def _of(self, pictures: Sequence[DenoisingState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
         return pictures[0].autoencoder or self._autoencoder
 

@@ -29,7 +29,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.embeddings import EmbeddingStore
 from engine.worker.prompts.encoder import PromptEncoder, Reading
-from engine.worker.request_state import LaterPass, NamedFiles, PictureState, Region, RequestState, Schedule
+from engine.worker.request_state import DenoisingState, LaterPass, NamedFiles, Region, RequestState, Schedule
 from engine.worker.row_buckets import as_they_are, in_bucket
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
@@ -108,12 +108,12 @@ class _Denoise:
         )
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         schedule = self._schedule(params, params.strength if from_image else 1.0)
-        width, height, stop_after = params.width, params.height, schedule.stop_after(params.stop)
+        width, height, steps = params.width, params.height, schedule.steps(params.stop)
         later: tuple[LaterPass, ...] = ()
         if (hires := params.hires) is not None:
             again = self._schedule(params, hires.strength)
-            later = (LaterPass(self.name, width, height, again, again.stop_after(params.stop)),)
-            width, height, stop_after = hires.width, hires.height, None
+            later = (LaterPass(self.name, width, height, again.steps(params.stop), again),)
+            width, height, steps = hires.width, hires.height, schedule.steps()
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
         source = None if picture is None else EncodedPicture(picture, autoencoder, tiling=params.tiling)
         for index, seed in enumerate(request.seeds):
@@ -125,7 +125,7 @@ class _Denoise:
                 latents = schedule.add_noise(source.latents(generator), self._noise(width, height, generator))
             else:
                 latents, region = self._region(state, source, generator, schedule)
-            state.pictures[index] = PictureState(
+            state.pictures[index] = DenoisingState(
                 request_id=request.request_id,
                 index=index,
                 generator=generator,
@@ -142,14 +142,14 @@ class _Denoise:
                 else self._guidance_embedding(params.guidance_scale, distilled),
                 guidance_rescale=params.guidance_rescale,
                 guidance_interval=params.guidance_interval,
-                stop_after=stop_after,
+                steps_in_pass=steps,
                 later=later,
                 tiling=params.tiling,
                 loras=loras,
                 autoencoder=state.files.autoencoder,
             )
 
-    def denoise(self, pictures: Sequence[PictureState]) -> None:
+    def denoise(self, pictures: Sequence[DenoisingState]) -> None:
         """One forward pass over all rows, unconditional rows first, then one sampler step per picture.
 
         Prompts of another length cannot share a pass: filling one up would change its picture.
@@ -174,7 +174,7 @@ class _Denoise:
             picture.pending_noise = None
             picture.step += 1
 
-    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[DenoisingState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
         """Decode, quantise as diffusers' VaeImageProcessor does, and run the checkpoint's safety checker."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
@@ -186,14 +186,14 @@ class _Denoise:
             for picture, flagged in zip(pixels, self._safety_checker.flags(pixels), strict=True)
         ]
 
-    def hand_over(self, pictures: Sequence[PictureState]) -> None:
+    def hand_over(self, state: RequestState, pictures: Sequence[DenoisingState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
         for picture, small in zip(pictures, self._decode(pictures), strict=True):
             begin_second_pass(picture, small, self._of(pictures), self._dtype)
             if self._exact:
                 picture.latents = picture.latents.contiguous()
 
-    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+    def preview(self, pictures: Sequence[DenoisingState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side; black where they are flagged."""
         foreseen = torch.cat([picture.foreseen for picture in pictures])
         thumbs = thumbnails(
@@ -202,7 +202,7 @@ class _Denoise:
         flags = self._safety_checker.flags(thumbs) if self._safety_checker else [False] * len(thumbs)
         return [np.zeros_like(thumb) if flag else thumb for thumb, flag in zip(thumbs, flags, strict=True)]
 
-    def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+    def _decode(self, pictures: Sequence[DenoisingState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
         groups = [[picture] for picture in pictures] if self._exact else [pictures]
         return [
@@ -213,11 +213,11 @@ class _Denoise:
             )
         ]
 
-    def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
+    def _of(self, pictures: Sequence[DenoisingState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
         return pictures[0].autoencoder or self._autoencoder
 
-    def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
+    def _predict(self, pictures: Sequence[DenoisingState]) -> torch.Tensor:
         """(pictures, c, h, w): what the UNet makes of each picture's latents, guided."""
         divisors = [picture.schedule.input_scale[picture.step] for picture in pictures]
         scales = torch.tensor(divisors, dtype=torch.float32)

@@ -31,7 +31,7 @@ from engine.worker.lora.store import LoraStore
 from engine.worker.previews import thumbnails
 from engine.worker.prompts.cache import PromptCache
 from engine.worker.prompts.unread import bare, fitting
-from engine.worker.request_state import LaterPass, NamedFiles, PictureState, Region, RequestState, Schedule
+from engine.worker.request_state import DenoisingState, LaterPass, NamedFiles, Region, RequestState, Schedule
 
 _WINDOW = 512
 """Tokens of Qwen3, its chat template included, that the transformer was trained on."""
@@ -97,11 +97,11 @@ class _Denoise:
         sides = (params.width, params.height)
         later: tuple[LaterPass, ...] = ()
         schedule = self._schedule(params, sides, params.strength if from_image else 1.0)
-        stop_after = schedule.stop_after(params.stop)
+        steps = schedule.steps(params.stop)
         if (hires := params.hires) is not None:
             again = self._schedule(params, sides, hires.strength)
-            later = (LaterPass(self.name, *sides, again, again.stop_after(params.stop)),)
-            sides, stop_after = (hires.width, hires.height), None
+            later = (LaterPass(self.name, *sides, again.steps(params.stop), again),)
+            sides, steps = (hires.width, hires.height), schedule.steps()
             schedule = self._schedule(params, sides, 1.0)
         width, height = (side // self._autoencoder.factor for side in sides)
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
@@ -113,7 +113,7 @@ class _Denoise:
             dtype = torch.float32 if start is None else self._dtype
             shape = (1, self._transformer.config.in_channels, height, width)
             noise = torch.randn(shape, generator=generator, dtype=dtype).to(self._device)
-            state.pictures[index] = PictureState(
+            state.pictures[index] = DenoisingState(
                 request_id=request.request_id,
                 index=index,
                 generator=generator,
@@ -124,14 +124,14 @@ class _Denoise:
                 guidance_scale=params.guidance_scale,
                 guidance_rescale=params.guidance_rescale,
                 guidance_interval=params.guidance_interval,
-                stop_after=stop_after,
+                steps_in_pass=steps,
                 later=later,
                 loras=state.files.loras,
                 autoencoder=state.files.autoencoder,
                 region=None if source is None or source.mask is None else Region(source.mask, start, noise),
             )
 
-    def denoise(self, pictures: Sequence[PictureState]) -> None:
+    def denoise(self, pictures: Sequence[DenoisingState]) -> None:
         """One forward pass over all rows, then one step of Euler's method for the pictures of each size."""
         velocities = [velocity for group in self._groups(pictures) for velocity in self._predict(group)]
         sizes: dict[torch.Size, list[int]] = {}
@@ -149,16 +149,16 @@ class _Denoise:
             picture.latents, picture.predicted = results[row]
             picture.step += 1
 
-    def finish(self, pictures: Sequence[PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[DenoisingState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
         return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
 
-    def hand_over(self, pictures: Sequence[PictureState]) -> None:
+    def hand_over(self, state: RequestState, pictures: Sequence[DenoisingState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
         for picture, small in zip(pictures, self._decode(pictures), strict=True):
             begin_second_pass(picture, small, self._of(pictures), self._dtype)
 
-    def preview(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+    def preview(self, pictures: Sequence[DenoisingState]) -> list[npt.NDArray[np.uint8]]:
         """The final pictures as the last step foresaw them, at most 128 px a side."""
         # One by one, as pictures of one request may be in different passes here.
         return [
@@ -166,7 +166,7 @@ class _Denoise:
             for picture in pictures
         ]
 
-    def _decode(self, pictures: Sequence[PictureState]) -> list[npt.NDArray[np.uint8]]:
+    def _decode(self, pictures: Sequence[DenoisingState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
         return [
             pixels
@@ -174,11 +174,11 @@ class _Denoise:
             for pixels in self._of(group).decode_pixels(torch.cat([picture.result for picture in group]))
         ]
 
-    def _groups(self, pictures: Sequence[PictureState]) -> Sequence[Sequence[PictureState]]:
+    def _groups(self, pictures: Sequence[DenoisingState]) -> Sequence[Sequence[DenoisingState]]:
         """Those that are computed together."""
         return [[picture] for picture in pictures] if self._exact else [pictures]
 
-    def _of(self, pictures: Sequence[PictureState]) -> Autoencoder:
+    def _of(self, pictures: Sequence[DenoisingState]) -> Autoencoder:
         """The one that belongs to pictures of one request."""
         return pictures[0].autoencoder or self._autoencoder
 
@@ -191,7 +191,7 @@ class _Denoise:
             strength,
         )
 
-    def _predict(self, pictures: Sequence[PictureState]) -> list[torch.Tensor]:
+    def _predict(self, pictures: Sequence[DenoisingState]) -> list[torch.Tensor]:
         """The guided velocity of each picture, float32 (c, h, w)."""
         guided = [row for row, picture in enumerate(pictures) if picture.guided]
         rows = [*range(len(pictures)), *guided]

@@ -16,7 +16,7 @@ import torch
 
 from engine.catalog import EMBEDDED_DIR, SAMPLER_MAX_STEPS
 from engine.config import EMBEDDED_MODEL
-from engine.worker.request_state import PictureState, Schedule
+from engine.worker.request_state import DenoisingState, Schedule
 from engine.worker.samplers import SAMPLERS, Samplers
 
 MOST_STEPS = 150
@@ -74,12 +74,13 @@ def noise() -> torch.Tensor:
     return torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
-def picture_of(schedule: Schedule) -> PictureState:
-    return PictureState(
+def picture_of(schedule: Schedule) -> DenoisingState:
+    return DenoisingState(
         request_id="one",
         index=0,
         generator=torch.Generator().manual_seed(6),
         schedule=schedule,
+        steps_in_pass=schedule.steps(),
         latents=noise() * schedule.init_noise_sigma,
         cond=torch.empty(0),
         uncond=None,
