@@ -23,6 +23,7 @@ from engine.catalog import ModelInfo, Operation
 from engine.config import EMBEDDED_MODEL, EngineConfig
 from engine.errors import EngineDead, EngineError, GenerationFailed, ModelUnavailable, RequestRejected
 from engine.output import (
+    EmbeddingReady,
     EngineStats,
     FinishReason,
     ImageReady,
@@ -31,10 +32,21 @@ from engine.output import (
     Queued,
     RequestOutput,
     Safety,
+    TextReady,
     Update,
 )
 from engine.output_stream import OutputStream
-from engine.request import GenerateRequest, Hires, Lane, Request, SamplingParams
+from engine.request import (
+    DescribeRequest,
+    EmbedRequest,
+    GenerateRequest,
+    Hires,
+    Lane,
+    Reference,
+    Request,
+    SamplingParams,
+    UpscaleRequest,
+)
 
 
 class Engine(Protocol):
@@ -59,6 +71,9 @@ class Engine(Protocol):
 
 __all__ = [
     "EMBEDDED_MODEL",
+    "DescribeRequest",
+    "EmbedRequest",
+    "EmbeddingReady",
     "Engine",
     "EngineConfig",
     "EngineDead",
@@ -77,10 +92,13 @@ __all__ = [
     "OutputStream",
     "Progress",
     "Queued",
+    "Reference",
     "Request",
     "RequestOutput",
     "RequestRejected",
     "Safety",
     "SamplingParams",
+    "TextReady",
     "Update",
+    "UpscaleRequest",
 ]

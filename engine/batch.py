@@ -39,7 +39,7 @@ class BatchKey:
 
 @dataclass(frozen=True)
 class ScheduledPicture:
-    """One picture of a request, by its index in `request.seeds`, and the rows it takes."""
+    """One picture of a request, by its index, and the rows it takes."""
 
     request: Request
     index: int
@@ -72,7 +72,7 @@ class PictureProgress:
     next_key: BatchKey | None
 
 
-def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
+def first_key(request: Request, model: ModelInfo) -> BatchKey:
     """The key of a request's first stage, known before anything of it is opened."""
     family = FAMILIES[model.family]
     first, _ = sizes(request, model)[0]
@@ -80,11 +80,11 @@ def first_key(request: GenerateRequest, model: ModelInfo) -> BatchKey:
         *first,
         conditioning=request.request_id if family.alone else "",
         # A layer pads all rows of a forward pass alike.
-        padding="circular" if request.params.tiling else "",
+        padding="circular" if isinstance(request, GenerateRequest) and request.params.tiling else "",
     )
 
 
-def sizes(request: GenerateRequest, model: ModelInfo) -> tuple[tuple[Size, int], ...]:
+def sizes(request: Request, model: ModelInfo) -> tuple[tuple[Size, int], ...]:
     """What a picture goes through, one after the other: a size and how many steps it takes there."""
     mixes = FAMILIES[model.family].mixes_sizes
     return tuple(

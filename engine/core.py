@@ -16,7 +16,6 @@ from engine.forecast import Forecast
 from engine.output import (
     EngineStats,
     FinishReason,
-    ImageReady,
     Loading,
     Progress,
     Queued,
@@ -26,11 +25,11 @@ from engine.output import (
 from engine.paces import Paces
 from engine.passes import passes
 from engine.placement import Placement, Told
-from engine.request import Request
+from engine.request import GenerateRequest, Request
 from engine.row_budget import MAX_ROWS, RowBudget
 from engine.scheduler import Scheduler
 from engine.step_cost import StepCost
-from engine.validation import rounded
+from engine.validation import rounded, roundings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +49,9 @@ class _Running:
     request: Request
     steps: dict[int, int]
     """Of each picture; `steps_done` likewise."""
+    rounded_to: tuple[int, int] | None
+    hires_rounded_to: tuple[int, int] | None
+    """Width and height, where others were asked for."""
     steps_done: dict[int, int] = field(default_factory=dict)
     previews: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
     preview_due: float = 0.0
@@ -57,9 +59,6 @@ class _Running:
     device_seconds: float = 0.0
     unread_words: tuple[str, ...] = ()
     shown: Queued | None = None
-    rounded_to: tuple[int, int] | None = None
-    hires_rounded_to: tuple[int, int] | None = None
-    """Width and height, where others were asked for."""
 
 
 class EngineCore:
@@ -103,15 +102,11 @@ class EngineCore:
         """Queue a request; its model starts loading when nobody asked for it before."""
         if request.submitted_at is None:
             request = replace(request, submitted_at=self._clock())
-        model, asked = self._models[request.model], request.params
-        request = rounded(request, model)
-        size, hires = (request.params.width, request.params.height), request.params.hires
+        model = self._models[request.model]
+        asked, request = request, rounded(request, model)
         steps = sum(each.steps for each in passes(request, model))
         self._running[request.request_id] = _Running(
-            request,
-            dict.fromkeys(range(len(request.seeds)), steps),
-            rounded_to=None if size == (asked.width, asked.height) else size,
-            hires_rounded_to=None if hires is None or hires == asked.hires else (hires.width, hires.height),
+            request, dict.fromkeys(range(request.count), steps), *roundings(asked, request)
         )
         self.scheduler.add(request, model)
         self.load(request.model)
@@ -273,7 +268,7 @@ class EngineCore:
         for request_id in stepped:
             progress = self._progress(request_id, with_previews=request_id in with_previews)
             outputs.append((request_id, progress))
-        outputs += [(p.request_id, ImageReady(p.index, p.pixels, p.safety)) for p in output.finished]
+        outputs += output.finished
         outputs += [
             self._end(request_id, FinishReason.COMPLETED)
             for request_id in self.scheduler.update(output.progress)
@@ -312,9 +307,7 @@ class EngineCore:
 
     def _progress(self, request_id: str, *, with_previews: bool) -> Progress:
         running = self._running[request_id]
-        previews = (
-            tuple(map(running.previews.get, range(len(running.request.seeds)))) if with_previews else ()
-        )
+        previews = tuple(map(running.previews.get, range(running.request.count))) if with_previews else ()
         return Progress(sum(running.steps_done.values()), sum(running.steps.values()), previews)
 
     def _fail(self, request_id: str, error: GenerationFailed) -> Output:
@@ -324,14 +317,16 @@ class EngineCore:
 
     def _end(self, request_id: str, reason: FinishReason, error: GenerationFailed | None = None) -> Output:
         running = self._running.pop(request_id)
-        model = self._models[running.request.model]
+        vocabulary = self._models[running.request.model].vocabulary
+        request = running.request
+        unknown = unknown_words(request.prompt, vocabulary) if isinstance(request, GenerateRequest) else ()
         return request_id, RequestOutput(
             request_id=request_id,
             finish_reason=reason,
             error=error,
             device_seconds=running.device_seconds,
             unread_words=running.unread_words,
-            unknown_words=unknown_words(running.request.prompt, model.vocabulary),
+            unknown_words=unknown,
             rounded_to=running.rounded_to,
             hires_rounded_to=running.hires_rounded_to,
         )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.batch import BatchKey, PictureProgress, ScheduledBatch
 from engine.catalog import ModelInfo
 from engine.errors import EngineError, GenerationFailed
-from engine.output import Loading, Safety
+from engine.output import Loading, Result
 from engine.request import Request
 
 if TYPE_CHECKING:
@@ -37,14 +37,8 @@ class EngineClosing(BaseException):
     """Ends work beside the steps whose engine is being closed. No Exception, so that no library takes it for its own trouble."""
 
 
-@dataclass(frozen=True)
-class FinishedPicture:
-    """A decoded picture: uint8 RGB (H, W, 3)."""
-
-    request_id: str
-    index: int
-    pixels: npt.NDArray[np.uint8]
-    safety: Safety
+Finished = tuple[str, Result]
+"""The id of a request, and what it has to show."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class StepOutput:
     """What one step did. The worker has forgotten the requests in `failures`; the others are unharmed."""
 
     progress: tuple[PictureProgress, ...] = ()
-    finished: tuple[FinishedPicture, ...] = ()
+    finished: tuple[Finished, ...] = ()
     previews: Mapping[tuple[str, int], npt.NDArray[np.uint8]] = field(default_factory=dict)
     """(request id, picture) → thumbnail; only of the requests that previews were asked for."""
     unread_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

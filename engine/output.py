@@ -60,7 +60,24 @@ class ImageReady:
     safety: Safety
 
 
-Update = Queued | Loading | Progress | ImageReady
+@dataclass(frozen=True)
+class TextReady:
+    """Prompt `index` is found."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class EmbeddingReady:
+    """Where picture or text `index` lies: float32 (width,) of length 1, to be compared by their dot products."""
+
+    index: int
+    vector: npt.NDArray[np.float32]
+
+
+Result = ImageReady | TextReady | EmbeddingReady
+Update = Queued | Loading | Progress | Result
 
 
 class FinishReason(StrEnum):

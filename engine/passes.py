@@ -6,15 +6,17 @@ import math
 from dataclasses import dataclass, replace
 
 from engine.catalog import FAMILIES, Guidance, ModelInfo, Operation
-from engine.request import GenerateRequest, Request
+from engine.request import DescribeRequest, EmbedRequest, GenerateRequest, Request, UpscaleRequest
 
+DESCRIBE_STEPS = 8
+"""What a prompt is chained of, a phrase each step, unless fewer fit better."""
 _FROM_THE_END = ("flux", "z-image")
 """Families whose pipelines in diffusers round what strength leaves out, not what it leaves."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One run through the steps at one size, in pixels of its result."""
+    """One run through the steps of a stage at one size, in pixels of its result; 0 where sizes share a step."""
 
     stage: str
     """Of the family."""
@@ -24,10 +26,25 @@ class Pass:
     """Evaluations of the model: what a sampler that looks twice at every step but the last needs is counted."""
 
 
-def passes(request: GenerateRequest, model: ModelInfo) -> tuple[Pass, ...]:
-    """One, or two where a picture is made small first and then drawn over at its full size."""
+def passes(request: Request, model: ModelInfo) -> tuple[Pass, ...]:
+    """What a picture, or whatever else is asked for, goes through one after the other."""
+    stages = FAMILIES[model.family].stages
+    match request:
+        case GenerateRequest():
+            return _drawn(request, model)
+        case UpscaleRequest():
+            # How many tiles there are is known once the picture is opened.
+            return (Pass(stages[0], 0, 0, 1 if request.scale <= 4 else 3),)
+        case DescribeRequest():
+            return (Pass("describe", 0, 0, DESCRIBE_STEPS),)
+        case EmbedRequest():
+            return (Pass("embed", 0, 0, 1),)
+
+
+def _drawn(request: GenerateRequest, model: ModelInfo) -> tuple[Pass, ...]:
+    """One pass, or two where a picture is made small first and then drawn over at its full size."""
     params = request.params
-    from_image = request.operation is not Operation.TEXT_TO_IMAGE
+    from_image = request.operation in (Operation.IMAGE_TO_IMAGE, Operation.INPAINT)
     sizes = [(params.width, params.height, params.strength if from_image else 1.0)]
     if params.hires is not None:
         hires = params.hires
@@ -46,7 +63,7 @@ def weight_of(request: Request, model: ModelInfo) -> int:
 
     Up to an eighth above the native size is let pass, as shapes never come out at quite the same size.
     """
-    if not FAMILIES[model.family].mixes_sizes:
+    if not FAMILIES[model.family].mixes_sizes or not isinstance(request, GenerateRequest):
         return 1
     largest = max(each.width * each.height for each in passes(request, model))
     return max(1, math.ceil(largest / (model.native_width * model.native_height) - 1 / 8))
@@ -54,6 +71,8 @@ def weight_of(request: Request, model: ModelInfo) -> int:
 
 def rows_per_picture(request: Request, model: ModelInfo) -> int:
     """Its weight, twice where guidance adds an unconditional row."""
+    if not isinstance(request, GenerateRequest):
+        return 1
     match model.guidance:
         case Guidance.CLASSIFIER_FREE:
             guided = request.params.guidance_scale > 1

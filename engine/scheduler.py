@@ -104,7 +104,7 @@ class Scheduler:
         """Queue every picture of a request whose id is not queued yet and whose `submitted_at` is filled in."""
         assert request.request_id not in self._requests, "the front door refuses ids that are in use"
         share = self._open_share((request.lane is Lane.RELAXED, request.share_key))
-        indices = range(len(request.seeds))
+        indices = range(request.count)
         waiting = Waiting(
             request=request,
             arrival=self._arrivals,

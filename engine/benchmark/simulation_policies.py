@@ -98,13 +98,15 @@ class Ours:
         self._model = read_model("simulated/model", EngineConfig(cache_dir=Path("nowhere")))
         self._scheduler = Scheduler(knee, lambda: self._now, {self._model.name})
         self._done: dict[tuple[str, int], int] = {}
+        self._steps: dict[str, int] = {}
         self._cost = StepCost()
         self._size: Size | None = None
 
     def add(self, job: BenchJob) -> None:
         """The job enters as the request that the bot would make of it."""
+        steps = self._steps[str(job.number)] = steps_of(job)
         params = SamplingParams(
-            num_inference_steps=steps_of(job), guidance_scale=7.0, sampler="euler", width=SIDE, height=SIDE
+            num_inference_steps=steps, guidance_scale=7.0, sampler="euler", width=SIDE, height=SIDE
         )
         request = GenerateRequest(
             request_id=str(job.number),
@@ -126,7 +128,7 @@ class Ours:
         progress = []
         for picture in batch.pictures:
             key = (picture.request.request_id, picture.index)
-            steps = picture.request.params.num_inference_steps
+            steps = self._steps[picture.request.request_id]
             step = self._done[key] = self._done.get(key, 0) + 1
             progress.append(PictureProgress(*key, step, steps, batch.key if step < steps else None))
         finished = [int(request_id) for request_id in self._scheduler.update(progress)]

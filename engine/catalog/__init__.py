@@ -4,6 +4,7 @@ models.py     a model's ModelInfo, from its own files or assumed of its family; 
 families.py   the one table of families, and the types
 location.py   which folder or file a name means
 single_files.py  what one .safetensors file holds of a model, and what it lacks
+parts.py      what the parts of a model are called
 files.py      JSON, safetensors headers, a hash of the weights
 """
 

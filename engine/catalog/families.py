@@ -13,6 +13,14 @@ class Operation(StrEnum):
     TEXT_TO_IMAGE = "text-to-image"
     IMAGE_TO_IMAGE = "image-to-image"
     INPAINT = "inpaint"
+    VARIATION = "variation"
+    """Pictures after the image embeddings of others."""
+    UPSCALE = "upscale"
+    DESCRIBE = "describe"
+    EMBED = "embed"
+
+
+DRAWING = (Operation.TEXT_TO_IMAGE, Operation.IMAGE_TO_IMAGE, Operation.INPAINT)
 
 
 class Guidance(StrEnum):
@@ -145,7 +153,7 @@ FAMILIES: Mapping[str, Family] = {
             "LatentConsistencyModelPipeline",
         ),
         stages=("denoise",),
-        operations=tuple(Operation),
+        operations=DRAWING,
         samplers=_UNET_SAMPLERS,
         size_multiple=8,
         native_side=512,
@@ -160,7 +168,7 @@ FAMILIES: Mapping[str, Family] = {
             "StableDiffusionXLInpaintPipeline",
         ),
         stages=("denoise",),
-        operations=tuple(Operation),
+        operations=DRAWING,
         samplers=_UNET_SAMPLERS,
         size_multiple=8,
         native_side=1024,
@@ -172,7 +180,7 @@ FAMILIES: Mapping[str, Family] = {
     "flux": Family(
         pipelines=("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
         stages=("denoise",),
-        operations=tuple(Operation),
+        operations=DRAWING,
         samplers=_FLOW_SAMPLERS,
         size_multiple=16,
         native_side=1024,
@@ -185,7 +193,7 @@ FAMILIES: Mapping[str, Family] = {
     "z-image": Family(
         pipelines=("ZImagePipeline", "ZImageImg2ImgPipeline", "ZImageInpaintPipeline"),
         stages=("denoise",),
-        operations=tuple(Operation),
+        operations=DRAWING,
         samplers=_FLOW_SAMPLERS,
         size_multiple=16,
         native_side=1024,

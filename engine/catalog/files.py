@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.catalog.parts import WEIGHTED
 from engine.errors import ModelUnavailable
 
 _ADVICE = {
@@ -108,9 +109,7 @@ def check_components(folder: Path, index: Mapping[str, Any]) -> None:
                     " model again.",
                     path=str(here),
                 )
-        elif component in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2") and not read_json(
-            here / "config.json"
-        ):
+        elif component in WEIGHTED and component != "safety_checker" and not read_json(here / "config.json"):
             raise ModelUnavailable(
                 "model_incomplete",
                 f"{here / 'config.json'} is empty. Download the model again.",
@@ -120,9 +119,7 @@ def check_components(folder: Path, index: Mapping[str, Any]) -> None:
 
 def weight_files(folder: Path) -> Iterable[Path]:
     """The safetensors files that loading would open; where a component has two variants, the plain one."""
-    components = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
-    prior = ("prior_prior", "prior_image_encoder", "prior_text_encoder")
-    for component in (*components, "text_encoder_3", "movq", *prior):
+    for component in WEIGHTED:
         files = sorted((folder / component).glob("*.safetensors"), key=lambda file: file.name.count("."))
         yield from (file for file in files if file.name.count(".") == files[0].name.count("."))
 

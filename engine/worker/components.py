@@ -11,12 +11,10 @@ import torch
 import transformers
 
 from engine.catalog import FAMILIES
+from engine.catalog.parts import PARTS, WEIGHTED
 from engine.errors import ModelUnavailable
 from engine.worker.load_errors import reading_part
 from engine.worker.part_weights import read_part
-
-WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "transformer", "vae", "safety_checker")
-COMPONENTS = ("tokenizer", "tokenizer_2", "scheduler", "feature_extractor", *WEIGHTED)
 
 
 def read_folder(
@@ -27,7 +25,7 @@ def read_folder(
     parts: dict[str, Any] = {
         "settings": {key: value for key, value in index.items() if not isinstance(value, list | tuple)}
     }
-    for component in COMPONENTS:
+    for component in PARTS:
         _, class_name = index.get(component) or (None, None)
         if wanted is not None and component not in wanted:
             class_name = None
@@ -48,7 +46,7 @@ def read_folder(
 def _component_class(name: str, component: str, class_name: str) -> Any:
     """The class for a component of model_index.json; only classes that are known to fit are built."""
     match component, class_name:
-        case "tokenizer" | "tokenizer_2", "CLIPTokenizer" | "CLIPTokenizerFast":
+        case "tokenizer" | "tokenizer_2" | "prior_tokenizer", "CLIPTokenizer" | "CLIPTokenizerFast":
             return transformers.CLIPTokenizer
         case "tokenizer_2", "T5Tokenizer" | "T5TokenizerFast":
             return transformers.T5Tokenizer
@@ -58,8 +56,28 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
             return getattr(transformers, class_name)
         case "text_encoder", "CLIPTextModel":
             return transformers.CLIPTextModel
-        case "text_encoder_2", "CLIPTextModelWithProjection":
+        case "text_encoder" | "text_encoder_2" | "prior_text_encoder", "CLIPTextModelWithProjection":
             return transformers.CLIPTextModelWithProjection
+        case "image_encoder" | "prior_image_encoder", "CLIPVisionModelWithProjection":
+            return transformers.CLIPVisionModelWithProjection
+        case "prior" | "prior_prior", "PriorTransformer":
+            return diffusers.PriorTransformer
+        case "decoder", "UNet2DConditionModel":
+            return diffusers.UNet2DConditionModel
+        case "super_res_first" | "super_res_last", "UNet2DModel":
+            return diffusers.UNet2DModel
+        case "movq", "VQModel":
+            return diffusers.VQModel
+        case "text_proj", "UnCLIPTextProjModel":
+            from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+
+            return UnCLIPTextProjModel
+        case "image_normalizer", "StableUnCLIPImageNormalizer":
+            from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import (
+                StableUnCLIPImageNormalizer,
+            )
+
+            return StableUnCLIPImageNormalizer
         case "text_encoder_2", "T5EncoderModel":
             return transformers.T5EncoderModel
         case "unet", "UNet2DConditionModel":
@@ -70,9 +88,12 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
             return diffusers.ZImageTransformer2DModel
         case "vae", "AutoencoderKL" | "AutoencoderTiny":
             return getattr(diffusers, class_name)
-        case "scheduler", _ if class_name.endswith("Scheduler") and hasattr(diffusers, class_name):
+        case _, _ if component.endswith("scheduler") and _is_scheduler(class_name):
             return getattr(diffusers, class_name)
-        case "feature_extractor", "CLIPImageProcessor" | "CLIPFeatureExtractor" | "CLIPImageProcessorPil":
+        case (
+            "feature_extractor" | "prior_image_processor",
+            "CLIPImageProcessor" | "CLIPFeatureExtractor" | "CLIPImageProcessorPil",
+        ):
             # The default class of this name needs torchvision; this one does the same with Pillow.
             from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -89,3 +110,7 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
         model=name,
         what=class_name,
     )
+
+
+def _is_scheduler(class_name: str) -> bool:
+    return class_name.endswith("Scheduler") and hasattr(diffusers, class_name)

@@ -13,8 +13,10 @@ import torch
 from PIL import Image, ImageOps
 
 from engine.errors import GenerationFailed
-from engine.request import Request
+from engine.request import DescribeRequest, EmbedRequest, GenerateRequest, Reference, Request, UpscaleRequest
 from engine.worker.autoencoder import Autoencoder
+
+Pixels = npt.NDArray[np.uint8]
 
 _LIGHT = 128
 """What of a mask is at least as light as this is drawn anew."""
@@ -70,7 +72,7 @@ def read_initial_picture(request: Request) -> InitialPicture | None:
     Raises:
         GenerationFailed: a file is gone or no (whole) picture, or nothing in the mask is light.
     """
-    if request.init_image is None:
+    if not isinstance(request, GenerateRequest) or request.init_image is None:
         return None
     size = request.params.width, request.params.height
     pixels = np.asarray(_opened(request.init_image, "initial picture", "RGB", size))
@@ -85,6 +87,24 @@ def read_initial_picture(request: Request) -> InitialPicture | None:
     return InitialPicture(pixels, mask)
 
 
+def read_pictures(request: Request) -> tuple[Pixels, ...]:
+    """What is to be looked at or enlarged, turned upright, in its own size: RGB (H, W, 3) each.
+
+    Raises:
+        GenerationFailed: a file is gone or no (whole) picture.
+    """
+    match request:
+        case GenerateRequest(reference=Reference(pictures=weighted)):
+            paths = tuple(path for path, _ in weighted)
+        case UpscaleRequest() | EmbedRequest():
+            paths = request.images
+        case DescribeRequest():
+            paths = (request.image,)
+        case _:
+            paths = ()
+    return tuple(np.asarray(_opened(path, "picture", "RGB")) for path in paths)
+
+
 def as_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
     """(1, 3, height, width) float32 in −1…1, of RGB (H, W, 3)."""
     # The layout is part of exactness: convolutions sum in another order when channels do not come last.
@@ -95,14 +115,14 @@ def _as_tensor(mask: npt.NDArray[np.bool_]) -> torch.Tensor:
     return torch.from_numpy(mask).to(torch.float32)[None, None]
 
 
-def _opened(path: Path, what: str, mode: str, size: tuple[int, int]) -> Image.Image:
-    """`mode`: Pillow's, of the answer. `size`: its width and height."""
+def _opened(path: Path, what: str, mode: str, size: tuple[int, int] | None = None) -> Image.Image:
+    """`mode`: Pillow's, of the answer. `size`: its width and height; None: the picture's own."""
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
             # diffusers scales a mask in the colours that it has, and a picture in RGB.
             image = image if mode == "L" else image.convert(mode)
-            if image.size != size:
+            if size is not None and image.size != size:
                 image = image.resize(size, Image.Resampling.LANCZOS)
             return image.convert(mode)
     except MemoryError:

@@ -8,8 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from engine.output import Safety
-from engine.request import Request
+from engine.output import Result
 from engine.worker.request_state import NamedFiles, RequestState
 
 Pixels = npt.NDArray[np.uint8]
@@ -32,8 +31,8 @@ class Stage(Protocol):
         """Move every picture one step on, together. Pictures change only once nothing can fail any more."""
         ...
 
-    def finish(self, pictures: Sequence[Any]) -> list[tuple[Pixels, Safety]]:
-        """Turn pictures of one request that are done into uint8 RGB (H, W, 3)."""
+    def finish(self, pictures: Sequence[Any]) -> list[Result]:
+        """What comes of pictures of one request that are done, in their order: uint8 RGB (H, W, 3), a text or an embedding."""
         ...
 
     def preview(self, pictures: Sequence[Any]) -> Sequence[Pixels | None]:
@@ -63,8 +62,8 @@ class BoundStage(Stage, Protocol):
 class WeightsReader(Protocol):
     """A family whose requests may name weights of their own."""
 
-    def read_weights(self, request: Request) -> NamedFiles:
-        """Read what a request names, while others are stepped. Raises GenerationFailed."""
+    def read_weights(self, request: Any) -> NamedFiles:
+        """Read the weights that a request names, while others are stepped. Raises GenerationFailed."""
         ...
 
 

@@ -9,13 +9,9 @@ from pathlib import Path
 
 from engine.catalog import read_header
 from engine.catalog.files import advice, read_json
+from engine.catalog.parts import WEIGHTED
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.worker.device import is_out_of_memory
-
-_WEIGHTED = (
-    *("unet", "transformer", "vae", "movq", "text_encoder", "text_encoder_2", "text_encoder_3"),
-    *("prior_prior", "prior_image_encoder", "prior_text_encoder"),
-)
 
 
 def check_weights(path: Path) -> None:
@@ -28,7 +24,7 @@ def check_weights(path: Path) -> None:
         read_header(path)
         return
     for component, kind in read_json(path / "model_index.json").items():
-        if component in _WEIGHTED and isinstance(kind, list) and None not in kind:
+        if component in WEIGHTED and isinstance(kind, list) and None not in kind:
             _check_component(path / component)
 
 
@@ -109,7 +105,7 @@ def reading_part(where: Path) -> Iterator[None]:
             raise
         if where.is_file() or (where / "model_index.json").is_file():
             check_weights(where)
-        elif where.name in _WEIGHTED:
+        elif where.name in WEIGHTED:
             _check_component(where)
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = lines[0][:200].rstrip(". :")

@@ -22,10 +22,11 @@ from tqdm.auto import tqdm
 from transformers import core_model_loading
 
 from engine.catalog import FAMILIES, locate_model
+from engine.catalog.parts import PARTS
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
-from engine.worker.components import COMPONENTS, read_folder
+from engine.worker.components import read_folder
 from engine.worker.load_errors import disk_full, is_disk_full, reading, reading_part
 from engine.worker.offload import OFFLOADED, offload
 from engine.worker.own_memory import own_weights
@@ -38,32 +39,20 @@ log = logging.getLogger(__name__)
 _LOADING = threading.Lock()
 """diffusers and transformers patch module-level state of torch while they build a model, so one at a time in a process."""
 
-_FURTHER = ("tokenizer_3", "text_encoder_3")
-"""What pipelines without a family have beside these; downloaded where it is there."""
 _DOWNLOAD_SHARE = 0.9
 """How much of Loading.fraction the download is; the rest is reading the files."""
 
 
 @dataclass(kw_only=True)
 class Components:
-    """diffusers' and transformers' own parts, in eval mode, all of one dtype on one device; None where the checkpoint
-    has no such part.
-    """
+    """diffusers' and transformers' own parts, in eval mode, all of one dtype on one device."""
 
-    tokenizer: Any
-    tokenizer_2: Any
-    text_encoder: Any
-    text_encoder_2: Any
-    unet: Any
-    transformer: Any
-    vae: Any
-    scheduler: Any
-    safety_checker: Any
-    feature_extractor: Any
+    parts: Mapping[str, Any]
+    """By diffusers' names; `components.unet` is the part of this name, None where the checkpoint has no such part."""
     settings: Mapping[str, Any]
-    """What model_index.json says beside the names of the components."""
+    """What model_index.json says beside the names of the parts."""
     pipeline: Any = None
-    """diffusers' own pipeline, for models without a family; the parts above are then None."""
+    """diffusers' own pipeline, for models without a family; it has the parts then."""
     device: torch.device
     dtype: torch.dtype
     compiles: bool = False
@@ -71,9 +60,14 @@ class Components:
     row_buckets: bool = False
     """Whether steps are filled up to a few widths."""
 
+    def __getattr__(self, name: str) -> Any:
+        if name in PARTS:
+            return self.parts.get(name)
+        raise AttributeError(name)
+
     def modules(self) -> dict[str, torch.nn.Module]:
         """Everything that has weights, by diffusers' names."""
-        parts = vars(self) if self.pipeline is None else self.pipeline.components
+        parts = self.parts if self.pipeline is None else self.pipeline.components
         return {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
 
 
@@ -107,8 +101,7 @@ def load_components(
             check_pipeline_fit(path, pipeline.components)
             _place(path, pipeline.components, device, offloaded=offloaded)
             report(Loading(name, 1.0))
-            nothing: dict[str, Any] = dict.fromkeys(COMPONENTS)
-            return Components(**nothing, settings={}, pipeline=pipeline, device=device, dtype=dtype)
+            return Components(parts={}, settings={}, pipeline=pipeline, device=device, dtype=dtype)
         parts = (
             read_folder(name, path, dtype) if path.is_dir() else read_single_file(name, path, config, dtype)
         )
@@ -116,13 +109,19 @@ def load_components(
         # Weights go on requiring gradients, as in diffusers' pipelines: torch chooses its matrix products by that.
         # Whatever runs them does so in inference mode.
         _place(path, parts, device, offloaded=offloaded)
-        if config.channels_last and not config.exact and dtype != torch.float64 and parts["vae"] is not None:
+        if (
+            config.channels_last
+            and not config.exact
+            and dtype != torch.float64
+            and parts.get("vae") is not None
+        ):
             # Its convolutions are fewer and wider than a UNet's, which gains nothing from this layout.
             parts["vae"].to(memory_format=torch.channels_last)
     report(Loading(name, 1.0))
     same_as_diffusers = config.exact or dtype == torch.float64
     return Components(
-        **parts,
+        settings=parts.pop("settings"),
+        parts=parts,
         device=device,
         dtype=dtype,
         compiles=config.compile and not config.exact and not offloaded,
@@ -248,7 +247,7 @@ def _wanted_files(files: list[str]) -> list[str]:
     The index comes last: where it lies in the cache, the rest does, and a download that broke off is gone on with.
     """
     wanted: list[str] = []
-    for component in (*COMPONENTS, *_FURTHER):
+    for component in PARTS:
         here = [file for file in files if file.startswith(f"{component}/")]
         wanted += [file for file in here if file.endswith((".json", ".txt", ".jinja", ".model"))]
         weights = [file for file in here if file.endswith(".safetensors") and "non_ema" not in file]

@@ -7,18 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from engine.batch import BatchKey, PictureProgress, ScheduledBatch, ScheduledPicture
-from engine.executor import FinishedPicture, StepOutput
-from engine.output import Safety
+from engine.executor import Finished, StepOutput
+from engine.output import ImageReady, Result
 from engine.request import Request
 from engine.worker.device import is_out_of_memory
-from engine.worker.initial_picture import read_initial_picture
+from engine.worker.initial_picture import read_initial_picture, read_pictures
 from engine.worker.interface import BoundStage, LoadedFamily, Stage, StageBefore, WeightsReader
 from engine.worker.ladder import Ladder, as_failure, caught, without_frames
 from engine.worker.prepared_weights import PreparedWeights
@@ -47,9 +46,9 @@ class ModelRunner:
         if not self._residency.holds(request.model):
             return  # It was evicted meanwhile; once it is back, the request is prepared again.
         family = self._residency.family(request.model)
-        assert isinstance(family, WeightsReader), "other families' requests name none, see the front door"
         try:
-            files = replace(family.read_weights(request), picture=read_initial_picture(request))
+            files = family.read_weights(request) if isinstance(family, WeightsReader) else NamedFiles()
+            files = replace(files, picture=read_initial_picture(request), pictures=read_pictures(request))
             self._weights.put(request, files)
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
             raise as_failure(without_frames(error)) from None
@@ -66,7 +65,7 @@ class ModelRunner:
         unprepared = tuple(id_ for id_ in beginning if not self._is_prepared(requests[id_], key.model))
         scheduled = [one for one in batch.pictures if one.request.request_id not in unprepared]
         unread = {
-            id_: self._begin(family, stage, key.model, requests[id_], indices)
+            id_: self._begin(family, stage, key, requests[id_], indices)
             for id_, indices in beginning.items()
             if id_ not in unprepared
         }
@@ -110,7 +109,7 @@ class ModelRunner:
         stages = self._residency.family(model).stages
         if any(isinstance(stage, BoundStage) for stage in stages):
             for state in self._states.values():
-                state.begun_with = {i: begun for i, begun in state.begun_with.items() if begun != model}
+                state.begun_with = {i: begun for i, begun in state.begun_with.items() if begun.model != model}
         self._weights.leave(model)
         self._residency.evict(model)
 
@@ -131,25 +130,24 @@ class ModelRunner:
         """The pictures of a request that are in its first step, or in the first with another copy of their model."""
         state = self._states.get(request.request_id)
         if state is None:
-            return range(len(request.seeds))
+            return range(request.count)
         indices = [one.index for one in batch.pictures if one.request.request_id == request.request_id]
-        return [index for index in indices if state.begun_with.get(index) != batch.key.model]
+        begun = {index: key.model for index, key in state.begun_with.items()}
+        return [index for index in indices if begun.get(index) != batch.key.model]
 
     def _is_prepared(self, request: Request, model: str) -> bool:
         return not request.names_files or self._weights.get(replace(request, model=model)) is not None
 
     def _begin(
-        self, family: LoadedFamily, stage: Stage, model: str, request: Request, indices: Sequence[int]
+        self, family: LoadedFamily, stage: Stage, key: BatchKey, request: Request, indices: Sequence[int]
     ) -> tuple[str, ...]:
         """Begin some pictures of a request, for the first time or anew; the words that are not read."""
-        files = self._weights.get(replace(request, model=model)) or NamedFiles()
-        # Seeds belong to pictures, so that one of a grid begins anew as it did the first time.
-        begun = RequestState(replace(request, seeds=tuple(request.seeds[index] for index in indices)), files)
+        files = self._weights.get(replace(request, model=key.model)) or NamedFiles()
+        begun = RequestState(request, files, indices)
         if self._ladder.attempt(request.request_id, family, partial(stage.begin, begun)):
-            state = self._states.setdefault(request.request_id, RequestState(request))
-            for index, picture in zip(indices, begun.pictures.values(), strict=True):
-                picture.index = index
-                state.pictures[index], state.begun_with[index] = picture, model
+            state = self._states.setdefault(request.request_id, RequestState(request, files))
+            state.pictures.update(begun.pictures)
+            state.begun_with.update(dict.fromkeys(indices, key))
         return begun.unread_words
 
     def _alive(self, pictures: Sequence[ScheduledPicture]) -> list[ScheduledPicture]:
@@ -157,23 +155,22 @@ class ModelRunner:
 
     def _finish(
         self, family: LoadedFamily, stage: Stage, scheduled: Sequence[ScheduledPicture]
-    ) -> list[FinishedPicture]:
-        """Decode what is done, the pictures of one request together."""
-        finished = []
+    ) -> list[Finished]:
+        """What comes of the pictures that are done, those of one request together."""
+        finished: list[Finished] = []
         for request_id in dict.fromkeys(picture.request.request_id for picture in self._alive(scheduled)):
             state = self._states[request_id]
             indices = [s.index for s in scheduled if s.request.request_id == request_id]
             done = [state.pictures[index] for index in indices if state.pictures[index].done]
             if not done:
                 continue
-            results: list[tuple[npt.NDArray[np.uint8], Safety]] = []
+            results: list[Result] = []
 
-            def decode(results: list[Any] = results, done: list[PictureState] = done) -> None:
+            def finish(results: list[Result] = results, done: list[PictureState] = done) -> None:
                 results[:] = stage.finish(done)
 
-            if self._ladder.attempt(request_id, family, decode):
-                for picture, (pixels, safety) in zip(done, results, strict=True):
-                    finished.append(FinishedPicture(request_id, picture.index, pixels, safety))
+            if self._ladder.attempt(request_id, family, finish):
+                finished += [(request_id, result) for result in results]
         return finished
 
     def _find_spoiled(
@@ -228,17 +225,9 @@ class ModelRunner:
     def _progress(self, key: BatchKey, scheduled: ScheduledPicture, *, again: bool) -> PictureProgress:
         """`again`: it waits for its second try."""
         picture = self._states[scheduled.request.request_id].pictures[scheduled.index]
-        params = scheduled.request.params
         if again:
-            first = params.hires or params
-            key = replace(
-                key,
-                model=self._residency.in_float32(key.model),
-                stage=self._residency.family(key.model).stages[0].name,
-                # Where a step has a single size, that of the first pass.
-                width=first.width if key.width else 0,
-                height=first.height if key.height else 0,
-            )
+            first = self._states[picture.request_id].begun_with[picture.index]
+            key = replace(first, model=self._residency.in_float32(first.model))
             return PictureProgress(picture.request_id, picture.index, 0, picture.steps, key)
         if (current := picture.current) is not None:
             # Where sizes mix in a step, they still do in the next pass through the same stage.
@@ -253,15 +242,16 @@ class ModelRunner:
         family: LoadedFamily,
         stage: Stage,
         scheduled: Sequence[ScheduledPicture],
-        finished: Sequence[FinishedPicture],
+        finished: Sequence[Finished],
         wanted: frozenset[str],
     ) -> dict[tuple[str, int], npt.NDArray[np.uint8]]:
         """Thumbnails of the requests that want them; one that fails is left out."""
         thumbs: dict[tuple[str, int], npt.NDArray[np.uint8]] = {}
-        for ready in finished:
-            with self._as_courtesy():
-                pixels = torch.from_numpy(ready.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
-                thumbs[ready.request_id, ready.index] = thumbnails(pixels)[0]
+        for request_id, ready in finished:
+            if isinstance(ready, ImageReady):
+                with self._as_courtesy():
+                    pixels = torch.from_numpy(ready.pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+                    thumbs[request_id, ready.index] = thumbnails(pixels)[0]
         alive = {picture.request.request_id for picture in self._alive(scheduled)}
         for request_id in sorted(wanted & alive):
             state = self._states[request_id]

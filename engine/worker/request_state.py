@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from engine.batch import BatchKey
 from engine.passes import stopped_after
-from engine.request import Request
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.file_cache import Held
-from engine.worker.initial_picture import InitialPicture
+from engine.worker.initial_picture import InitialPicture, Pixels
 from engine.worker.lora.bypass import Loras
 from engine.worker.prompts.embeddings import Embeddings
 
@@ -195,6 +196,8 @@ class NamedFiles:
     embeddings: Embeddings = ()
     autoencoder: Autoencoder | None = None
     picture: InitialPicture | None = None
+    pictures: tuple[Pixels, ...] = ()
+    """What is to be looked at or enlarged, in its own size."""
 
     @property
     def contents(self) -> list[Held]:
@@ -208,12 +211,21 @@ class NamedFiles:
 class RequestState:
     """One request. `unread_words` and `pictures` are set by the stage's begin."""
 
-    request: Request
+    request: Any
+    """Of a kind that the family is asked for: the front door has checked it."""
     files: NamedFiles = NamedFiles()
-    pictures: dict[int, PictureState] = field(default_factory=dict)
+    indices: Sequence[int] = ()
+    """The pictures that are to begin: all, or those that begin anew."""
+    pictures: dict[int, Any] = field(default_factory=dict)
+    """A PictureState of the stage's own kind for each that has begun."""
     unread_words: tuple[str, ...] = ()
-    begun_with: dict[int, str] = field(default_factory=dict)
-    """Picture → the model, or copy of it, that it was begun with; it begins anew with any other, and where it is not here."""
+    begun_with: dict[int, BatchKey] = field(default_factory=dict)
+    """Picture → the key that it was begun with; it begins anew with any other model or copy of it, and where it is not here."""
+
+    @property
+    def seeds(self) -> Iterator[tuple[int, int]]:
+        """Index and seed of each picture that is to begin."""
+        return ((index, self.request.seeds[index]) for index in self.indices)
 
 
 @dataclass(frozen=True, eq=False)

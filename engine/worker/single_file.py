@@ -22,10 +22,11 @@ from diffusers.loaders.single_file_utils import (
 from safetensors.torch import load_file
 
 from engine.catalog import missing_parts, read_header, single_file_family
+from engine.catalog.parts import PARTS
 from engine.catalog.single_files import WHOLE
 from engine.config import EngineConfig
 from engine.errors import GenerationFailed, ModelUnavailable
-from engine.worker.components import COMPONENTS, read_folder
+from engine.worker.components import read_folder
 from engine.worker.load_errors import reading_part
 from engine.worker.part_weights import refuse_missing
 
@@ -90,7 +91,7 @@ def read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.d
     missing = missing_parts(name, header, config)
     if family in _TRANSFORMERS:
         assert config.model_config_dir is not None, "it has the parts that are missing"
-        wanted = [component for component in COMPONENTS if component != "transformer"]
+        wanted = [component for component in PARTS if component != "transformer"]
         parts = read_folder(name, config.model_config_dir, dtype, wanted)
         return parts | {"transformer": _read_transformer(name, path, family, config.model_config_dir, dtype)}
     if config.model_config_dir is None and config.offline:
@@ -131,7 +132,7 @@ def read_single_file(name: str, path: Path, config: EngineConfig, dtype: torch.d
         with reading_part(path):
             _check_layers(name, path, header, config, missing)
             raise
-    parts = {component: getattr(pipeline, component, None) for component in COMPONENTS}
+    parts = {component: getattr(pipeline, component, None) for component in PARTS}
     return parts | {"settings": dict(pipeline.config)}
 
 

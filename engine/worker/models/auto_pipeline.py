@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine.output import Safety
-from engine.request import Request
+from engine.output import ImageReady, Result, Safety
+from engine.request import GenerateRequest
 from engine.worker.background import compute_as_usual
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
@@ -68,7 +68,7 @@ class _Denoise:
     def begin(self, state: RequestState) -> None:
         """Get every picture's run ready; prompts are encoded when it takes its first step."""
         request = state.request
-        for index, seed in enumerate(request.seeds):
+        for index, seed in state.seeds:
             generator = torch.Generator().manual_seed(seed)
             run = _Run(self._pipeline, self._call(request, generator), self._expected_steps(request))
             state.pictures[index] = _PictureState(
@@ -95,9 +95,9 @@ class _Denoise:
             picture.steps_in_pass = run.steps if run.ended else max(run.total, run.steps)
             picture.step = run.steps
 
-    def finish(self, pictures: Sequence[_PictureState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[_PictureState]) -> list[Result]:
         """Let the runs decode, and take their pictures."""
-        return [(picture.run.finish(), Safety.UNCHECKED) for picture in pictures]
+        return [ImageReady(picture.index, picture.run.finish(), Safety.UNCHECKED) for picture in pictures]
 
     def preview(self, pictures: Sequence[_PictureState]) -> list[npt.NDArray[np.uint8] | None]:
         """The latents as they are; None where they are no picture of the autoencoder's."""
@@ -112,7 +112,7 @@ class _Denoise:
         # The estimate knows the factor between latents and the autoencoder, not the offset.
         return thumbnails(self._estimate((latents[:1] + self._shift * self._scaling).to(self._vae.dtype)))[0]
 
-    def _call(self, request: Request, generator: torch.Generator) -> dict[str, Any]:
+    def _call(self, request: GenerateRequest, generator: torch.Generator) -> dict[str, Any]:
         """The pipeline's arguments, those that it accepts."""
         params = request.params
         call = {
@@ -137,7 +137,7 @@ class _Denoise:
             }
         return {name: value for name, value in call.items() if name in self._accepts}
 
-    def _expected_steps(self, request: Request) -> dict[str, int]:
+    def _expected_steps(self, request: GenerateRequest) -> dict[str, int]:
         """Steps by solver, as far as they are known in advance."""
         steps = {"scheduler": request.params.num_inference_steps}
         prior = self._accepts.get("prior_num_inference_steps")

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 
 from engine.catalog import Operation
-from engine.output import Safety
-from engine.request import Request, SamplingParams
+from engine.output import ImageReady, Result, Safety
+from engine.request import GenerateRequest, SamplingParams
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.autoencoder_store import AutoencoderStore
 from engine.worker.flow_match import FlowMatchEuler, flow_step
@@ -67,7 +67,7 @@ class Flux:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
         return self._denoise.autoencoders.save_memory()
 
-    def read_weights(self, request: Request) -> NamedFiles:
+    def read_weights(self, request: GenerateRequest) -> NamedFiles:
         """LoRAs and the autoencoder that a request names."""
         return NamedFiles(
             loras=self._denoise.loras.load(request.adapters),
@@ -122,7 +122,7 @@ class _Denoise:
         width, height = (side // self._autoencoder.factor for side in sides)
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
         source = None if picture is None else EncodedPicture(picture, autoencoder)
-        for index, seed in enumerate(request.seeds):
+        for index, seed in state.seeds:
             generator = torch.Generator().manual_seed(seed)
             start = None if source is None else source.latents(generator)
             shape = (1, self._transformer.config.in_channels // 4, height, width)
@@ -166,9 +166,12 @@ class _Denoise:
             picture.latents, picture.predicted = kept
             picture.step += 1
 
-    def finish(self, pictures: Sequence[DenoisingState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[DenoisingState]) -> list[Result]:
         """Decode, and quantise as diffusers' VaeImageProcessor does."""
-        return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
+        return [
+            ImageReady(picture.index, pixels, Safety.UNCHECKED)
+            for picture, pixels in zip(pictures, self._decode(pictures), strict=True)
+        ]
 
     def hand_over(self, state: RequestState, pictures: Sequence[DenoisingState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from engine.catalog import Operation
-from engine.output import Safety
-from engine.request import Request, SamplingParams
+from engine.output import ImageReady, Result, Safety
+from engine.request import GenerateRequest, SamplingParams
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.autoencoder_store import AutoencoderStore
 from engine.worker.compiled import CompiledDenoiser
@@ -51,7 +51,7 @@ class StableDiffusion:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
         return self._denoise.autoencoders.save_memory()
 
-    def read_weights(self, request: Request) -> NamedFiles:
+    def read_weights(self, request: GenerateRequest) -> NamedFiles:
         """LoRAs, embeddings and the autoencoder that a request names."""
         return self._denoise.read_weights(request)
 
@@ -85,7 +85,7 @@ class _Denoise:
         if components.safety_checker is not None:
             self._safety_checker = SafetyChecker(components.safety_checker, components.feature_extractor)
 
-    def read_weights(self, request: Request) -> NamedFiles:
+    def read_weights(self, request: GenerateRequest) -> NamedFiles:
         return NamedFiles(
             self._loras.load(request.adapters),
             self._embeddings.load(request.embeddings),
@@ -116,7 +116,7 @@ class _Denoise:
             width, height, steps = hires.width, hires.height, schedule.steps()
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
         source = None if picture is None else EncodedPicture(picture, autoencoder, tiling=params.tiling)
-        for index, seed in enumerate(request.seeds):
+        for index, seed in state.seeds:
             generator = torch.Generator().manual_seed(seed)
             region = None
             if source is None:
@@ -174,17 +174,19 @@ class _Denoise:
             picture.pending_noise = None
             picture.step += 1
 
-    def finish(self, pictures: Sequence[DenoisingState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[DenoisingState]) -> list[Result]:
         """Decode, quantise as diffusers' VaeImageProcessor does, and run the checkpoint's safety checker."""
         if self._exact and len(pictures) > 1:
             return [result for picture in pictures for result in self.finish([picture])]
         pixels = self._decode(pictures)
         if self._safety_checker is None:
-            return [(picture, Safety.UNCHECKED) for picture in pixels]
-        return [
-            (np.zeros_like(picture), Safety.FLAGGED) if flagged else (picture, Safety.SAFE)
-            for picture, flagged in zip(pixels, self._safety_checker.flags(pixels), strict=True)
-        ]
+            checked = [(picture, Safety.UNCHECKED) for picture in pixels]
+        else:
+            checked = [
+                (np.zeros_like(picture), Safety.FLAGGED) if flagged else (picture, Safety.SAFE)
+                for picture, flagged in zip(pixels, self._safety_checker.flags(pixels), strict=True)
+            ]
+        return [ImageReady(picture.index, *each) for picture, each in zip(pictures, checked, strict=True)]
 
     def hand_over(self, state: RequestState, pictures: Sequence[DenoisingState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""

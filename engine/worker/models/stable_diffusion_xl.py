@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from engine.catalog import Operation
-from engine.output import Safety
-from engine.request import Request, SamplingParams
+from engine.output import ImageReady, Result, Safety
+from engine.request import GenerateRequest, SamplingParams
 from engine.worker.autoencoder import Autoencoder
 from engine.worker.autoencoder_store import AutoencoderStore
 from engine.worker.compiled import CompiledDenoiser
@@ -51,7 +51,7 @@ class StableDiffusionXL:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
         return self._denoise.autoencoders.save_memory()
 
-    def read_weights(self, request: Request) -> NamedFiles:
+    def read_weights(self, request: GenerateRequest) -> NamedFiles:
         """LoRAs, embeddings and the autoencoder that a request names."""
         return self._denoise.read_weights(request)
 
@@ -96,7 +96,7 @@ class _Denoise:
         self._autoencoder = Autoencoder(components.vae, self._device, self._dtype, heeds_upcast=True)
         self.autoencoders = AutoencoderStore(self._autoencoder, heeds_upcast=True)
 
-    def read_weights(self, request: Request) -> NamedFiles:
+    def read_weights(self, request: GenerateRequest) -> NamedFiles:
         return NamedFiles(
             self._loras.load(request.adapters),
             self._embeddings.load(request.embeddings),
@@ -126,7 +126,7 @@ class _Denoise:
             width, height, steps = hires.width, hires.height, schedule.steps()
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
         source = None if picture is None else EncodedPicture(picture, autoencoder, tiling=params.tiling)
-        for index, seed in enumerate(request.seeds):
+        for index, seed in state.seeds:
             generator = torch.Generator().manual_seed(seed)
             region = None
             if source is None:
@@ -187,9 +187,12 @@ class _Denoise:
             picture.pending_noise = None
             picture.step += 1
 
-    def finish(self, pictures: Sequence[DenoisingState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+    def finish(self, pictures: Sequence[DenoisingState]) -> list[Result]:
         """Decode, and quantise as diffusers' VaeImageProcessor does. SDXL comes with no safety checker."""
-        return [(pixels, Safety.UNCHECKED) for pixels in self._decode(pictures)]
+        return [
+            ImageReady(picture.index, pixels, Safety.UNCHECKED)
+            for picture, pixels in zip(pictures, self._decode(pictures), strict=True)
+        ]
 
     def hand_over(self, state: RequestState, pictures: Sequence[DenoisingState]) -> None:
         """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""

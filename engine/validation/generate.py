@@ -1,4 +1,4 @@
-"""Whether a model can make what is asked: every request is checked once, at the door."""
+"""Whether a model can make the pictures that are asked for."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine.catalog import SAMPLER_MAX_STEPS, Guidance, ModelInfo, Operation
-from engine.errors import RequestRejected
-from engine.request import MAX_SEED, Hires, Request, SamplingParams, same_case
+from engine.request import GenerateRequest, Hires, Reference, SamplingParams, same_case
+from engine.validation.basics import check_count, check_seeds, check_text, nearest, reject
 
-MAX_PICTURES = 16
 MAX_STEPS = 500
 MAX_GUIDANCE_SCALE = 100
-MIN_SHARE_WEIGHT, MAX_SHARE_WEIGHT = 0.001, 1000.0
-"""Beyond, one share's service would be beyond counting, or its turn beyond waiting for."""
 MAX_PROMPT_PARTS = 32
 """Of a multi-prompt: each is a text of its own to encode, and nobody steps meanwhile."""
 MAX_ADAPTERS = 8
@@ -25,6 +22,8 @@ MAX_ADAPTER_WEIGHT = 10.0
 MAX_EMBEDDINGS = 32
 MAX_EMBEDDING_WORD = 64
 """Characters."""
+MAX_REFERENCES = 5
+MAX_REFERENCE_WEIGHT = 100.0
 
 _ESCAPED = re.compile(r"\\[()\[\]:\\]")
 _PART_END = re.compile(r"::(?:-?(?:\d+(?:\.\d+)?|\.\d+)(?!\w|\.\d))?", re.ASCII)
@@ -63,30 +62,25 @@ _WHY_NOT: Mapping[tuple[str, str], str] = {
 """By family: why what it does not read has no meaning for it."""
 
 
-def validate(request: Request, model: ModelInfo) -> None:
-    """Check a request against the model once, at the door, after `rounded`.
-
-    Raises:
-        RequestRejected: with a code, what was got and what is allowed; nothing has been queued.
-    """
-    _check_operation(request, model)
+def check_generate(request: GenerateRequest, model: ModelInfo) -> None:
+    """Check what is asked of pictures, after `rounded_sides`. Raises RequestRejected."""
+    _check_beginnings(request)
     _check_texts(request, model)
-    _check_seeds(request)
+    check_count(request, "seeds, one per picture")
+    check_seeds(request.seeds)
     _check_steps(request.params, model)
     _check_ranges(request.params)
     _check_what_is_read(request, model)
+    _check_reference(request.reference)
     _check_adapters(request)
     _check_embeddings(request)
     if request.vae is not None and request.vae.suffix.lower() in _PICKLED:
         _reject_pickled("vae", "weights", request.vae)
     _check_sizes(request, model)
-    _check_share(request)
 
 
-def rounded(request: Request, model: ModelInfo) -> Request:
-    """The request with sides that the model can draw, where they lie between its least and most but are no multiples of
-    its steps. What lies outside stays, for `validate` to refuse: so far from what was asked, nobody would be served.
-    """
+def rounded_sides(request: GenerateRequest, model: ModelInfo) -> GenerateRequest:
+    """As `validation.rounded` promises."""
 
     def side(got: int) -> int:
         return _legal_side(got, model) if model.min_side <= got <= model.max_side else got
@@ -104,41 +98,67 @@ def count_parts(prompt: str) -> int:
     return sum(1 for text in _PART_END.split(_ESCAPED.sub("(", prompt)) if text.strip())
 
 
-def _check_operation(request: Request, model: ModelInfo) -> None:
-    if request.operation not in model.operations:
-        _reject(
-            "operation_unsupported",
-            f"{model.title} cannot do {request.operation}; it can do {', '.join(model.operations)}.",
-            operation=request.operation,
-            allowed=", ".join(model.operations),
-        )
-    if (request.operation is not Operation.TEXT_TO_IMAGE) != (request.init_image is not None):
-        _reject(
+def _check_beginnings(request: GenerateRequest) -> None:
+    """What is given beside the text has to be what the operation begins with."""
+    drawn_over = request.operation in (Operation.IMAGE_TO_IMAGE, Operation.INPAINT)
+    if drawn_over != (request.init_image is not None):
+        reject(
             "init_image_mismatch",
             "An initial picture is given exactly when the operation is image-to-image or inpaint; this one is"
             f" {request.operation} {'without' if request.init_image is None else 'with'} one.",
             operation=request.operation,
         )
     if (request.operation is Operation.INPAINT) != (request.mask is not None):
-        _reject(
+        reject(
             "mask_mismatch",
             f"A mask is given exactly when the operation is inpaint; this one is {request.operation}"
             f" {'without' if request.mask is None else 'with'} one. White in the mask is drawn anew, black is kept.",
             operation=request.operation,
         )
+    if (request.operation is Operation.VARIATION) != (request.reference is not None):
+        reject(
+            "reference_mismatch",
+            f"Pictures to refer to are given exactly when the operation is variation; this one is {request.operation}"
+            f" {'without' if request.reference is None else 'with'} any.",
+            operation=request.operation,
+        )
 
 
-def _check_texts(request: Request, model: ModelInfo) -> None:
-    for text in (request.prompt, request.params.negative_prompt):
-        # Python lets them into strings; no text encoder, file or database takes them.
-        if half := next((char for char in text if 0xD800 <= ord(char) <= 0xDFFF), None):
-            _reject(
-                "prompt_not_text",
-                f"The prompt holds half a character (U+{ord(half):X}), which is no text. Type it anew.",
-                got=f"U+{ord(half):X}",
+def _check_reference(reference: Reference | None) -> None:
+    if reference is None:
+        return
+    count = len(reference.pictures)
+    if not 1 <= count <= MAX_REFERENCES:
+        reject(
+            "references_out_of_range",
+            f"1 to {MAX_REFERENCES} pictures can be blended; these are {count}.",
+            got=count,
+            maximum=MAX_REFERENCES,
+        )
+    for path, weight in reference.pictures:
+        if not 0 < weight <= MAX_REFERENCE_WEIGHT:
+            reject(
+                "reference_weight_out_of_range",
+                f"The weight {weight:g} of {path.name} is outside (0, {MAX_REFERENCE_WEIGHT:g}]; 1 is usual.",
+                got=weight,
+                maximum=MAX_REFERENCE_WEIGHT,
             )
+    if reference.strip and count != 2:
+        reject("strip_needs_two", f"A strip leads from one picture to another; these are {count}.", got=count)
+    if not 0.0 <= reference.turn <= 1.0:
+        reject(
+            "turn_out_of_range",
+            f"A turn of {reference.turn:g} is outside 0 to 1; 0.25 to 0.5 is usual.",
+            got=reference.turn,
+        )
+
+
+def _check_texts(request: GenerateRequest, model: ModelInfo) -> None:
+    moved_from = request.reference.moved_from if request.reference is not None else None
+    for text in (request.prompt, request.params.negative_prompt, moved_from or ""):
+        check_text(text)
         if model.family in _UNETS and (parts := count_parts(text)) > MAX_PROMPT_PARTS:
-            _reject(
+            reject(
                 "prompt_parts_out_of_range",
                 f"A prompt has at most {MAX_PROMPT_PARTS} parts between ::, this one has {parts}. Leave some out, or write"
                 " commas in place of :: between those of one weight.",
@@ -147,28 +167,9 @@ def _check_texts(request: Request, model: ModelInfo) -> None:
             )
 
 
-def _check_seeds(request: Request) -> None:
-    if not 1 <= len(request.seeds) <= MAX_PICTURES:
-        _reject(
-            "pictures_out_of_range",
-            f"A request holds 1 to {MAX_PICTURES} seeds, one per picture; this one holds"
-            f" {len(request.seeds)}.",
-            got=len(request.seeds),
-            maximum=MAX_PICTURES,
-        )
-    for seed in request.seeds:
-        if not 0 <= seed <= MAX_SEED:
-            _reject(
-                "seed_out_of_range",
-                f"The seed {seed} is outside 0 to {MAX_SEED}.",
-                got=seed,
-                maximum=MAX_SEED,
-            )
-
-
 def _check_steps(params: SamplingParams, model: ModelInfo) -> None:
     if params.sampler not in model.samplers:
-        _reject(
+        reject(
             "sampler_unknown",
             f"The sampler {params.sampler!r} is not one of {', '.join(model.samplers)}.",
             sampler=params.sampler,
@@ -176,24 +177,24 @@ def _check_steps(params: SamplingParams, model: ModelInfo) -> None:
         )
     most_steps = SAMPLER_MAX_STEPS.get(params.sampler, MAX_STEPS)
     if not 1 <= params.num_inference_steps <= most_steps:
-        _reject(
+        reject(
             "steps_out_of_range",
             f"{params.num_inference_steps} steps are outside 1 to {most_steps}, the range of the sampler"
-            f" {params.sampler}. The nearest is {_nearest(params.num_inference_steps, 1, most_steps)}.",
+            f" {params.sampler}. The nearest is {nearest(params.num_inference_steps, 1, most_steps)}.",
             got=params.num_inference_steps,
             minimum=1,
             maximum=most_steps,
-            nearest=_nearest(params.num_inference_steps, 1, most_steps),
+            nearest=nearest(params.num_inference_steps, 1, most_steps),
         )
     if params.timestep_spacing not in ("", "trailing"):
-        _reject(
+        reject(
             "timestep_spacing_unknown",
             f"A timestep spacing of {params.timestep_spacing!r} is not known. Use trailing, or leave it out.",
             got=params.timestep_spacing,
             allowed="trailing",
         )
     if params.timestep_spacing and params.sampler in SAMPLER_MAX_STEPS:
-        _reject(
+        reject(
             "timestep_spacing_unsupported",
             f"The sampler {params.sampler} picks its steps out of those that its model was distilled from, and reads no"
             " timestep spacing. Leave it out, or choose another sampler.",
@@ -204,23 +205,23 @@ def _check_steps(params: SamplingParams, model: ModelInfo) -> None:
 
 def _check_ranges(params: SamplingParams) -> None:
     if not 0.0 <= params.guidance_scale <= MAX_GUIDANCE_SCALE:
-        nearest = _nearest(params.guidance_scale, 0, MAX_GUIDANCE_SCALE)
-        _reject(
+        closest = nearest(params.guidance_scale, 0, MAX_GUIDANCE_SCALE)
+        reject(
             "guidance_out_of_range",
-            f"A guidance scale of {params.guidance_scale:g} is outside 0 to {MAX_GUIDANCE_SCALE}. The nearest is {nearest}.",
+            f"A guidance scale of {params.guidance_scale:g} is outside 0 to {MAX_GUIDANCE_SCALE}. The nearest is {closest}.",
             got=params.guidance_scale,
             minimum=0,
             maximum=MAX_GUIDANCE_SCALE,
-            nearest=nearest,
+            nearest=closest,
         )
     if not 0.0 < params.strength <= 1.0:
-        _reject(
+        reject(
             "strength_out_of_range",
             f"A strength of {params.strength} is outside (0, 1].",
             got=params.strength,
         )
     if params.clip_skip is not None and params.clip_skip < 1:
-        _reject(
+        reject(
             "clip_skip_out_of_range",
             f"A clip skip of {params.clip_skip} is below 1. Leave it out to use every layer of the text encoder.",
             got=params.clip_skip,
@@ -237,19 +238,19 @@ def _check_ranges(params: SamplingParams) -> None:
         ("stop", params.stop, 0.0 < params.stop <= 1.0, "(0, 1]"),
     ):
         if not fits:
-            _reject(
+            reject(
                 f"{name}_out_of_range", f"A {name.replace('_', ' ')} of {got} is outside {allowed}.", got=got
             )
 
 
-def _check_what_is_read(request: Request, model: ModelInfo) -> None:
+def _check_what_is_read(request: GenerateRequest, model: ModelInfo) -> None:
     """Refuse what the model would leave out in silence."""
     params = request.params
     for name, families in _READ_BY.items():
         asked = request if hasattr(request, name) else params
         if getattr(asked, name) != getattr(type(asked), name) and model.family not in families:
             why = _WHY_NOT.get((model.family, name))
-            _reject(
+            reject(
                 f"{name}_unsupported",
                 f"{model.title} does not read {name}{f': {why}' if why else ''}. Leave it out, or choose a model of one"
                 f" of these families: {', '.join(families)}.",
@@ -264,62 +265,50 @@ def _check_what_is_read(request: Request, model: ModelInfo) -> None:
                     distilled = (
                         "to read its guidance scale as a condition, so that every picture takes one row"
                     )
-                _reject(
+                reject(
                     f"{name}_unsupported",
                     f"{model.title} reads no {what}: it was distilled {distilled}. Leave it out, or choose another model.",
                 )
 
 
-def _check_sizes(request: Request, model: ModelInfo) -> None:
+def _check_sizes(request: GenerateRequest, model: ModelInfo) -> None:
     params = request.params
     sides = [("width", params.width), ("height", params.height)]
     if params.hires is not None:
         _check_hires(request, params.hires)
         sides += [("width", params.hires.width), ("height", params.hires.height)]
     for side, got in sides:
-        nearest = _legal_side(got, model)
-        if got != nearest:
-            _reject(
+        closest = _legal_side(got, model)
+        if got != closest:
+            reject(
                 "size_unsupported",
                 f"A {side} of {got} px does not fit {model.title}: {model.min_side} to {model.max_side} px"
-                f" in steps of {model.size_multiple}. The nearest is {nearest} px.",
+                f" in steps of {model.size_multiple}. The nearest is {closest} px.",
                 side=side,
                 got=got,
                 minimum=model.min_side,
                 maximum=model.max_side,
                 multiple=model.size_multiple,
-                nearest=nearest,
+                nearest=closest,
             )
 
 
-def _check_share(request: Request) -> None:
-    if not MIN_SHARE_WEIGHT <= request.share_weight <= MAX_SHARE_WEIGHT:
-        _reject(
-            "share_weight_out_of_range",
-            f"A share weight of {request.share_weight} is outside {MIN_SHARE_WEIGHT:g} to {MAX_SHARE_WEIGHT:g}; 1 is usual,"
-            " and 2 is served twice as much.",
-            got=request.share_weight,
-            minimum=MIN_SHARE_WEIGHT,
-            maximum=MAX_SHARE_WEIGHT,
-        )
-
-
-def _check_hires(request: Request, hires: Hires) -> None:
+def _check_hires(request: GenerateRequest, hires: Hires) -> None:
     params = request.params
     if not 0.0 < hires.strength <= 1.0:
-        _reject(
+        reject(
             "hires_strength_out_of_range",
             f"A strength of {hires.strength} for the second pass is outside (0, 1]; 0.3 to 0.6 is usual.",
             got=hires.strength,
         )
     if request.operation is not Operation.TEXT_TO_IMAGE:
-        _reject(
+        reject(
             "hires_operation_unsupported",
             f"Two passes begin with a text alone; this request is {request.operation}. Leave hires out.",
             operation=request.operation,
         )
     if hires.width > params.width or hires.height > params.height:
-        _reject(
+        reject(
             "hires_not_smaller",
             f"The first pass of {hires.width} × {hires.height} px is larger than the picture,"
             f" {params.width} × {params.height} px.",
@@ -328,9 +317,9 @@ def _check_hires(request: Request, hires: Hires) -> None:
         )
 
 
-def _check_adapters(request: Request) -> None:
+def _check_adapters(request: GenerateRequest) -> None:
     if len(request.adapters) > MAX_ADAPTERS:
-        _reject(
+        reject(
             "adapters_out_of_range",
             f"A request takes at most {MAX_ADAPTERS} LoRAs; this one names {len(request.adapters)}.",
             got=len(request.adapters),
@@ -340,7 +329,7 @@ def _check_adapters(request: Request) -> None:
         if path.suffix.lower() != ".safetensors":
             _reject_pickled("adapter", "LoRAs", path)
         if not abs(weight) <= MAX_ADAPTER_WEIGHT:
-            _reject(
+            reject(
                 "adapter_weight_out_of_range",
                 f"The weight {weight} of {path.name} is outside {-MAX_ADAPTER_WEIGHT:g} to {MAX_ADAPTER_WEIGHT:g};"
                 " 0.5 to 1 is usual.",
@@ -350,9 +339,9 @@ def _check_adapters(request: Request) -> None:
             )
 
 
-def _check_embeddings(request: Request) -> None:
+def _check_embeddings(request: GenerateRequest) -> None:
     if len(request.embeddings) > MAX_EMBEDDINGS:
-        _reject(
+        reject(
             "embeddings_out_of_range",
             f"A request takes at most {MAX_EMBEDDINGS} embeddings; this one names {len(request.embeddings)}.",
             got=len(request.embeddings),
@@ -364,7 +353,7 @@ def _check_embeddings(request: Request) -> None:
             _reject_pickled("embedding", "embeddings", path)
         # The prompt's own marks would take the word apart before it is looked for.
         if not 0 < len(word) <= MAX_EMBEDDING_WORD or set(word) & set("()[]:\\") or word.split() != [word]:
-            _reject(
+            reject(
                 "embedding_word_unusable",
                 f"An embedding cannot be called {word!r}: its word has 1 to {MAX_EMBEDDING_WORD} characters, none of"
                 " them a space, a bracket, a colon or a backslash.",
@@ -372,7 +361,7 @@ def _check_embeddings(request: Request) -> None:
                 maximum=MAX_EMBEDDING_WORD,
             )
         if same_case(word) in words:
-            _reject("embedding_word_twice", f"Two embeddings are called {word!r}; rename one.", word=word)
+            reject("embedding_word_twice", f"Two embeddings are called {word!r}; rename one.", word=word)
         words.add(same_case(word))
 
 
@@ -380,20 +369,11 @@ def _legal_side(got: int, model: ModelInfo) -> int:
     """The nearest number of pixels that the model can draw; of two, the larger."""
     multiple = model.size_multiple
     least, most = math.ceil(model.min_side / multiple), model.max_side // multiple
-    return _nearest((2 * got + multiple) // (2 * multiple), least, most) * multiple
-
-
-def _nearest(got: float, low: int, high: int) -> int:
-    """Of a number that is none, the low end."""
-    return high if got > high else int(got) if got >= low else low
-
-
-def _reject(code: str, sentence: str, **values: object) -> NoReturn:
-    raise RequestRejected(code, sentence, **values)
+    return nearest((2 * got + multiple) // (2 * multiple), least, most) * multiple
 
 
 def _reject_pickled(name: str, what: str, path: Path) -> NoReturn:
-    _reject(
+    reject(
         f"{name}_not_safetensors",
         f"{path.name} is not a .safetensors file. Pickled {what} can run any program when they are opened, so they are"
         " refused; use the .safetensors version.",
