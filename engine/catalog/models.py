@@ -140,7 +140,7 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
 
 
 def _with_weights(info: ModelInfo, folder: Path) -> ModelInfo:
-    weights = list(weight_files(folder))
+    weights = [file for _, file in weight_files(folder)]
     if not weights:
         raise ModelUnavailable(
             "model_without_safetensors",
@@ -164,8 +164,8 @@ def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
     elsewhere = [
         file
         for part in missing_parts(name, header, config)
-        for file in weight_files(config.model_config_dir or path.parent)
-        if file.parent.name == part
+        for its, file in weight_files(config.model_config_dir or path.parent)
+        if its == part
     ]
     size = sum(map(tensor_bytes, [path, *elsewhere]))
     return replace(info, memory_bytes=size, hash=weights_hash([path]))

@@ -170,4 +170,4 @@ def _cascade_sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
             yield "text_proj", width, "prior", drawn, "numbers per embedding"
         else:
             yield "embedding_space", space.width, "prior", drawn, "numbers per embedding"
-            yield "text_proj", width, "embedding_space", space.mean.shape[-1], "numbers per embedding"
+            yield "text_proj", width, "embedding_space", space.mean.shape[1], "numbers per embedding"
