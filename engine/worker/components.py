@@ -15,6 +15,7 @@ from engine.catalog.parts import PARTS, WEIGHTED
 from engine.errors import ModelUnavailable
 from engine.worker.load_errors import reading_part
 from engine.worker.part_weights import read_part
+from engine.worker.super_resolution import CompactUpscaler
 
 
 def read_folder(
@@ -36,7 +37,9 @@ def read_folder(
             continue
         made = _component_class(name, component, class_name)
         with reading_part(folder / component):
-            if component in WEIGHTED:
+            if made is CompactUpscaler:
+                parts[component] = made.load(folder / component, dtype)
+            elif component in WEIGHTED:
                 parts[component] = read_part(made, folder / component, dtype)
             else:
                 parts[component] = made.from_pretrained(folder / component)
@@ -66,6 +69,8 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
             return diffusers.UNet2DConditionModel
         case "super_res_first" | "super_res_last", "UNet2DModel":
             return diffusers.UNet2DModel
+        case "super_resolution", "CompactUpscaler":
+            return CompactUpscaler
         case "movq", "VQModel":
             return diffusers.VQModel
         case "text_proj", "UnCLIPTextProjModel":
