@@ -9,6 +9,10 @@ from engine.catalog import FAMILIES, Guidance, ModelInfo, Operation
 from engine.request import DescribeRequest, EmbedRequest, GenerateRequest, Request, UpscaleRequest
 from engine.tiles import tile_steps
 
+PRIOR, SUPER_RESOLUTION = "prior", "super-resolution"
+"""Stages before and after the one that draws."""
+DIFFUSED_STEPS = 7
+"""Of super-resolution by diffusion: what Karlo's two networks were trained for."""
 DESCRIBE_STEPS = 8
 """What a prompt is chained of, a phrase each step, unless fewer fit better."""
 USUAL_SIZE = (256, 256)
@@ -45,20 +49,27 @@ def passes(request: Request, model: ModelInfo) -> tuple[Pass, ...]:
 
 
 def _drawn(request: GenerateRequest, model: ModelInfo) -> tuple[Pass, ...]:
-    """One pass, or two where a picture is made small first and then drawn over at its full size."""
-    params = request.params
+    """One pass of the stage that draws, or two where a picture is made small first and then drawn over at its full size; the
+    prior before it and super-resolution after it, where the family has them.
+    """
+    params, stages = request.params, FAMILIES[model.family].stages
     from_image = request.operation in (Operation.IMAGE_TO_IMAGE, Operation.INPAINT)
     sizes = [(params.width, params.height, params.strength if from_image else 1.0)]
     if params.hires is not None:
         hires = params.hires
         sizes = [(hires.width, hires.height, 1.0), (params.width, params.height, hires.strength)]
-    stage, steps = FAMILIES[model.family].stages[0], params.num_inference_steps
+    has_prior = stages[0] == PRIOR
+    drawing, steps = stages[has_prior], params.num_inference_steps
     made = [
-        Pass(stage, width, height, _evaluations(params.sampler, steps, strength, model.family))
+        Pass(drawing, width, height, _evaluations(params.sampler, steps, strength, model.family))
         for width, height, strength in sizes
     ]
-    last = made[-1]
-    return (*made[:-1], replace(last, steps=stopped_after(params.stop, last.steps)))
+    made[-1] = replace(made[-1], steps=stopped_after(params.stop, made[-1].steps))
+    if has_prior and request.operation is not Operation.VARIATION:
+        made.insert(0, Pass(PRIOR, 0, 0, params.prior_num_inference_steps))
+    if stages[-1] == SUPER_RESOLUTION:
+        made.append(Pass(SUPER_RESOLUTION, params.width, params.height, DIFFUSED_STEPS))
+    return tuple(made)
 
 
 def weight_of(request: Request, model: ModelInfo) -> int:
@@ -78,7 +89,8 @@ def rows_per_picture(request: Request, model: ModelInfo) -> int:
         return 1
     match model.guidance:
         case Guidance.CLASSIFIER_FREE:
-            guided = request.params.guidance_scale > 1
+            params, has_prior = request.params, FAMILIES[model.family].stages[0] == PRIOR
+            guided = params.guidance_scale > 1 or (has_prior and params.prior_guidance_scale > 1)
         case Guidance.FROM_ZERO:
             guided = request.params.guidance_scale > 0
         case Guidance.EMBEDDED:

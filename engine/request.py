@@ -45,6 +45,10 @@ class SamplingParams:
     negative_prompt: str = ""
     timestep_spacing: str = ""
     """Where the steps lie: "trailing" as the LoRAs and files of SDXL's few-step descendants need; "": the model's own way."""
+    prior_num_inference_steps: int = 25
+    """Of the prior, where the model has one."""
+    prior_guidance_scale: float = 4.0
+    """Likewise."""
     strength: float = 1.0
     """Image-to-image only: the share of the schedule that is run on the noised initial picture, (0, 1]."""
     clip_skip: int | None = None

@@ -72,6 +72,9 @@ class ModelInfo:
     vocabulary: frozenset[str] | None = None
     """Every word the model was trained on, where it says so (embedded models); None: unknown."""
     guidance: Guidance = Guidance.CLASSIFIER_FREE
+    enlarges: int = 1
+    """How many times as large as what it draws its pictures are: its own super-resolution network enlarges them. Sizes are
+    those of the pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,7 @@ class Family:
     """A request shares its steps with no other request."""
 
 
-_UNET_SAMPLERS = (
+UNET_SAMPLERS = (
     "euler",
     "euler_a",
     "heun",
@@ -154,7 +157,7 @@ FAMILIES: Mapping[str, Family] = {
         ),
         stages=("denoise",),
         operations=DRAWING,
-        samplers=_UNET_SAMPLERS,
+        samplers=UNET_SAMPLERS,
         size_multiple=8,
         native_side=512,
         default_steps=25,
@@ -169,7 +172,7 @@ FAMILIES: Mapping[str, Family] = {
         ),
         stages=("denoise",),
         operations=DRAWING,
-        samplers=_UNET_SAMPLERS,
+        samplers=UNET_SAMPLERS,
         size_multiple=8,
         native_side=1024,
         default_steps=30,
@@ -216,6 +219,18 @@ FAMILIES: Mapping[str, Family] = {
         default_sampler="own",
         guidance=Guidance.NONE,
         mixes_sizes=True,
+    ),
+    # What is assumed is Karlo, whose sizes are those that its networks were made for.
+    "unclip": Family(
+        pipelines=("UnCLIPPipeline", "UnCLIPImageVariationPipeline"),
+        stages=("prior", "decoder", "super-resolution"),
+        operations=(Operation.TEXT_TO_IMAGE, Operation.VARIATION),
+        samplers=("unclip",),
+        size_multiple=256,
+        native_side=256,
+        default_steps=25,
+        default_guidance_scale=8.0,
+        default_sampler="unclip",
     ),
     "auto-pipeline": Family(
         pipelines=_AUTO_PIPELINES,

@@ -10,7 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.catalog.families import FAMILIES, KNOWN_MODELS, Family, Guidance, ModelInfo, Operation
+from engine.catalog.families import (
+    FAMILIES,
+    KNOWN_MODELS,
+    UNET_SAMPLERS,
+    Family,
+    Guidance,
+    ModelInfo,
+    Operation,
+)
 from engine.catalog.files import (
     check_components,
     read_header,
@@ -139,6 +147,8 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
     if family_name == "auto-pipeline":
         return _with_weights(_with_own_pipeline(assumed, folder), folder)
     check_components(folder, index)
+    if family_name == "unclip":
+        return _with_weights(_with_cascade(assumed, folder, index), folder)
     if family_name in ("flux", "z-image"):
         return _with_weights(_with_transformer(assumed, folder), folder)
     unet = read_json(folder / "unet" / "config.json")
@@ -286,6 +296,29 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     with _understood(folder / "fourfold.json" if card else folder):
         return _with_card(info, card, scheduler, (width * factor, height * factor), factor)
+
+
+def _with_cascade(info: ModelInfo, folder: Path, index: Mapping[str, Any]) -> ModelInfo:
+    """What can be asked of an unCLIP folder, and how large its pictures come out."""
+
+    def has(part: str) -> bool:
+        return isinstance(index.get(part), list) and None not in index[part]
+
+    doing = ((Operation.TEXT_TO_IMAGE, "prior"), (Operation.VARIATION, "image_encoder"))
+    info = replace(info, operations=tuple(operation for operation, part in doing if has(part)))
+    card = read_json(folder / "fourfold.json") if (folder / "fourfold.json").is_file() else {}
+    scheduler = read_json(folder / "decoder_scheduler" / "scheduler_config.json")
+    if scheduler.get("_class_name") != "UnCLIPScheduler":
+        info = replace(info, samplers=UNET_SAMPLERS)
+    last = "super_res_first" if has("super_res_first") else "decoder"
+    with _understood(folder / last / "config.json"):
+        drawn, _ = _sides(read_json(folder / last / "config.json").get("sample_size"))
+    with _understood(folder / "fourfold.json" if card else folder):
+        enlarges = int(card.get("enlarges", 1))
+        side = drawn * enlarges
+        info = replace(info, enlarges=enlarges, size_multiple=8 * enlarges if enlarges > 1 else side)
+        only = {"native_size": side, "min_side": side, "max_side": side}
+        return _with_card(info, only | card, scheduler, (side, side), 1)
 
 
 def _sides(value: Any) -> tuple[int, int]:

@@ -108,6 +108,9 @@ def _width(config: Any) -> int | None:
 
 
 def _sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
+    if parts.get("decoder") is not None:
+        yield from _cascade_sides(parts)
+        return
     vae, first, second = (parts[part] for part in ("vae", "text_encoder", "text_encoder_2"))
     channels = vae.config.latent_channels
     width = getattr(first.config, "hidden_size", 0)
@@ -142,3 +145,29 @@ def _sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
     if second is not None:
         pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
         yield "unet", pooled, "text_encoder_2", second.config.projection_dim, "numbers for the whole prompt"
+
+
+def _cascade_sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
+    """Of unCLIP: everything meets in the space of CLIP's embeddings."""
+    text, projection = parts["text_encoder"].config, parts["text_proj"].config
+    width = projection.clip_embeddings_dim
+    yield "text_proj", width, "text_encoder", text.projection_dim, "numbers per embedding"
+    yield "text_proj", width, "text_encoder", text.hidden_size, _NUMBERS
+    decoder = parts["decoder"].config
+    yield "decoder", decoder.cross_attention_dim, "text_proj", projection.cross_attention_dim, _NUMBERS
+    if (image_encoder := parts.get("image_encoder")) is not None:
+        yield (
+            "text_proj",
+            width,
+            "image_encoder",
+            image_encoder.config.projection_dim,
+            "numbers per embedding",
+        )
+    if (prior := parts.get("prior")) is not None:
+        space = parts.get("embedding_space")
+        drawn = prior.config.embedding_dim
+        if space is None:
+            yield "text_proj", width, "prior", drawn, "numbers per embedding"
+        else:
+            yield "embedding_space", space.width, "prior", drawn, "numbers per embedding"
+            yield "text_proj", width, "embedding_space", space.mean.shape[-1], "numbers per embedding"

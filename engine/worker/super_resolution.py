@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.output import ImageReady, Result, Safety
+from engine.passes import SUPER_RESOLUTION
 from engine.tiles import OVERLAP, TILE, TILES_PER_STEP, enlargements, tile_starts, tile_steps
 from engine.worker.previews import MAX_SIDE, thumbnails
 from engine.worker.request_state import LaterPass, PictureState, RequestState
@@ -220,7 +221,7 @@ class SuperResolution:
     them over with `taken_over`.
     """
 
-    name = "super-resolution"
+    name = SUPER_RESOLUTION
 
     def __init__(self, network: Network, device: torch.device, dtype: torch.dtype, *, exact: bool) -> None:
         """`dtype`: the engine's; pictures are of single precision at least. `exact`: each tile has a forward pass of its own."""

@@ -72,14 +72,15 @@ class Bench:
         """Run requests, each joining at its tick (0 unless `joins` says otherwise), until all have ended."""
         scheduler = Scheduler(self.row_budget, lambda: 0.0, {self.info.name})
         results = {request.request_id: Result() for request in requests}
-        finish = type(self.stage).finish
+        last = self.family.stages[-1]
+        finish = type(last).finish
 
         def record(pictures: Any) -> Any:
             for picture in pictures:
                 results[picture.request_id].latents[picture.index] = picture.latents
-            return finish(self.stage, pictures)
+            return finish(last, pictures)
 
-        self.stage.finish = record
+        last.finish = record
         waiting = sorted(requests, key=lambda request: (joins or {}).get(request.request_id, 0))
         tick = 0
         while waiting or len(scheduler):
@@ -93,8 +94,8 @@ class Bench:
             output = self.worker.execute(batch, frozenset(r.request_id for r in requests))
             if output.row_budget is not None:
                 scheduler.row_budget = output.row_budget
-            for picture in output.finished:
-                results[picture.request_id].pixels[picture.index] = picture.pixels
+            for request_id, ready in output.finished:
+                results[request_id].pixels[ready.index] = ready.pixels
             scheduler.update(output.progress)
             for request_id in output.unprepared:
                 request = next(one for one in requests if one.request_id == request_id)
@@ -106,7 +107,7 @@ class Bench:
             for request_id, failure in output.failures.items():
                 scheduler.abort(request_id)
                 results[request_id].failure = failure
-        del self.stage.finish
+        del last.finish
         for copy in scheduler.ready - {self.info.name}:
             self.worker.evict(copy)
         runner = self.worker._runner

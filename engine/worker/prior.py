@@ -1,0 +1,89 @@
+"""The prior of unCLIP: diffusion over CLIP's image embeddings, told the text (Ramesh et al. 2022, section 2.2).
+
+A stage of every family that has one, with steps of its own that requests of any size share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.worker.request_state import DenoisingState
+from engine.worker.unclip_sampler import unclip_step
+
+STAGE = "prior"
+
+
+@dataclass(frozen=True, eq=False)
+class Sentence:
+    """A text as CLIP reads it."""
+
+    embedding: Tensor
+    """(1, width): where it lies in the space of embeddings."""
+    words: Tensor
+    """(1, tokens, width of the text encoder)."""
+    mask: Tensor
+    """(1, tokens) bool: which tokens the text has."""
+
+
+@dataclass(kw_only=True)
+class EmbeddingState(DenoisingState):
+    """A picture whose image embedding is drawn, and then the picture after it. `latents` of the prior are (1, width)."""
+
+    sentence: Sentence
+    unsaid: Sentence | None
+    """Of the empty or negative prompt, where predictions are guided away from it."""
+    prior_guidance_scale: float
+
+
+def read_sentence(tokenizer: Any, text_encoder: Any, text: str, device: torch.device) -> Sentence:
+    """Through a CLIPTextModelWithProjection, as diffusers' pipelines read it: filled up to the window's end."""
+    encoded = tokenizer(
+        text,
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    read = text_encoder(encoded.input_ids.to(device))
+    return Sentence(read.text_embeds, read.last_hidden_state, encoded.attention_mask.bool().to(device))
+
+
+def step_prior(
+    prior: Any, pictures: Sequence[EmbeddingState], *, forward: Callable[..., Any] | None = None
+) -> None:
+    """One step of every picture's embedding, unconditional rows first. Pictures change only once nothing can fail any more.
+
+    `prior`: a PriorTransformer. `forward`: what calls it instead, where it is not to be called itself.
+    """
+    guided = [row for row, picture in enumerate(pictures) if picture.unsaid is not None]
+    rows = [*guided, *range(len(pictures))]
+    said = [pictures[row].unsaid for row in guided]
+    sentences = [*(each for each in said if each is not None), *(picture.sentence for picture in pictures)]
+    latents = torch.cat([picture.latents for picture in pictures])
+    times = torch.tensor([int(picture.schedule.timesteps[picture.step]) for picture in pictures])
+    predicted = (forward or prior)(
+        latents if not guided else latents[rows],
+        timestep=times[rows].to(latents.device),
+        proj_embedding=torch.cat([sentence.embedding for sentence in sentences]),
+        encoder_hidden_states=torch.cat([sentence.words for sentence in sentences]),
+        attention_mask=torch.cat([sentence.mask for sentence in sentences]),
+    ).predicted_image_embedding
+    if guided:
+        without, predicted = predicted[: len(guided)], predicted[len(guided) :]
+        scales = torch.tensor([pictures[row].prior_guidance_scale for row in guided], dtype=torch.float64)
+        scales = scales.to(predicted.dtype).to(predicted.device).view(-1, 1)
+        mixed = without + scales * (predicted[guided] - without)
+        predicted = (
+            mixed
+            if len(guided) == len(pictures)
+            else predicted.index_copy(0, torch.tensor(guided, device=mixed.device), mixed)
+        )
+    for picture, (stepped, foreseen) in zip(pictures, unclip_step(pictures, predicted), strict=True):
+        picture.latents, picture.predicted = stepped, foreseen
+        picture.pending_noise = None
+        picture.step += 1

@@ -1,0 +1,130 @@
+"""Tiny random models with priors, built from configurations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    PriorTransformer,
+    UnCLIPImageVariationPipeline,
+    UnCLIPPipeline,
+    UnCLIPScheduler,
+    UNet2DConditionModel,
+    UNet2DModel,
+)
+from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+from transformers import (
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from tests.engine.tiny import clip_config, tiny_tokenizer
+
+WIDTH = 32
+"""Of CLIP's embeddings."""
+WINDOW = 16
+"""Tokens."""
+SMALL, LARGE = 16, 32
+"""Pixels of what the decoder draws, and of the picture."""
+
+
+def make_text_encoder() -> CLIPTextModelWithProjection:
+    return CLIPTextModelWithProjection(clip_config(WINDOW, projection_dim=WIDTH, hidden_size=WIDTH))
+
+
+def make_image_encoder() -> CLIPVisionModelWithProjection:
+    return CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=WIDTH,
+            intermediate_size=37,
+            projection_dim=WIDTH,
+            num_attention_heads=4,
+            num_hidden_layers=2,
+            image_size=32,
+            patch_size=8,
+        )
+    )
+
+
+def make_image_processor() -> CLIPImageProcessorPil:
+    return CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+
+
+def make_prior() -> PriorTransformer:
+    prior = PriorTransformer(
+        num_attention_heads=2, attention_head_dim=12, embedding_dim=WIDTH, num_layers=1, num_embeddings=WINDOW
+    )
+    # They are zeros and ones in a new one, with which a forgotten step would go unseen.
+    prior.clip_mean = torch.nn.Parameter(0.1 * torch.randn(1, WIDTH))
+    prior.clip_std = torch.nn.Parameter(1 + 0.1 * torch.rand(1, WIDTH))
+    return prior
+
+
+def _make_super_resolution() -> UNet2DModel:
+    return UNet2DModel(
+        sample_size=LARGE,
+        layers_per_block=1,
+        down_block_types=("ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"),
+        up_block_types=("ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"),
+        block_out_channels=(32, 64),
+        in_channels=6,
+        out_channels=3,
+    )
+
+
+def write_tiny_karlo(folder: Path, *, seed: int = 0) -> Path:
+    """As the two folders of Karlo together: text to pictures, and variations of pictures."""
+    torch.manual_seed(seed)
+    tokenizer = tiny_tokenizer(folder, WINDOW)
+    text_proj = UnCLIPTextProjModel(
+        clip_embeddings_dim=WIDTH, time_embed_dim=4 * 32, cross_attention_dim=100, clip_extra_context_tokens=4
+    )
+    torch.nn.init.normal_(text_proj.learned_classifier_free_guidance_embeddings)
+    decoder = UNet2DConditionModel(
+        sample_size=SMALL,
+        in_channels=3,
+        out_channels=6,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        cross_attention_dim=100,
+        attention_head_dim=4,
+        resnet_time_scale_shift="scale_shift",
+        only_cross_attention=False,
+        class_embed_type="identity",
+    )
+    pipeline = UnCLIPPipeline(
+        prior=make_prior(),
+        decoder=decoder,
+        text_encoder=make_text_encoder(),
+        tokenizer=tokenizer,
+        text_proj=text_proj,
+        super_res_first=_make_super_resolution(),
+        super_res_last=_make_super_resolution(),
+        prior_scheduler=UnCLIPScheduler(
+            variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=5.0
+        ),
+        decoder_scheduler=UnCLIPScheduler(variance_type="learned_range", prediction_type="epsilon"),
+        super_res_scheduler=UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="epsilon"),
+    )
+    parts = ("decoder", "text_encoder", "tokenizer", "text_proj", "super_res_first", "super_res_last")
+    variation = UnCLIPImageVariationPipeline(
+        **{name: getattr(pipeline, name) for name in (*parts, "decoder_scheduler", "super_res_scheduler")},
+        feature_extractor=make_image_processor(),
+        image_encoder=make_image_encoder(),
+    )
+    pipeline.save_pretrained(folder)
+    for name in ("feature_extractor", "image_encoder"):
+        getattr(variation, name).save_pretrained(folder / name)
+    # Stock diffusers keeps text and variations apart; whoever has both puts them into one folder.
+    index = json.loads((folder / "model_index.json").read_text())
+    index["feature_extractor"] = ["transformers", "CLIPImageProcessorPil"]
+    index["image_encoder"] = ["transformers", "CLIPVisionModelWithProjection"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
