@@ -138,15 +138,19 @@ def test_what_is_no_upscaler_is_refused(spandrel: Any, tmp_path: Path) -> None:
         read(tmp_path / "unheard.safetensors")
 
 
-def test_a_part_of_another_models_folder(tmp_path: Path) -> None:
-    """Families whose pictures it enlarges in the end find it among their parts."""
-    write_tiny_upscaler(tmp_path / "super_resolution")
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_part_of_another_model(tmp_path: Path, shared: bool) -> None:
+    """Families whose pictures it enlarges in the end find it among their parts, or share the embedded one's folder."""
+    folder = tmp_path / "cascade"
+    part = write_tiny_upscaler(tmp_path / "upscaler" if shared else folder / "super_resolution")
     index = {"_class_name": "UnCLIPPipeline", "super_resolution": ["fourfold", "CompactUpscaler"]}
-    (tmp_path / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
-    part = read_folder("cascade", tmp_path, torch.float64)["super_resolution"]
+    folder.mkdir(exist_ok=True)
+    index |= {"_shared": {"super_resolution": "upscaler"}} if shared else {}
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    network = read_folder("cascade", folder, torch.float64)["super_resolution"]
     picture = smooth(20, 30).double()
-    assert torch.equal(upscale(part, picture), upscale(tiny_network().double(), picture))
-    check_weights(tmp_path)
-    (tmp_path / "super_resolution" / "model.safetensors").unlink()
+    assert torch.equal(upscale(network, picture), upscale(tiny_network().double(), picture))
+    check_weights(folder)
+    (part / "model.safetensors").unlink()
     with pytest.raises(ModelUnavailable, match="are missing"):
-        check_weights(tmp_path)
+        check_weights(folder)
