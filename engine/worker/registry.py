@@ -11,6 +11,7 @@ FAMILY_CLASSES = {
     "auto-pipeline": ("engine.worker.models.auto_pipeline", "AutoPipeline"),
     "flux": ("engine.worker.models.flux", "Flux"),
     "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
+    "super-resolution": ("engine.worker.models.super_resolution", "SuperResolutionModel"),
     "stable-unclip": ("engine.worker.models.stable_unclip", "StableUnCLIP"),
     "unclip": ("engine.worker.models.unclip", "UnCLIP"),
     "z-image": ("engine.worker.models.z_image", "ZImage"),
