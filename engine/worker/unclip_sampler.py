@@ -44,8 +44,8 @@ def unclip_schedule(scheduler: Any, steps: int) -> Schedule:
 def unclip_step(pictures: Sequence[DenoisingState], output: Tensor) -> list[tuple[Tensor, Tensor]]:
     """What each picture becomes, and what it foresees to become in the end; each (rows, …) like its latents.
 
-    `output` is (rows of all pictures, …), guided: the noise or the final latents, as the scheduler's configuration says; of twice as many
-    channels where the model tells its variance. Only `pending_noise` of a picture is touched.
+    `output` is (rows of all pictures, …), guided: the noise or the final latents, as the scheduler's configuration says; of
+    twice as many channels where the model tells its variance. Only `pending_noise` of a picture is touched.
     """
     config = pictures[0].schedule.prototype.config
     sample = torch.cat([picture.latents for picture in pictures])
@@ -54,7 +54,9 @@ def unclip_step(pictures: Sequence[DenoisingState], output: Tensor) -> list[tupl
     if learned:
         output, told = output.split(sample.shape[1], dim=1)
     counts = [len(picture.latents) for picture in pictures]
-    tables = [_of_step(picture) for picture, count in zip(pictures, counts, strict=True) for _ in range(count)]
+    tables = [
+        _of_step(picture) for picture, count in zip(pictures, counts, strict=True) for _ in range(count)
+    ]
     columns = torch.tensor(tables, dtype=torch.float32).to(output.device).unbind(1)
     signal, noisy, of_final, of_sample, least, most = (
         column.view(-1, *[1] * (sample.ndim - 1)) for column in columns
