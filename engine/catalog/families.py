@@ -205,6 +205,17 @@ FAMILIES: Mapping[str, Family] = {
         guidance=Guidance.FROM_ZERO,
         mixes_sizes=True,
     ),
+    "stable-unclip": Family(
+        pipelines=("StableUnCLIPPipeline", "StableUnCLIPImg2ImgPipeline"),
+        stages=("prior", "denoise"),
+        operations=(Operation.TEXT_TO_IMAGE, Operation.VARIATION),
+        samplers=UNET_SAMPLERS,
+        size_multiple=8,
+        native_side=768,
+        default_steps=20,
+        default_guidance_scale=10.0,
+        default_sampler="ddim",
+    ),
     # What is assumed is Karlo, whose sizes are those that its networks were made for.
     "unclip": Family(
         pipelines=("UnCLIPPipeline", "UnCLIPImageVariationPipeline"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ _ADVICE = {
     ),
     errno.EIO: "The disk did not give its content: look after the disk or the network that it hangs on, and try again.",
 }
+
+
+_PLAIN = re.compile(r"\w[\w.-]*")
+"""The name of a folder, that leads nowhere else."""
+_WITH_CONFIG = tuple(part for part in WEIGHTED if part not in ("safety_checker", "embedding_space"))
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def check_components(folder: Path, index: Mapping[str, Any]) -> None:
     for component, kind in index.items():
         if not isinstance(kind, list) or None in kind:
             continue
-        here = folder / component
+        here = part_folder(folder, component)
         if component.startswith("tokenizer"):
             vocabularies = (["vocab.json", "merges.txt"], ["tokenizer.json"], ["spiece.model"])
             if not any(all((here / file).is_file() for file in files) for files in vocabularies):
@@ -109,7 +115,7 @@ def check_components(folder: Path, index: Mapping[str, Any]) -> None:
                     " model again.",
                     path=str(here),
                 )
-        elif component in WEIGHTED and component != "safety_checker" and not read_json(here / "config.json"):
+        elif component in _WITH_CONFIG and not read_json(here / "config.json"):
             raise ModelUnavailable(
                 "model_incomplete",
                 f"{here / 'config.json'} is empty. Download the model again.",
@@ -117,11 +123,25 @@ def check_components(folder: Path, index: Mapping[str, Any]) -> None:
             )
 
 
-def weight_files(folder: Path) -> Iterable[Path]:
-    """The safetensors files that loading would open; where a component has two variants, the plain one."""
-    for component in WEIGHTED:
-        files = sorted((folder / component).glob("*.safetensors"), key=lambda file: file.name.count("."))
-        yield from (file for file in files if file.name.count(".") == files[0].name.count("."))
+def part_folder(folder: Path, part: str) -> Path:
+    """Where a model's part lies: in its own folder, or where model_index.json says under `_shared` in that of another model
+    beside it, by name. Embedded models share CLIP so.
+    """
+    own, index = folder / part, folder / "model_index.json"
+    if own.is_dir() or not index.is_file():
+        return own
+    shared = read_json(index).get("_shared")
+    name = shared.get(part) if isinstance(shared, dict) else None
+    return folder.parent / name if isinstance(name, str) and _PLAIN.fullmatch(name) else own
+
+
+def weight_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The safetensors files that loading would open, and the part that each belongs to; where a part has two variants, the
+    plain one.
+    """
+    for part in WEIGHTED:
+        files = sorted(part_folder(folder, part).glob("*.safetensors"), key=lambda file: file.name.count("."))
+        yield from ((part, file) for file in files if file.name.count(".") == files[0].name.count("."))
 
 
 def tensor_bytes(path: Path) -> int:

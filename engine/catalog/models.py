@@ -127,6 +127,8 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
         return _with_weights(_with_image_conditions(assumed, folder), folder)
     if family_name in ("flux", "z-image"):
         return _with_weights(_with_transformer(assumed, folder), folder)
+    if family_name == "stable-unclip":
+        return _with_weights(_with_configs(_doing(assumed, index), folder), folder)
     unet = read_json(folder / "unet" / "config.json")
     if unet.get("in_channels") == 9:
         # Made for inpainting: it was never trained to draw without a mask and what is kept beside it.
@@ -142,7 +144,7 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
 
 
 def _with_weights(info: ModelInfo, folder: Path) -> ModelInfo:
-    weights = list(weight_files(folder))
+    weights = [file for _, file in weight_files(folder)]
     if not weights:
         raise ModelUnavailable(
             "model_without_safetensors",
@@ -166,8 +168,8 @@ def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
     elsewhere = [
         file
         for part in missing_parts(name, header, config)
-        for file in weight_files(config.model_config_dir or path.parent)
-        if file.parent.name == part
+        for its, file in weight_files(config.model_config_dir or path.parent)
+        if its == part
     ]
     size = sum(map(tensor_bytes, [path, *elsewhere]))
     return replace(info, memory_bytes=size, hash=weights_hash([path]))
@@ -258,19 +260,24 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
         return _with_card(info, card, scheduler, (width * factor, height * factor), factor)
 
 
+def _doing(info: ModelInfo, index: Mapping[str, Any]) -> ModelInfo:
+    """What can be asked of a folder with CLIP's embeddings in it: texts need a prior, pictures an encoder."""
+    doing = ((Operation.TEXT_TO_IMAGE, "prior"), (Operation.VARIATION, "image_encoder"))
+    return replace(info, operations=tuple(operation for operation, part in doing if _has(index, part)))
+
+
+def _has(index: Mapping[str, Any], part: str) -> bool:
+    return isinstance(index.get(part), list) and None not in index[part]
+
+
 def _with_cascade(info: ModelInfo, folder: Path, index: Mapping[str, Any]) -> ModelInfo:
     """What can be asked of an unCLIP folder, and how large its pictures come out."""
-
-    def has(part: str) -> bool:
-        return isinstance(index.get(part), list) and None not in index[part]
-
-    doing = ((Operation.TEXT_TO_IMAGE, "prior"), (Operation.VARIATION, "image_encoder"))
-    info = replace(info, operations=tuple(operation for operation, part in doing if has(part)))
+    info = _doing(info, index)
     card = read_json(folder / "fourfold.json") if (folder / "fourfold.json").is_file() else {}
     scheduler = read_json(folder / "decoder_scheduler" / "scheduler_config.json")
     if scheduler.get("_class_name") != "UnCLIPScheduler":
         info = replace(info, samplers=UNET_SAMPLERS)
-    last = "super_res_first" if has("super_res_first") else "decoder"
+    last = "super_res_first" if _has(index, "super_res_first") else "decoder"
     with _understood(folder / last / "config.json"):
         drawn, _ = _sides(read_json(folder / last / "config.json").get("sample_size"))
     with _understood(folder / "fourfold.json" if card else folder):

@@ -11,8 +11,10 @@ import torch
 import transformers
 
 from engine.catalog import FAMILIES
+from engine.catalog.files import part_folder
 from engine.catalog.parts import PARTS, WEIGHTED
 from engine.errors import ModelUnavailable
+from engine.worker.embedding_space import EmbeddingSpace
 from engine.worker.load_errors import reading_part
 from engine.worker.part_weights import read_part
 
@@ -35,11 +37,14 @@ def read_folder(
             parts[component] = None
             continue
         made = _component_class(name, component, class_name)
-        with reading_part(folder / component):
-            if component in WEIGHTED:
-                parts[component] = read_part(made, folder / component, dtype)
+        here = part_folder(folder, component)
+        with reading_part(here):
+            if made is EmbeddingSpace:
+                parts[component] = EmbeddingSpace.load(here).to(dtype)
+            elif component in WEIGHTED:
+                parts[component] = read_part(made, here, dtype)
             else:
-                parts[component] = made.from_pretrained(folder / component)
+                parts[component] = made.from_pretrained(here)
     return parts
 
 
@@ -66,6 +71,8 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
             return diffusers.UNet2DConditionModel
         case "super_res_first" | "super_res_last", "UNet2DModel":
             return diffusers.UNet2DModel
+        case "embedding_space", "EmbeddingSpace":
+            return EmbeddingSpace
         case "movq", "VQModel":
             return diffusers.VQModel
         case "text_proj", "UnCLIPTextProjModel":

@@ -73,9 +73,9 @@ def _largest_at_once(tensors: Iterable[tuple[str, str, int]]) -> int:
 
 
 def _folder(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, str, int]]:
-    for file in weight_files(folder):
+    for part, file in weight_files(folder):
         for name, size in _sizes(file, dtype):
-            yield file.parent.name, name, size
+            yield part, name, size
 
 
 def _single_file(file: Path, dtype: torch.dtype, config: EngineConfig) -> Iterator[tuple[str, str, int]]:

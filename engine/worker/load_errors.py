@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.catalog import read_header
-from engine.catalog.files import advice, read_json
+from engine.catalog.files import advice, part_folder, read_json
 from engine.catalog.parts import WEIGHTED
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.worker.device import is_out_of_memory
@@ -25,7 +25,7 @@ def check_weights(path: Path) -> None:
         return
     for component, kind in read_json(path / "model_index.json").items():
         if component in WEIGHTED and isinstance(kind, list) and None not in kind:
-            _check_component(path / component)
+            _check_component(part_folder(path, component))
 
 
 def _check_component(folder: Path) -> None:

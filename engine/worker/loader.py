@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from transformers import core_model_loading
 
 from engine.catalog import FAMILIES, locate_model
+from engine.catalog.files import part_folder
 from engine.catalog.parts import PARTS
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
@@ -138,7 +139,7 @@ def _place(path: Path, parts: Mapping[str, Any], device: torch.device, *, offloa
     """Bring a model's parts to the device, one after the other, or to where they wait for being needed."""
     for name, part in parts.items():
         if isinstance(part, torch.nn.Module):
-            check_whole(part, path / name if path.is_dir() else path)
+            check_whole(part, part_folder(path, name) if path.is_dir() else path)
             part.eval()
             if not (offloaded and name in OFFLOADED):
                 part.to(device)

@@ -145,6 +145,16 @@ def _sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
     read = config.get("encoder_hid_dim") or config.cross_attention_dim
     for each in {read} if isinstance(read, int) else set(read):
         yield "unet", each, writer, width, _NUMBERS
+    if parts.get("image_normalizer") is not None:
+        # Beside the embedding it is told how much noise lies in it.
+        embedding = parts["image_normalizer"].config.embedding_dim
+        yield (
+            "unet",
+            config.projection_class_embeddings_input_dim,
+            "image_normalizer",
+            2 * embedding,
+            _NUMBERS,
+        )
     if second is not None:
         pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
         yield "unet", pooled, "text_encoder_2", second.config.projection_dim, "numbers for the whole prompt"
@@ -173,7 +183,7 @@ def _cascade_sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
             yield "text_proj", width, "prior", drawn, "numbers per embedding"
         else:
             yield "embedding_space", space.width, "prior", drawn, "numbers per embedding"
-            yield "text_proj", width, "embedding_space", space.mean.shape[-1], "numbers per embedding"
+            yield "text_proj", width, "embedding_space", space.mean.shape[1], "numbers per embedding"
 
 
 def _prior_sides(parts: Mapping[str, Any]) -> Iterator[_Side]:

@@ -36,10 +36,11 @@ class EmbeddingState(DenoisingState):
     have a row for each text of `sentence`, where a second embedding is drawn beside it.
     """
 
-    sentence: Sentence
-    unsaid: Sentence | None
+    sentence: Sentence | None = None
+    """What the prior is told, and a decoder that reads it too; None where there is no such reader."""
+    unsaid: Sentence | None = None
     """Of the empty or negative prompt, where predictions are guided away from it."""
-    prior_guidance_scale: float
+    prior_guidance_scale: float = 1.0
 
 
 def read_sentence(
@@ -59,21 +60,28 @@ def read_sentence(
     return Sentence(read.text_embeds, read.last_hidden_state, encoded.attention_mask.bool().to(device))
 
 
+def sentences_of(pictures: Sequence[EmbeddingState]) -> list[Sentence]:
+    """A row each: what those are led away from that are guided, then what all are told."""
+    rows = [*(picture.unsaid for picture in pictures), *(picture.sentence for picture in pictures)]
+    return [sentence for sentence in rows if sentence is not None]
+
+
 def step_prior(
-    prior: Any, pictures: Sequence[EmbeddingState], *, forward: Callable[..., Any] | None = None
+    prior: Any,
+    pictures: Sequence[EmbeddingState],
+    solve: Callable[[Sequence[EmbeddingState], Tensor], list[tuple[Tensor, Tensor]]] = unclip_step,
 ) -> None:
     """One step of every picture's embedding, unconditional rows first. Pictures change only once nothing can fail any more.
 
-    `prior`: a PriorTransformer. `forward`: what calls it instead, where it is not to be called itself.
+    `prior`: a PriorTransformer. `solve`: the noise solver, called as `unclip_step` is.
     """
     owners = [picture for picture in pictures for _ in range(len(picture.latents))]
     guided = [row for row, picture in enumerate(owners) if picture.unsaid is not None]
     rows = [*guided, *range(len(owners))]
-    said = [picture.unsaid for picture in pictures]
-    sentences = [*(each for each in said if each is not None), *(picture.sentence for picture in pictures)]
+    sentences = sentences_of(pictures)
     latents = torch.cat([picture.latents for picture in pictures])
     times = torch.tensor([int(picture.schedule.timesteps[picture.step]) for picture in owners])
-    predicted = (forward or prior)(
+    predicted = prior(
         latents if not guided else latents[rows],
         timestep=times[rows].to(latents.device),
         proj_embedding=torch.cat([sentence.embedding for sentence in sentences]),
@@ -90,7 +98,7 @@ def step_prior(
             if len(guided) == len(owners)
             else predicted.index_copy(0, torch.tensor(guided, device=mixed.device), mixed)
         )
-    for picture, (stepped, foreseen) in zip(pictures, unclip_step(pictures, predicted), strict=True):
+    for picture, (stepped, foreseen) in zip(pictures, solve(pictures, predicted), strict=True):
         picture.latents, picture.predicted = stepped, foreseen
         picture.pending_noise = None
         picture.step += 1

@@ -12,6 +12,7 @@ FAMILY_CLASSES = {
     "flux": ("engine.worker.models.flux", "Flux"),
     "kandinsky": ("engine.worker.models.kandinsky", "Kandinsky"),
     "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
+    "stable-unclip": ("engine.worker.models.stable_unclip", "StableUnCLIP"),
     "unclip": ("engine.worker.models.unclip", "UnCLIP"),
     "z-image": ("engine.worker.models.z_image", "ZImage"),
     "stable-diffusion-xl": ("engine.worker.models.stable_diffusion_xl", "StableDiffusionXL"),

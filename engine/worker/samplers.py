@@ -113,7 +113,7 @@ class Samplers:
         groups: dict[Any, list[int]] = {}
         for row, picture in enumerate(pictures):
             if picture.schedule.table is None:
-                results[row] = _solver_step(picture, output[row : row + 1])
+                results[row] = solver_step(picture, output[row : row + 1])
             else:
                 groups.setdefault(VECTOR_FORMS[picture.schedule.sampler].formula, []).append(row)
         for rows in groups.values():
@@ -125,6 +125,22 @@ class Samplers:
                 zip(rows, zip(latents.split(1), predicted.split(1), memories, strict=True), strict=True)
             )
         return [results[row] for row in range(len(pictures))]
+
+
+def own_schedule(scheduler: Any, steps: int) -> Schedule:
+    """The steps of a model's own diffusers scheduler, whichever it is; pictures step with `solver_step`."""
+    prototype = type(scheduler).from_config(scheduler.config)
+    prototype.set_timesteps(steps, device="cpu")
+    count = len(prototype.timesteps)
+    return Schedule(
+        sampler="own",
+        timesteps=tuple(float(time) for time in prototype.timesteps),
+        init_noise_sigma=prototype.init_noise_sigma,
+        prototype=prototype,
+        input_scale=(1.0,) * count,
+        table=None,
+        draws=(True,) * count,
+    )
 
 
 def _drop_overshoot(prototype: Any, steps: int) -> None:
@@ -144,7 +160,7 @@ def _drop_overshoot(prototype: Any, steps: int) -> None:
     prototype.num_inference_steps = steps
 
 
-def _solver_step(picture: DenoisingState, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
+def solver_step(picture: DenoisingState, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
     """One step of a diffusers scheduler, on a copy, so that it can be tried again from the same state."""
     solver = copy.copy(picture.solver or picture.schedule.prototype)
     for name in ("model_outputs", "timestep_list"):

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from bot.domain import Action, Destination, Job, JobState, Parameters
 from bot.prompting import picture_seeds, sampling_for
-from engine import ModelInfo, Operation
+from engine import ModelInfo
+from engine.catalog.families import DRAWING
 
 MODEL = ModelInfo(
     name="test",
@@ -18,7 +19,7 @@ MODEL = ModelInfo(
     size_multiple=8,
     min_side=256,
     max_side=1024,
-    operations=tuple(Operation),
+    operations=DRAWING,
     samplers=("ddim",),
     default_steps=20,
     default_guidance_scale=7.5,

@@ -13,8 +13,10 @@ import torch
 
 from engine import EMBEDDED_MODEL, EngineConfig, ModelUnavailable, Operation
 from engine.catalog import EMBEDDED_DIR, FAMILIES, list_models, read_header, read_model, unknown_words
+from engine.catalog.families import DRAWING
 from engine.worker.registry import FAMILY_CLASSES
 from engine.worker.samplers import SAMPLERS
+from engine.worker.unclip_sampler import UNCLIP
 from tests.engine.tiny import SIDE
 
 CONFIG = EngineConfig(cache_dir=Path("nowhere"))
@@ -55,7 +57,7 @@ def test_a_diffusers_folder(tiny_model: Path) -> None:
     assert info.family == "stable-diffusion"
     assert (info.native_width, info.native_height) == (SIDE, SIDE)
     assert (info.size_multiple, info.min_side, info.max_side) == (8, 8, 2 * SIDE)
-    assert info.operations == tuple(Operation)
+    assert info.operations == DRAWING
     assert info.default_sampler == "ddim", "the sampler of the model's own scheduler"
     assert info.present
     assert info.vocabulary is None
@@ -280,7 +282,7 @@ def test_headers_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
 def test_families_registry_and_samplers_agree() -> None:
     assert FAMILIES.keys() == FAMILY_CLASSES.keys()
     for family in FAMILIES.values():
-        assert set(family.samplers) <= SAMPLERS.keys() | {"flow_euler", "own"}
+        assert set(family.samplers) <= SAMPLERS.keys() | {"flow_euler", "own", UNCLIP}
         assert family.default_sampler in family.samplers
 
 

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import torch
 from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
     PriorTransformer,
-    UnCLIPImageVariationPipeline,
+    StableUnCLIPPipeline,
     UnCLIPPipeline,
     UnCLIPScheduler,
     UNet2DConditionModel,
     UNet2DModel,
 )
 from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
@@ -22,7 +25,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from tests.engine.tiny import clip_config, tiny_tokenizer
+from tests.engine.tiny import clip_config, tiny_text_encoder, tiny_tokenizer, tiny_unet, tiny_vae_kl
 
 WIDTH = 32
 """Of CLIP's embeddings."""
@@ -113,18 +116,60 @@ def write_tiny_karlo(folder: Path, *, seed: int = 0) -> Path:
         decoder_scheduler=UnCLIPScheduler(variance_type="learned_range", prediction_type="epsilon"),
         super_res_scheduler=UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="epsilon"),
     )
-    parts = ("decoder", "text_encoder", "tokenizer", "text_proj", "super_res_first", "super_res_last")
-    variation = UnCLIPImageVariationPipeline(
-        **{name: getattr(pipeline, name) for name in (*parts, "decoder_scheduler", "super_res_scheduler")},
-        feature_extractor=make_image_processor(),
-        image_encoder=make_image_encoder(),
-    )
     pipeline.save_pretrained(folder)
-    for name in ("feature_extractor", "image_encoder"):
-        getattr(variation, name).save_pretrained(folder / name)
-    # Stock diffusers keeps text and variations apart; whoever has both puts them into one folder.
-    index = json.loads((folder / "model_index.json").read_text())
-    index["feature_extractor"] = ["transformers", "CLIPImageProcessorPil"]
-    index["image_encoder"] = ["transformers", "CLIPVisionModelWithProjection"]
-    (folder / "model_index.json").write_text(json.dumps(index))
+    _add_eyes(folder)
     return folder
+
+
+def write_tiny_stable_unclip(folder: Path, *, seed: int = 0) -> Path:
+    """Text to pictures and variations of pictures in one folder; its prior steps by DDPM, as in stabilityai's example."""
+    torch.manual_seed(seed)
+    normalizer = StableUnCLIPImageNormalizer(embedding_dim=WIDTH)
+    normalizer.mean = torch.nn.Parameter(0.1 * torch.randn(1, WIDTH))
+    normalizer.std = torch.nn.Parameter(1 + 0.1 * torch.rand(1, WIDTH))
+    StableUnCLIPPipeline(
+        prior_tokenizer=tiny_tokenizer(folder, WINDOW),
+        prior_text_encoder=make_text_encoder(),
+        prior=make_prior(),
+        prior_scheduler=DDPMScheduler(
+            variance_type="fixed_small_log",
+            prediction_type="sample",
+            clip_sample=True,
+            clip_sample_range=5.0,
+            beta_schedule="squaredcos_cap_v2",
+        ),
+        image_normalizer=normalizer,
+        image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        tokenizer=tiny_tokenizer(folder, WINDOW),
+        text_encoder=tiny_text_encoder(WINDOW),
+        unet=tiny_unet(
+            in_channels=4,
+            cross_attention_dim=16,
+            attention_head_dim=4,
+            class_embed_type="projection",
+            projection_class_embeddings_input_dim=2 * WIDTH,
+        ),
+        scheduler=DDIMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            prediction_type="v_prediction",
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+        vae=tiny_vae_kl(),
+    ).save_pretrained(folder)
+    _add_eyes(folder)
+    return folder
+
+
+def _add_eyes(folder: Path) -> None:
+    """Stock diffusers keeps text and variations apart; whoever has both puts them into one folder."""
+    index = json.loads((folder / "model_index.json").read_text())
+    for name, part in (
+        ("feature_extractor", make_image_processor()),
+        ("image_encoder", make_image_encoder()),
+    ):
+        part.save_pretrained(folder / name)
+        index[name] = ["transformers", type(part).__name__]
+    (folder / "model_index.json").write_text(json.dumps(index))

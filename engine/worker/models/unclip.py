@@ -19,7 +19,7 @@ from engine.worker.image_embeddings import embed_pictures, referred_to
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.previews import thumbnails
-from engine.worker.prior import EmbeddingState, Sentence, read_sentence, step_prior
+from engine.worker.prior import EmbeddingState, Sentence, read_sentence, sentences_of, step_prior
 from engine.worker.prompts.unread import bare, fitting
 from engine.worker.request_state import LaterPass, RequestState, Schedule
 from engine.worker.samplers import Samplers
@@ -90,8 +90,7 @@ class _Cascade:
     def begin_decoder(self, pictures: Sequence[EmbeddingState], embeddings: Sequence[Tensor]) -> None:
         """Lay out what the decoder is told, and draw its noise. The pictures' pass is the decoder's already."""
         guided = pictures[0].unsaid is not None
-        said = [picture.sentence for picture in pictures]
-        sentences = [*(picture.unsaid for picture in pictures if picture.unsaid is not None), *said]
+        sentences = sentences_of(pictures)
         context, added = self.parts.text_proj(
             image_embeddings=torch.cat(list(embeddings)),
             prompt_embeds=torch.cat([sentence.embedding for sentence in sentences]),
@@ -207,7 +206,6 @@ class _Decoder:
                 guidance_scale=params.guidance_scale,
                 sentence=sentence,
                 unsaid=unsaid,
-                prior_guidance_scale=1.0,
             )
         targets = [
             referred_to(
@@ -257,8 +255,7 @@ class _Decoder:
         latents = torch.cat([picture.latents for picture in pictures])
         unconds = [pictures[row].uncond for row in guided]
         added = [*(pictures[row].uncond_pooled for row in guided), *(picture.pooled for picture in pictures)]
-        masks = [_mask_of(pictures[row].unsaid) for row in guided]
-        masks += [_mask_of(picture.sentence) for picture in pictures]
+        masks = [sentence.mask for sentence in sentences_of(pictures)]
         extra = cascade.parts.text_proj.clip_extra_context_tokens
         times = torch.tensor([int(picture.schedule.timesteps[picture.step]) for picture in pictures])
         prediction = cascade.parts.decoder(
@@ -345,11 +342,6 @@ class _SuperResolution:
             ImageReady(picture.index, each, Safety.UNCHECKED)
             for picture, each in zip(pictures, whole, strict=True)
         ]
-
-
-def _mask_of(sentence: Sentence | None) -> Tensor:
-    assert sentence is not None, "what is guided has a sentence to be led away from"
-    return sentence.mask
 
 
 def _there(tensors: Sequence[Tensor | None]) -> list[Tensor]:
