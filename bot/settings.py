@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     """Where database, pictures, playground state, logs and training checkpoints live."""
     model: str = "fourfold-mini"
     """The embedded model, a hub id, a diffusers folder or a .safetensors checkpoint; several separated by commas."""
+    upscaler: str = "upscaler"
+    """What enlarges pictures: the embedded network, or one of another's in a .safetensors file."""
     model_config_dir: Path | None = Field(default=None, validation_alias="FOURFOLD_MODEL_CONFIG")
     """A diffusers folder whose configuration serves a single .safetensors checkpoint offline."""
     device: str = "auto"

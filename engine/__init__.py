@@ -7,6 +7,7 @@ scheduler     which pictures step next     shares                  whose turn it
 waiting       what it knows of a request   row_budget, step_cost   how wide a step should be
 forecast      when everybody's turn comes  paces                   how long steps and loads take
 batch         what steps are made of       passes                  what a picture goes through
+tiles         how pictures are cut to be enlarged
 placement     which models come and go     residents               what they take of the memory
 executor      the line no tensor crosses
 core          schedule → execute → update  async_engine, launch    its asyncio face, and how it is built

@@ -7,6 +7,8 @@ from pathlib import Path
 
 EMBEDDED_MODEL = "fourfold-mini"
 """The name of the model that ships inside the package (`engine/embedded/fourfold-mini`)."""
+EMBEDDED_UPSCALER = "upscaler"
+"""The same of the one that enlarges pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,10 @@ class EngineConfig:
 
     models: tuple[str, ...] = (EMBEDDED_MODEL,)
     """The embedded name, a hub id (`owner/name`), a diffusers folder or a .safetensors file; the default first."""
+    upscaler: str = EMBEDDED_UPSCALER
+    """What enlarges pictures: the embedded name, a folder of the same format, or a super-resolution network in one
+    .safetensors file, which spandrel reads.
+    """
     model_config_dir: Path | None = None
     """A diffusers folder that lends single files its configuration and tokenizer (FOURFOLD_MODEL_CONFIG)."""
     device: str = "auto"

@@ -15,7 +15,7 @@ from importlib import metadata
 import psutil
 
 from engine.async_engine import AsyncEngine
-from engine.catalog import ModelInfo, list_models, read_model
+from engine.catalog import ModelInfo, configured_models, list_models
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed
 from engine.executor import DirectExecutor, WorkerInterface
@@ -35,7 +35,7 @@ async def launch_engine(config: EngineConfig) -> AsyncIterator[AsyncEngine]:
     Raises:
         ModelUnavailable: a configured model does not exist or cannot be read, before anything is started.
     """
-    models = await asyncio.to_thread(lambda: [read_model(name, config) for name in config.models])
+    models = await asyncio.to_thread(configured_models, config)
 
     def make_worker() -> WorkerInterface:
         # Importing the worker imports torch and diffusers, seconds of work that the loader thread does.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from engine.catalog import FAMILIES, Guidance, ModelInfo, Operation
 from engine.request import DescribeRequest, EmbedRequest, GenerateRequest, Request, UpscaleRequest
+from engine.tiles import tile_steps
 
 PRIOR, SUPER_RESOLUTION = "prior", "super-resolution"
 """Stages before and after the one that draws."""
@@ -14,6 +15,8 @@ DIFFUSED_STEPS = 7
 """Of super-resolution by diffusion: what Karlo's two networks were trained for."""
 DESCRIBE_STEPS = 8
 """What a prompt is chained of, a phrase each step, unless fewer fit better."""
+USUAL_SIZE = (256, 256)
+"""Of a picture that is to be enlarged, in pixels, until it has been opened."""
 _FROM_THE_END = ("flux", "z-image")
 """Families whose pipelines in diffusers round what strength leaves out, not what it leaves."""
 
@@ -37,8 +40,8 @@ def passes(request: Request, model: ModelInfo) -> tuple[Pass, ...]:
         case GenerateRequest():
             return _drawn(request, model)
         case UpscaleRequest():
-            # How many tiles there are is known once the picture is opened.
-            return (Pass(stages[0], 0, 0, 1 if request.scale <= 4 else 3),)
+            # How large the pictures are is known once they are opened.
+            return (Pass(stages[0], 0, 0, tile_steps(*USUAL_SIZE, request.scale)),)
         case DescribeRequest():
             return (Pass("describe", 0, 0, DESCRIBE_STEPS),)
         case EmbedRequest():

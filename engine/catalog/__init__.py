@@ -4,6 +4,7 @@ models.py     a model's ModelInfo, from its own files or assumed of its family; 
 families.py   the one table of families, and the types
 location.py   which folder or file a name means
 single_files.py  what one .safetensors file holds of a model, and what it lacks
+upscalers.py  which files enlarge pictures
 parts.py      what the parts of a model are called
 files.py      JSON, safetensors headers, a hash of the weights
 """
@@ -13,8 +14,9 @@ from __future__ import annotations
 from engine.catalog.families import FAMILIES, SAMPLER_MAX_STEPS, Family, Guidance, ModelInfo, Operation
 from engine.catalog.files import read_header
 from engine.catalog.location import EMBEDDED_DIR, locate_model
-from engine.catalog.models import list_models, read_model, unknown_words
+from engine.catalog.models import configured_models, list_models, read_model, unknown_words
 from engine.catalog.single_files import missing_parts, single_file_family
+from engine.catalog.upscalers import is_upscaler
 
 __all__ = [
     "EMBEDDED_DIR",
@@ -24,6 +26,8 @@ __all__ = [
     "Guidance",
     "ModelInfo",
     "Operation",
+    "configured_models",
+    "is_upscaler",
     "list_models",
     "locate_model",
     "missing_parts",

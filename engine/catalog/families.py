@@ -205,6 +205,20 @@ FAMILIES: Mapping[str, Family] = {
         guidance=Guidance.FROM_ZERO,
         mixes_sizes=True,
     ),
+    # How many tiles there are is known once a picture is opened; samplers and guidance mean nothing to it.
+    "super-resolution": Family(
+        pipelines=(),
+        stages=("super-resolution",),
+        operations=(Operation.UPSCALE,),
+        samplers=("own",),
+        size_multiple=1,
+        native_side=512,
+        default_steps=1,
+        default_guidance_scale=0.0,
+        default_sampler="own",
+        guidance=Guidance.NONE,
+        mixes_sizes=True,
+    ),
     "stable-unclip": Family(
         pipelines=("StableUnCLIPPipeline", "StableUnCLIPImg2ImgPipeline"),
         stages=("prior", "denoise"),

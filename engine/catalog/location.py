@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from engine.catalog.upscalers import is_upscaler_folder
 from engine.config import EngineConfig
 from engine.errors import ModelUnavailable
 
@@ -22,7 +23,7 @@ def locate_model(name: str, config: EngineConfig) -> Path | None:
         missing.
     """
     embedded = EMBEDDED_DIR / name
-    if re.fullmatch(r"[\w.-]+", name) and (embedded / "model_index.json").is_file():
+    if re.fullmatch(r"[\w.-]+", name) and _is_model(embedded):
         return embedded
     path = Path(name).expanduser()
     if path.suffix.lower() in _PICKLED:
@@ -33,7 +34,7 @@ def locate_model(name: str, config: EngineConfig) -> Path | None:
             model=name,
         )
     if path.is_dir():
-        if not (path / "model_index.json").is_file():
+        if not _is_model(path):
             raise ModelUnavailable(
                 "model_not_diffusers",
                 f"The folder {name} holds no model_index.json, so it is not a diffusers model. Name the"
@@ -63,10 +64,15 @@ def locate_model(name: str, config: EngineConfig) -> Path | None:
         )
     raise ModelUnavailable(
         "model_path_missing",
-        f"The model path {name} does not exist. Check FOURFOLD_MODEL.",
+        f"The model path {name} does not exist. Check"
+        f" {'FOURFOLD_UPSCALER' if name == config.upscaler else 'FOURFOLD_MODEL'}.",
         model=name,
         path=str(path),
     )
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file() or is_upscaler_folder(folder)
 
 
 def _hub_snapshot(name: str, config: EngineConfig) -> Path | None:

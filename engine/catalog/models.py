@@ -27,10 +27,12 @@ from engine.catalog.files import (
     weight_files,
     weights_hash,
 )
-from engine.catalog.location import embedded_names, hub_names, locate_model
+from engine.catalog.location import EMBEDDED_DIR, embedded_names, hub_names, locate_model
 from engine.catalog.single_files import WHOLE, missing_parts, single_file_family
-from engine.config import EngineConfig
+from engine.catalog.upscalers import is_upscaler, is_upscaler_folder
+from engine.config import EMBEDDED_UPSCALER, EngineConfig
 from engine.errors import ModelUnavailable
+from engine.tiles import MAX_SIDE
 
 _SAMPLER_OF_SCHEDULER = {
     "DDIMScheduler": "ddim",
@@ -59,7 +61,31 @@ def read_model(name: str, config: EngineConfig) -> ModelInfo:
         family_name = KNOWN_MODELS[name][0] if name in KNOWN_MODELS else guess
         return _assumed(name, family_name, FAMILIES[family_name], present=False)
     with _understood(path):
+        if is_upscaler(path, config):
+            return _read_upscaler(name, path)
         return _read_single_file(name, path, config) if path.is_file() else _read_folder(name, path)
+
+
+def configured_models(config: EngineConfig) -> list[ModelInfo]:
+    """Every model that is configured, the default first; the upscaler last, unless it is the embedded one and not there.
+
+    Raises:
+        ModelUnavailable: one of them does not exist or cannot be read, or the upscaler is none.
+    """
+    found = [read_model(name, config) for name in config.models]
+    name = config.upscaler
+    missing = name == EMBEDDED_UPSCALER and not is_upscaler_folder(EMBEDDED_DIR / name)
+    if missing or name in config.models:
+        return found
+    upscaler = read_model(name, config)
+    if Operation.UPSCALE not in upscaler.operations:
+        raise ModelUnavailable(
+            "upscaler_unfit",
+            f"FOURFOLD_UPSCALER names {name}, which is a model of the family {upscaler.family} and enlarges nothing. Name a"
+            " super-resolution network in one .safetensors file, or remove the line to use the embedded one.",
+            model=name,
+        )
+    return [*found, upscaler]
 
 
 def list_models(config: EngineConfig | None = None) -> list[ModelInfo]:
@@ -153,6 +179,22 @@ def _with_weights(info: ModelInfo, folder: Path) -> ModelInfo:
             model=info.name,
         )
     return replace(info, memory_bytes=sum(map(tensor_bytes, weights)), hash=weights_hash(weights))
+
+
+def _read_upscaler(name: str, path: Path) -> ModelInfo:
+    assumed = _assumed(name, "super-resolution", FAMILIES["super-resolution"], present=True)
+    info = replace(assumed, title=path.stem, min_side=1, max_side=MAX_SIDE)
+    if path.is_file():
+        return replace(info, memory_bytes=tensor_bytes(path), hash=weights_hash([path]))
+    config, weights = read_json(path / "config.json"), path / "model.safetensors"
+    for key in ("features", "depth", "scale"):
+        if not isinstance(config.get(key), int) or config[key] < (2 if key == "scale" else 1):
+            raise ValueError(f"{key} is {config.get(key)!r} in config.json")
+    title, licence = config.get("title", info.title), config.get("licence", info.licence)
+    size = tensor_bytes(weights)
+    return replace(
+        info, title=str(title), licence=str(licence), memory_bytes=size, hash=weights_hash([weights])
+    )
 
 
 def _read_single_file(name: str, path: Path, config: EngineConfig) -> ModelInfo:
@@ -446,7 +488,9 @@ def _assumed(name: str, family_name: str, family: Family, *, present: bool) -> M
 
 
 def _unsupported(name: str, what: str) -> ModelUnavailable:
-    supported = ", ".join(f"{key} ({' / '.join(family.pipelines)})" for key, family in FAMILIES.items())
+    supported = ", ".join(
+        f"{key} ({' / '.join(family.pipelines)})" for key, family in FAMILIES.items() if family.pipelines
+    )
     return ModelUnavailable(
         "model_unsupported",
         f"{name} is {what}, which is not supported. Supported families: {supported}.",

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from engine.catalog import ModelInfo
 from engine.request import DescribeRequest, EmbedRequest, GenerateRequest, Request, UpscaleRequest
+from engine.tiles import SCALES
 from engine.validation.basics import check_count, check_seeds, check_share, check_text, reject
 from engine.validation.generate import check_generate, count_parts, rounded_sides
-
-SCALES = (2, 4, 8, 16)
 
 __all__ = ["SCALES", "count_parts", "rounded", "roundings", "validate"]
 

@@ -18,6 +18,7 @@ prompts/        from text to vectors            lora/          what LoRAs add, p
 autoencoder     pixels and latents              autoencoder_store  those that requests name
 file_cache      what was read of files lately
 seamless        edges that fit together         hires          large pictures in two passes
+super_resolution  pictures enlarged in tiles    upscalers      where the networks for it come from
 inpainting      masks and what they keep        initial_picture  what requests begin with
 prepared_weights  how long what requests name stays
 models/         families, one self-contained file each

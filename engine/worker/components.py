@@ -17,6 +17,7 @@ from engine.errors import ModelUnavailable
 from engine.worker.embedding_space import EmbeddingSpace
 from engine.worker.load_errors import reading_part
 from engine.worker.part_weights import read_part
+from engine.worker.super_resolution import CompactUpscaler
 
 
 def read_folder(
@@ -41,6 +42,8 @@ def read_folder(
         with reading_part(here):
             if made is EmbeddingSpace:
                 parts[component] = EmbeddingSpace.load(here).to(dtype)
+            elif made is CompactUpscaler:
+                parts[component] = CompactUpscaler.load(here, dtype)
             elif component in WEIGHTED:
                 parts[component] = read_part(made, here, dtype)
             else:
@@ -71,6 +74,8 @@ def _component_class(name: str, component: str, class_name: str) -> Any:
             return diffusers.UNet2DConditionModel
         case "super_res_first" | "super_res_last", "UNet2DModel":
             return diffusers.UNet2DModel
+        case "super_resolution", "CompactUpscaler":
+            return CompactUpscaler
         case "embedding_space", "EmbeddingSpace":
             return EmbeddingSpace
         case "movq", "VQModel":

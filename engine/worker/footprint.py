@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from engine.catalog import missing_parts, read_header, single_file_family
+from engine.catalog import is_upscaler, missing_parts, read_header, single_file_family
 from engine.catalog.files import weight_files
 from engine.catalog.single_files import WHOLE
 from engine.config import EngineConfig
@@ -38,9 +38,14 @@ def measure(path: Path, dtype: torch.dtype, config: EngineConfig | None = None) 
     Raises:
         ModelUnavailable: a weights file is cut short, or gone.
     """
-    tensors = list(
-        _folder(path, dtype) if path.is_dir() else _single_file(path, dtype, config or EngineConfig())
-    )
+    config = config or EngineConfig()
+    if is_upscaler(path, config):
+        # Networks of others may compute in single precision where the engine does not.
+        wide = dtype if dtype == torch.float64 else torch.float32
+        files = [path] if path.is_file() else path.glob("*.safetensors")
+        whole = sum(size for file in files for _, size in _sizes(file, wide))
+        return Footprint(whole, whole)
+    tensors = list(_folder(path, dtype) if path.is_dir() else _single_file(path, dtype, config))
     if not tensors:
         raise ModelUnavailable(
             "model_without_safetensors",

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from engine.errors import GenerationFailed
 from engine.request import DescribeRequest, EmbedRequest, GenerateRequest, Reference, Request, UpscaleRequest
+from engine.tiles import MAX_SIDE, SCALES
 from engine.worker.autoencoder import Autoencoder
 
 Pixels = npt.NDArray[np.uint8]
@@ -91,18 +92,21 @@ def read_pictures(request: Request) -> tuple[Pixels, ...]:
     """What is to be looked at or enlarged, turned upright, in its own size: RGB (H, W, 3) each.
 
     Raises:
-        GenerationFailed: a file is gone or no (whole) picture.
+        GenerationFailed: a file is gone or no (whole) picture, or what is to be enlarged would become too large.
     """
+    scale = 1
     match request:
         case GenerateRequest(reference=Reference(pictures=weighted)):
             paths = tuple(path for path, _ in weighted)
-        case UpscaleRequest() | EmbedRequest():
+        case UpscaleRequest():
+            paths, scale = request.images, request.scale
+        case EmbedRequest():
             paths = request.images
         case DescribeRequest():
             paths = (request.image,)
         case _:
             paths = ()
-    return tuple(np.asarray(_opened(path, "picture", "RGB")) for path in paths)
+    return tuple(np.asarray(_opened(path, "picture", "RGB", scale=scale)) for path in paths)
 
 
 def as_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
@@ -115,17 +119,39 @@ def _as_tensor(mask: npt.NDArray[np.bool_]) -> torch.Tensor:
     return torch.from_numpy(mask).to(torch.float32)[None, None]
 
 
-def _opened(path: Path, what: str, mode: str, size: tuple[int, int] | None = None) -> Image.Image:
-    """`mode`: Pillow's, of the answer. `size`: its width and height; None: the picture's own."""
+def _check_enlarged(size: tuple[int, int], scale: int) -> None:
+    """Raises GenerationFailed where a picture of this width and height would become too large."""
+    (width, height), longest = size, max(size)
+    if scale * longest <= MAX_SIDE:
+        return
+    fitting = [each for each in SCALES if each * longest <= MAX_SIDE]
+    advice = f"A scale of {fitting[-1]} would do." if fitting else "Send a smaller picture."
+    raise GenerationFailed(
+        "picture_too_large",
+        f"The picture has {width} × {height} px and would have {scale * width} × {scale * height} at {scale} times its size;"
+        f" the most is {MAX_SIDE} px a side. {advice}",
+        got=scale * longest,
+        maximum=MAX_SIDE,
+    )
+
+
+def _opened(
+    path: Path, what: str, mode: str, size: tuple[int, int] | None = None, *, scale: int = 1
+) -> Image.Image:
+    """`mode`: Pillow's, of the answer. `size`: its width and height; None: the picture's own. `scale`: how many times as
+    large it is going to be.
+    """
     try:
         with Image.open(path) as opened:
+            if scale > 1:
+                _check_enlarged(opened.size, scale)  # Before it is unpacked.
             image = ImageOps.exif_transpose(opened)
             # diffusers scales a mask in the colours that it has, and a picture in RGB.
             image = image if mode == "L" else image.convert(mode)
             if size is not None and image.size != size:
                 image = image.resize(size, Image.Resampling.LANCZOS)
             return image.convert(mode)
-    except MemoryError:
+    except (MemoryError, GenerationFailed):
         raise
     except Exception as error:  # Pillow's readers have no error in common; the file is to blame for all.
         # A name may hold anything; its end tells most, and no log or terminal takes half of its characters.

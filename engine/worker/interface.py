@@ -59,6 +59,15 @@ class BoundStage(Stage, Protocol):
 
 
 @runtime_checkable
+class FrugalStage(Stage, Protocol):
+    """A stage whose step can do with less memory for a single picture."""
+
+    def save_memory(self) -> bool:
+        """Take less at once from now on; False when that is already so."""
+        ...
+
+
+@runtime_checkable
 class WeightsReader(Protocol):
     """A family whose requests may name weights of their own."""
 

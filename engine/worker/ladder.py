@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from engine.errors import EngineError, GenerationFailed
 from engine.worker.device import is_out_of_memory
-from engine.worker.interface import LoadedFamily, Stage
+from engine.worker.interface import FrugalStage, LoadedFamily, Stage
 from engine.worker.prepared_weights import PreparedWeights
 from engine.worker.request_state import PictureState
 from engine.worker.residency import Residency, free_memory
@@ -40,8 +40,9 @@ class Ladder:
         self.failures, self.row_budget, self.evicted = {}, None, ()
 
     def denoise(self, stage: Stage, pictures: Sequence[PictureState], *, again: bool = True) -> None:
-        """Step every picture. Out of memory: without what nobody needs, then in halves, and a single picture with the
-        weights off the device, or at least `again`, now that there may be more memory. Any other error: request by request.
+        """Step every picture. Out of memory: without what nobody needs, then in halves, and a single picture in smaller parts
+        where the stage knows how, with the weights off the device, or at least `again`, now that there may be more memory.
+        Any other error: request by request.
         """
         if not pictures:
             return
@@ -58,7 +59,8 @@ class Ladder:
                 self.denoise(stage, pictures, again=again)
                 return
             if len(pictures) == 1:
-                if self._offload() or again:
+                saved = isinstance(stage, FrugalStage) and stage.save_memory()
+                if saved or self._offload() or again:
                     self.denoise(stage, pictures, again=False)
                 else:
                     self.failures[pictures[0].request_id] = as_failure(problem)

@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.catalog import read_header
 from engine.catalog.files import advice, part_folder, read_json
 from engine.catalog.parts import WEIGHTED
+from engine.catalog.upscalers import is_upscaler_folder
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.worker.device import is_out_of_memory
 
@@ -22,6 +23,9 @@ def check_weights(path: Path) -> None:
     """
     if not path.is_dir():
         read_header(path)
+        return
+    if is_upscaler_folder(path):
+        _check_component(path)
         return
     for component, kind in read_json(path / "model_index.json").items():
         if component in WEIGHTED and isinstance(kind, list) and None not in kind:

@@ -21,7 +21,7 @@ from huggingface_hub.errors import DryRunError, RepositoryNotFoundError
 from tqdm.auto import tqdm
 from transformers import core_model_loading
 
-from engine.catalog import FAMILIES, locate_model
+from engine.catalog import FAMILIES, is_upscaler, locate_model
 from engine.catalog.files import part_folder
 from engine.catalog.parts import PARTS
 from engine.config import EngineConfig
@@ -34,6 +34,7 @@ from engine.worker.own_memory import own_weights
 from engine.worker.part_weights import check_whole, read_part, variant_of
 from engine.worker.parts_fit import check_fit, check_pipeline_fit
 from engine.worker.single_file import read_single_file
+from engine.worker.upscalers import read_upscaler
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,11 @@ def load_components(
     path = fetch_model(name, config, report)
     report(Loading(name, _DOWNLOAD_SHARE if downloaded else 0.1))
     with _LOADING, reading(name, path):
+        if is_upscaler(path, config):
+            network = {"super_resolution": read_upscaler(name, path, dtype, device)}
+            _place(path, network, device, offloaded=False)
+            report(Loading(name, 1.0))
+            return Components(parts=network, settings={}, device=device, dtype=dtype)
         if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
             pipeline = _read_pipeline(path, dtype)
             check_pipeline_fit(path, pipeline.components)

@@ -12,6 +12,7 @@ FAMILY_CLASSES = {
     "flux": ("engine.worker.models.flux", "Flux"),
     "kandinsky": ("engine.worker.models.kandinsky", "Kandinsky"),
     "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
+    "super-resolution": ("engine.worker.models.super_resolution", "SuperResolutionModel"),
     "stable-unclip": ("engine.worker.models.stable_unclip", "StableUnCLIP"),
     "unclip": ("engine.worker.models.unclip", "UnCLIP"),
     "z-image": ("engine.worker.models.z_image", "ZImage"),
