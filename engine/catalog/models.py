@@ -149,6 +149,8 @@ def _read_folder(name: str, folder: Path) -> ModelInfo:
     check_components(folder, index)
     if family_name == "unclip":
         return _with_weights(_with_cascade(assumed, folder, index), folder)
+    if family_name == "kandinsky":
+        return _with_weights(_with_image_conditions(assumed, folder), folder)
     if family_name in ("flux", "z-image"):
         return _with_weights(_with_transformer(assumed, folder), folder)
     if family_name == "stable-unclip":
@@ -339,6 +341,32 @@ def _with_cascade(info: ModelInfo, folder: Path, index: Mapping[str, Any]) -> Mo
         info = replace(info, size_multiple=side)
         only = {"native_size": side, "min_side": side, "max_side": side}
         return _with_card(info, only | card, scheduler, (side, side), 1)
+
+
+def _with_image_conditions(info: ModelInfo, folder: Path) -> ModelInfo:
+    """What a Kandinsky folder's decoder says of its size, of what it can be asked, and of its sampler."""
+    unet = read_json(folder / "unet" / "config.json")
+    if unet.get("addition_embed_type") != "image":
+        raise _unsupported(
+            info.name, f"a Kandinsky whose UNet has {unet.get('addition_embed_type')} conditions"
+        )
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    told = scheduler.get("variance_type"), scheduler.get("prediction_type", "epsilon")
+    if told[0] in ("learned", "fixed_large_log") or told[1] not in ("epsilon", "sample"):
+        raise _unsupported(
+            info.name, f"a Kandinsky whose decoder predicts {told[1]} with {told[0]} variances"
+        )
+    movq = read_json(folder / "movq" / "config.json")
+    if unet.get("in_channels") == 2 * movq.get("latent_channels", 4) + 1:
+        # Made for inpainting: it was never trained to draw without a mask and what is kept beside it.
+        info = replace(info, operations=(Operation.INPAINT,))
+    factor = 2 ** (len(movq.get("block_out_channels") or [0] * 4) - 1)
+    height, width = _sides(unet.get("sample_size") or info.native_width // factor)
+    # diffusers' pipelines round to as many latents as there are pixels to each.
+    info = replace(info, size_multiple=factor**2)
+    card = read_json(folder / "fourfold.json") if (folder / "fourfold.json").is_file() else {}
+    with _understood(folder / "fourfold.json" if card else folder):
+        return _with_card(info, card, scheduler, (width * factor, height * factor), factor**2)
 
 
 def _sides(value: Any) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from engine.catalog import SAMPLER_MAX_STEPS, Guidance, ModelInfo, Operation
+from engine.catalog import FAMILIES, SAMPLER_MAX_STEPS, Guidance, ModelInfo, Operation
 from engine.request import GenerateRequest, Hires, Reference, SamplingParams, same_case
 from engine.validation.basics import check_count, check_seeds, check_text, nearest, reject
 
@@ -32,14 +32,21 @@ _PART_END = re.compile(r"::(?:-?(?:\d+(?:\.\d+)?|\.\d+)(?!\w|\.\d))?", re.ASCII)
 _PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 
 _UNETS = ("stable-diffusion", "stable-diffusion-xl")
+_PRIORS = tuple(key for key, family in FAMILIES.items() if "prior" in family.stages)
 _READ_BY: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("embeddings", "clip_skip", "tiling", "timestep_spacing"), _UNETS),
     "guidance_rescale": (*_UNETS, "z-image"),
-    **dict.fromkeys(("adapters", "vae", "guidance_interval", "stop", "hires"), (*_UNETS, "flux", "z-image")),
+    **dict.fromkeys(("adapters", "vae"), (*_UNETS, "flux", "z-image")),
+    **dict.fromkeys(("guidance_interval", "stop", "hires"), (*_UNETS, "flux", "z-image", "kandinsky")),
+    **dict.fromkeys(("prior_num_inference_steps", "prior_guidance_scale"), _PRIORS),
 }
 """The families that read what a request need not say; elsewhere it would be left out in silence, so it is refused."""
 
 _WHY_NOT: Mapping[tuple[str, str], str] = {
+    ("kandinsky", "embeddings"): "its text encoder is not the one that embeddings are trained with",
+    ("kandinsky", "clip_skip"): "its prior was trained on the last layer of its text encoder",
+    ("kandinsky", "vae"): "its latents are a VQ autoencoder's, which no other model shares",
+} | {
     (family, name): why
     for family in ("flux", "z-image")
     for name, why in (
@@ -236,6 +243,18 @@ def _check_ranges(params: SamplingParams) -> None:
             "0 to 1, from small to large",
         ),
         ("stop", params.stop, 0.0 < params.stop <= 1.0, "(0, 1]"),
+        (
+            "prior_guidance_scale",
+            f"{params.prior_guidance_scale:g}",
+            0.0 <= params.prior_guidance_scale <= MAX_GUIDANCE_SCALE,
+            f"0 to {MAX_GUIDANCE_SCALE}",
+        ),
+        (
+            "prior_num_inference_steps",
+            str(params.prior_num_inference_steps),
+            1 <= params.prior_num_inference_steps <= MAX_STEPS,
+            f"1 to {MAX_STEPS}",
+        ),
     ):
         if not fits:
             reject(

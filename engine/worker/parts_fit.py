@@ -111,6 +111,9 @@ def _sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
     if parts.get("decoder") is not None:
         yield from _cascade_sides(parts)
         return
+    if parts.get("prior_prior") is not None:
+        yield from _prior_sides(parts)
+        return
     vae, first, second = (parts[part] for part in ("vae", "text_encoder", "text_encoder_2"))
     channels = vae.config.latent_channels
     width = getattr(first.config, "hidden_size", 0)
@@ -181,3 +184,22 @@ def _cascade_sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
         else:
             yield "embedding_space", space.width, "prior", drawn, "numbers per embedding"
             yield "text_proj", width, "embedding_space", space.mean.shape[1], "numbers per embedding"
+
+
+def _prior_sides(parts: Mapping[str, Any]) -> Iterator[_Side]:
+    """Of Kandinsky: the prior and the decoder meet in the space of CLIP's embeddings."""
+    prior, unet, channels = (
+        parts["prior_prior"].config,
+        parts["unet"].config,
+        parts["movq"].config.latent_channels,
+    )
+    for encoder in ("prior_text_encoder", "prior_image_encoder"):
+        width = parts[encoder].config.projection_dim
+        yield "prior_prior", prior.embedding_dim, encoder, width, "numbers per embedding"
+    words = parts["prior_text_encoder"].config.hidden_size
+    yield "prior_prior", prior.embedding_dim, "prior_text_encoder", words, _NUMBERS
+    yield "unet", unet.encoder_hid_dim, "prior_prior", prior.embedding_dim, "numbers per embedding"
+    # Made for inpainting, it reads a mask and what is kept beside the latents.
+    inpaints = unet.in_channels == 2 * channels + 1
+    yield "unet", channels if inpaints else unet.in_channels, "movq", channels, _CHANNELS
+    yield "unet", unet.out_channels // 2, "movq", channels, _CHANNELS

@@ -23,7 +23,7 @@ class Sentence:
     """A text as CLIP reads it."""
 
     embedding: Tensor
-    """(1, width): where it lies in the space of embeddings."""
+    """(1, width): where it lies in the space of embeddings; a row more for each text that is read beside it."""
     words: Tensor
     """(1, tokens, width of the text encoder)."""
     mask: Tensor
@@ -32,7 +32,9 @@ class Sentence:
 
 @dataclass(kw_only=True)
 class EmbeddingState(DenoisingState):
-    """A picture whose image embedding is drawn, and then the picture after it. `latents` of the prior are (1, width)."""
+    """A picture whose image embedding is drawn, and then the picture after it. `latents` of the prior are (1, width), or
+    have a row for each text of `sentence`, where a second embedding is drawn beside it.
+    """
 
     sentence: Sentence | None = None
     """What the prior is told, and a decoder that reads it too; None where there is no such reader."""
@@ -41,8 +43,12 @@ class EmbeddingState(DenoisingState):
     prior_guidance_scale: float = 1.0
 
 
-def read_sentence(tokenizer: Any, text_encoder: Any, text: str, device: torch.device) -> Sentence:
-    """Through a CLIPTextModelWithProjection, as diffusers' pipelines read it: filled up to the window's end."""
+def read_sentence(
+    tokenizer: Any, text_encoder: Any, text: str | Sequence[str], device: torch.device
+) -> Sentence:
+    """Through a CLIPTextModelWithProjection, as diffusers' pipelines read it: filled up to the window's end. Several texts
+    have a row each.
+    """
     encoded = tokenizer(
         text,
         padding="max_length",
@@ -69,11 +75,12 @@ def step_prior(
 
     `prior`: a PriorTransformer. `solve`: the noise solver, called as `unclip_step` is.
     """
-    guided = [row for row, picture in enumerate(pictures) if picture.unsaid is not None]
-    rows = [*guided, *range(len(pictures))]
+    owners = [picture for picture in pictures for _ in range(len(picture.latents))]
+    guided = [row for row, picture in enumerate(owners) if picture.unsaid is not None]
+    rows = [*guided, *range(len(owners))]
     sentences = sentences_of(pictures)
     latents = torch.cat([picture.latents for picture in pictures])
-    times = torch.tensor([int(picture.schedule.timesteps[picture.step]) for picture in pictures])
+    times = torch.tensor([int(picture.schedule.timesteps[picture.step]) for picture in owners])
     predicted = prior(
         latents if not guided else latents[rows],
         timestep=times[rows].to(latents.device),
@@ -83,12 +90,12 @@ def step_prior(
     ).predicted_image_embedding
     if guided:
         without, predicted = predicted[: len(guided)], predicted[len(guided) :]
-        scales = torch.tensor([pictures[row].prior_guidance_scale for row in guided], dtype=torch.float64)
+        scales = torch.tensor([owners[row].prior_guidance_scale for row in guided], dtype=torch.float64)
         scales = scales.to(predicted.dtype).to(predicted.device).view(-1, 1)
         mixed = without + scales * (predicted[guided] - without)
         predicted = (
             mixed
-            if len(guided) == len(pictures)
+            if len(guided) == len(owners)
             else predicted.index_copy(0, torch.tensor(guided, device=mixed.device), mixed)
         )
     for picture, (stepped, foreseen) in zip(pictures, solve(pictures, predicted), strict=True):

@@ -10,6 +10,7 @@ from engine.worker.interface import LoadedFamily
 FAMILY_CLASSES = {
     "auto-pipeline": ("engine.worker.models.auto_pipeline", "AutoPipeline"),
     "flux": ("engine.worker.models.flux", "Flux"),
+    "kandinsky": ("engine.worker.models.kandinsky", "Kandinsky"),
     "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
     "super-resolution": ("engine.worker.models.super_resolution", "SuperResolutionModel"),
     "stable-unclip": ("engine.worker.models.stable_unclip", "StableUnCLIP"),

@@ -42,10 +42,10 @@ def unclip_schedule(scheduler: Any, steps: int) -> Schedule:
 
 
 def unclip_step(pictures: Sequence[DenoisingState], output: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """What each picture becomes, and what it foresees to become in the end; each (1, …) like its latents.
+    """What each picture becomes, and what it foresees to become in the end; each (rows, …) like its latents.
 
-    `output` is (pictures, …), guided: the noise or the final latents, as the scheduler's configuration says; of twice as many
-    channels where the model tells its variance. Only `pending_noise` of a picture is touched.
+    `output` is (rows of all pictures, …), guided: the noise or the final latents, as the scheduler's configuration says; of
+    twice as many channels where the model tells its variance. Only `pending_noise` of a picture is touched.
     """
     config = pictures[0].schedule.prototype.config
     sample = torch.cat([picture.latents for picture in pictures])
@@ -53,7 +53,10 @@ def unclip_step(pictures: Sequence[DenoisingState], output: Tensor) -> list[tupl
     told = None
     if learned:
         output, told = output.split(sample.shape[1], dim=1)
-    tables = [_of_step(picture) for picture in pictures]
+    counts = [len(picture.latents) for picture in pictures]
+    tables = [
+        _of_step(picture) for picture, count in zip(pictures, counts, strict=True) for _ in range(count)
+    ]
     columns = torch.tensor(tables, dtype=torch.float32).to(output.device).unbind(1)
     signal, noisy, of_final, of_sample, least, most = (
         column.view(-1, *[1] * (sample.ndim - 1)) for column in columns
@@ -61,7 +64,9 @@ def unclip_step(pictures: Sequence[DenoisingState], output: Tensor) -> list[tupl
     final = output
     if config.prediction_type == "epsilon":
         final = (sample - noisy * output) / signal
-    if config.clip_sample:
+    if config.get("thresholding", False):
+        final = pictures[0].schedule.prototype._threshold_sample(final)
+    elif config.clip_sample:
         final = final.clamp(-config.clip_sample_range, config.clip_sample_range)
     stepped = of_final * final + of_sample * sample
     if any(picture.schedule.draws[picture.step] for picture in pictures):
@@ -72,8 +77,8 @@ def unclip_step(pictures: Sequence[DenoisingState], output: Tensor) -> list[tupl
             spread = (0.5 * (share * most + (1 - share) * least)).exp()
         drawn = torch.cat([_noise(picture, output) for picture in pictures]).to(output.device)
         stepped = stepped + spread * drawn
-    results = zip(stepped.to(output.dtype).split(1), final.to(output.dtype).split(1), strict=True)
-    return list(results)
+    stepped, final = stepped.to(output.dtype), final.to(output.dtype)
+    return list(zip(stepped.split(counts), final.split(counts), strict=True))
 
 
 def _of_step(picture: DenoisingState) -> tuple[float, ...]:
@@ -82,7 +87,7 @@ def _of_step(picture: DenoisingState) -> tuple[float, ...]:
 
 
 def _noise(picture: DenoisingState, output: Tensor) -> Tensor:
-    """(1, …) on the CPU: what the picture's own generator draws for this step, or nothing."""
+    """Like the picture's latents, on the CPU: what the picture's own generator draws for this step, or nothing."""
     shape = picture.latents.shape
     if not picture.schedule.draws[picture.step]:
         return torch.zeros(shape, dtype=output.dtype)

@@ -239,9 +239,24 @@ def write_tiny_stable_diffusion_3(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def write_tiny_kandinsky(folder: Path, seed: int = 0) -> Path:
-    """A tiny KandinskyV22CombinedPipeline: a prior with a solver of its own before the decoder, and a VQ autoencoder."""
+def write_tiny_kandinsky(
+    folder: Path, seed: int = 0, *, inpaints: bool = False, scheduler: dict[str, Any] | None = None
+) -> Path:
+    """A tiny KandinskyV22CombinedPipeline: a prior with a solver of its own before the decoder, and a VQ autoencoder.
+
+    `inpaints`: its UNet reads a mask too. `scheduler` changes its DDPM configuration.
+    """
     torch.manual_seed(seed)
+    prior = diffusers.PriorTransformer(
+        num_attention_heads=2, attention_head_dim=8, embedding_dim=16, num_layers=1
+    )
+    # They are zeros and ones in a new one, with which a forgotten step would go unseen.
+    prior.clip_mean = torch.nn.Parameter(0.1 * torch.randn(1, 16))
+    prior.clip_std = torch.nn.Parameter(1 + 0.1 * torch.rand(1, 16))
+    of_decoder = {"beta_start": 0.00085, "beta_end": 0.012, "variance_type": "learned_range"}
+    kind = (
+        diffusers.KandinskyV22InpaintCombinedPipeline if inpaints else diffusers.KandinskyV22CombinedPipeline
+    )
     clip = clip_config(77, projection_dim=16, num_hidden_layers=1)
     vision = transformers.CLIPVisionConfig(
         hidden_size=16,
@@ -252,9 +267,9 @@ def write_tiny_kandinsky(folder: Path, seed: int = 0) -> Path:
         num_hidden_layers=1,
         patch_size=8,
     )
-    diffusers.KandinskyV22CombinedPipeline(
+    kind(
         unet=diffusers.UNet2DConditionModel(
-            in_channels=4,
+            in_channels=9 if inpaints else 4,
             out_channels=8,
             sample_size=16,
             addition_embed_type="image",
@@ -270,11 +285,12 @@ def write_tiny_kandinsky(folder: Path, seed: int = 0) -> Path:
             norm_num_groups=4,
             resnet_time_scale_shift="scale_shift",
         ),
-        scheduler=diffusers.DDIMScheduler(clip_sample=False, steps_offset=1),
+        scheduler=diffusers.DDPMScheduler(**of_decoder | {"clip_sample": False} | (scheduler or {})),
         movq=diffusers.VQModel(
             block_out_channels=(32, 32),
-            down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+            down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
             up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
+            mid_block_add_attention=False,
             in_channels=3,
             out_channels=3,
             latent_channels=4,
@@ -284,9 +300,7 @@ def write_tiny_kandinsky(folder: Path, seed: int = 0) -> Path:
             num_vq_embeddings=12,
             vq_embed_dim=4,
         ),
-        prior_prior=diffusers.PriorTransformer(
-            num_attention_heads=2, attention_head_dim=8, embedding_dim=16, num_layers=1
-        ),
+        prior_prior=prior,
         prior_image_encoder=transformers.CLIPVisionModelWithProjection(vision),
         prior_text_encoder=transformers.CLIPTextModelWithProjection(clip),
         prior_tokenizer=tiny_tokenizer(folder, 77),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,13 @@ def test_it_is_what_diffusers_makes_step_by_step(bench: Bench, model: Path) -> N
     assert not running()
 
 
-def test_a_prior_has_steps_of_its_own(tmp_path: Path) -> None:
+def test_a_prior_has_steps_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its latents are no picture, and neither are those of an autoencoder of another kind: no preview is made up."""
+    # Kandinsky 2.2 has a family; it stands for its relatives, which are larger and have none.
+    name, families = "KandinskyV22CombinedPipeline", dict(FAMILIES)
+    monkeypatch.setitem(FAMILIES, "kandinsky", replace(families["kandinsky"], pipelines=()))
+    further = (*families["auto-pipeline"].pipelines, name)
+    monkeypatch.setitem(FAMILIES, "auto-pipeline", replace(families["auto-pipeline"], pipelines=further))
     model = write_tiny_kandinsky(tmp_path / "model")
     bench = Bench(model, dtype="float32")
     request = auto_request(model, num_inference_steps=3, seeds=(3,))
