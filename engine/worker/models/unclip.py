@@ -50,7 +50,9 @@ class _Cascade:
         self.device, self.dtype, self.exact = components.device, components.dtype, exact
         self.learned_sampler = type(components.decoder_scheduler).__name__ == "UnCLIPScheduler"
         """Whether the decoder steps by UnCLIPScheduler, which knows variances that the network tells."""
-        self.samplers = None if self.learned_sampler else Samplers(components.decoder_scheduler)
+        self.samplers = (
+            None if self.learned_sampler else Samplers(components.decoder_scheduler, mend_old_config=False)
+        )
         self.enlarges = int(components.settings.get("enlarges", 1))
         self.larger: SuperResolution | None = None
         """What enlarges pictures by a convolutional network; Karlo does it by diffusion."""
