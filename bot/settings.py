@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """The embedded model, a hub id, a diffusers folder or a .safetensors checkpoint; several separated by commas."""
     upscaler: str = "upscaler"
     """What enlarges pictures: the embedded network, or one of another's in a .safetensors file."""
+    clip: str = "clip"
+    """What describes and compares pictures: the embedded model, or a hub id or folder of a CLIP model."""
     model_config_dir: Path | None = Field(default=None, validation_alias="FOURFOLD_MODEL_CONFIG")
     """A diffusers folder whose configuration serves a single .safetensors checkpoint offline."""
     device: str = "auto"

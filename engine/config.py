@@ -9,6 +9,8 @@ EMBEDDED_MODEL = "fourfold-mini"
 """The name of the model that ships inside the package (`engine/embedded/fourfold-mini`)."""
 EMBEDDED_UPSCALER = "upscaler"
 """The same of the one that enlarges pictures."""
+EMBEDDED_CLIP = "clip"
+"""The same of the one that knows how alike pictures and texts are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,8 @@ class EngineConfig:
     """What enlarges pictures: the embedded name, a folder of the same format, or a super-resolution network in one
     .safetensors file, which spandrel reads.
     """
+    clip: str = EMBEDDED_CLIP
+    """What describes and compares pictures: the embedded name, a hub id, or a folder of transformers' CLIPModel."""
     model_config_dir: Path | None = None
     """A diffusers folder that lends single files its configuration and tokenizer (FOURFOLD_MODEL_CONFIG)."""
     device: str = "auto"

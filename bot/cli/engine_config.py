@@ -28,6 +28,7 @@ def engine_config(settings: Settings) -> EngineConfig:
     return EngineConfig(
         models=settings.models,
         upscaler=settings.upscaler,
+        clip=settings.clip,
         model_config_dir=settings.model_config_dir,
         device=settings.device,
         dtype=settings.dtype,

@@ -206,6 +206,19 @@ FAMILIES: Mapping[str, Family] = {
         mixes_sizes=True,
     ),
     # How many tiles there are is known once a picture is opened; samplers and guidance mean nothing to it.
+    "clip": Family(
+        pipelines=(),
+        stages=("embed", "describe"),
+        operations=(Operation.EMBED, Operation.DESCRIBE),
+        samplers=("none",),
+        size_multiple=1,
+        native_side=224,
+        default_steps=1,
+        default_guidance_scale=1.0,
+        default_sampler="none",
+        guidance=Guidance.NONE,
+        mixes_sizes=True,
+    ),
     "super-resolution": Family(
         pipelines=(),
         stages=("super-resolution",),

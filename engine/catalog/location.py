@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from engine.catalog.clips import WEIGHTS, is_clip_folder
 from engine.catalog.upscalers import is_upscaler_folder
 from engine.config import EngineConfig
 from engine.errors import ModelUnavailable
@@ -65,14 +66,20 @@ def locate_model(name: str, config: EngineConfig) -> Path | None:
     raise ModelUnavailable(
         "model_path_missing",
         f"The model path {name} does not exist. Check"
-        f" {'FOURFOLD_UPSCALER' if name == config.upscaler else 'FOURFOLD_MODEL'}.",
+        f" {_setting_of(name, config)}.",
         model=name,
         path=str(path),
     )
 
 
+def _setting_of(name: str, config: EngineConfig) -> str:
+    """Which setting names it."""
+    others = {config.upscaler: "FOURFOLD_UPSCALER", config.clip: "FOURFOLD_CLIP"}
+    return "FOURFOLD_MODEL" if name in config.models else others.get(name, "FOURFOLD_MODEL")
+
+
 def _is_model(folder: Path) -> bool:
-    return (folder / "model_index.json").is_file() or is_upscaler_folder(folder)
+    return (folder / "model_index.json").is_file() or is_upscaler_folder(folder) or is_clip_folder(folder)
 
 
 def _hub_snapshot(name: str, config: EngineConfig) -> Path | None:
@@ -82,6 +89,8 @@ def _hub_snapshot(name: str, config: EngineConfig) -> Path | None:
     if not reference.is_file():
         return None
     snapshot = folder / "snapshots" / reference.read_text().strip()
+    if is_clip_folder(snapshot) and (snapshot / WEIGHTS).is_file():
+        return snapshot
     denoisers = (file for part in ("unet", "transformer") for file in snapshot.glob(f"{part}/*.safetensors"))
     complete = (snapshot / "model_index.json").is_file() and any(denoisers)
     return snapshot if complete and any(snapshot.glob("vae/*.safetensors")) else None

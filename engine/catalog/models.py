@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.catalog.clips import WEIGHTS, is_clip_folder
 from engine.catalog.families import (
     FAMILIES,
     KNOWN_MODELS,
@@ -29,8 +30,8 @@ from engine.catalog.files import (
 )
 from engine.catalog.location import EMBEDDED_DIR, embedded_names, hub_names, locate_model
 from engine.catalog.single_files import WHOLE, missing_parts, single_file_family
-from engine.catalog.upscalers import is_upscaler, is_upscaler_folder
-from engine.config import EMBEDDED_UPSCALER, EngineConfig
+from engine.catalog.upscalers import is_upscaler
+from engine.config import EMBEDDED_CLIP, EMBEDDED_UPSCALER, EngineConfig
 from engine.errors import ModelUnavailable
 from engine.tiles import MAX_SIDE, SCALES
 
@@ -44,6 +45,14 @@ _SAMPLER_OF_SCHEDULER = {
     "LCMScheduler": "lcm",
     "TCDScheduler": "tcd",
 }
+_NO_UPSCALER = (
+    "FOURFOLD_UPSCALER names {name}, which is a model of the family {family} and enlarges nothing. Name a super-resolution"
+    " network in one .safetensors file, or remove the line to use the embedded one."
+)
+_NO_CLIP = (
+    "FOURFOLD_CLIP names {name}, which is a model of the family {family} and compares nothing. Name a folder or hub id of a"
+    " CLIP model, such as openai/clip-vit-large-patch14, or remove the line to use the embedded one."
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -59,33 +68,36 @@ def read_model(name: str, config: EngineConfig) -> ModelInfo:
         # Nothing but the name is known before the download; afterwards the model is read again.
         guess = "stable-diffusion-xl" if "xl" in name.lower() else "stable-diffusion"
         family_name = KNOWN_MODELS[name][0] if name in KNOWN_MODELS else guess
+        family_name = "clip" if name == config.clip else family_name
         return _assumed(name, family_name, FAMILIES[family_name], present=False)
     with _understood(path):
         if is_upscaler(path, config):
             return _read_upscaler(name, path)
+        if path.is_dir() and is_clip_folder(path):
+            return _read_clip(name, path)
         return _read_single_file(name, path, config) if path.is_file() else _read_folder(name, path)
 
 
 def configured_models(config: EngineConfig) -> list[ModelInfo]:
-    """Every model that is configured, the default first; the upscaler last, unless it is the embedded one and not there.
+    """Every model that is configured, the default first; last those that enlarge and compare pictures, unless they are the
+    embedded ones and not there.
 
     Raises:
-        ModelUnavailable: one of them does not exist or cannot be read, or the upscaler is none.
+        ModelUnavailable: one of them does not exist or cannot be read, or cannot do what it is named for.
     """
     found = [read_model(name, config) for name in config.models]
-    name = config.upscaler
-    missing = name == EMBEDDED_UPSCALER and not is_upscaler_folder(EMBEDDED_DIR / name)
-    if missing or name in config.models:
-        return found
-    upscaler = read_model(name, config)
-    if Operation.UPSCALE not in upscaler.operations:
-        raise ModelUnavailable(
-            "upscaler_unfit",
-            f"FOURFOLD_UPSCALER names {name}, which is a model of the family {upscaler.family} and enlarges nothing. Name a"
-            " super-resolution network in one .safetensors file, or remove the line to use the embedded one.",
-            model=name,
-        )
-    return [*found, upscaler]
+    for name, embedded, operation, code, sentence in (
+        (config.upscaler, EMBEDDED_UPSCALER, Operation.UPSCALE, "upscaler_unfit", _NO_UPSCALER),
+        (config.clip, EMBEDDED_CLIP, Operation.EMBED, "clip_unfit", _NO_CLIP),
+    ):
+        missing = name == embedded and not (EMBEDDED_DIR / name / "config.json").is_file()
+        if missing or name in config.models:
+            continue
+        model = read_model(name, config)
+        if operation not in model.operations:
+            raise ModelUnavailable(code, sentence.format(name=name, family=model.family), model=name)
+        found.append(model)
+    return found
 
 
 def list_models(config: EngineConfig | None = None) -> list[ModelInfo]:
@@ -194,6 +206,30 @@ def _read_upscaler(name: str, path: Path) -> ModelInfo:
     size = tensor_bytes(weights)
     return replace(
         info, title=str(title), licence=str(licence), memory_bytes=size, hash=weights_hash([weights])
+    )
+
+
+def _read_clip(name: str, folder: Path) -> ModelInfo:
+    config, weights = read_json(folder / "config.json"), folder / WEIGHTS
+    if not weights.is_file():
+        raise ModelUnavailable(
+            "model_without_safetensors",
+            f"{name} holds no {WEIGHTS}; pickled weights are refused, because they can run any program when they are opened.",
+            model=name,
+        )
+    card = read_json(folder / "fourfold.json") if (folder / "fourfold.json").is_file() else {}
+    info = _assumed(name, "clip", FAMILIES["clip"], present=True)
+    side, words = config["vision_config"].get("image_size", 224), card.get("vocabulary")
+    return replace(
+        info,
+        title=str(card.get("title", info.title)),
+        licence=str(card.get("licence", info.licence)),
+        native_width=side,
+        native_height=side,
+        min_side=1,
+        memory_bytes=tensor_bytes(weights),
+        hash=weights_hash([weights]),
+        vocabulary=None if words is None else frozenset(word.lower() for word in words),
     )
 
 

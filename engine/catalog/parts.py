@@ -15,12 +15,12 @@ WEIGHTED = (
     ),
     *("prior_prior", "prior_image_encoder", "prior_text_encoder"),
     *("prior", "decoder", "text_proj", "image_encoder", "image_normalizer"),
-    *("super_res_first", "super_res_last", "super_resolution", "embedding_space"),
+    *("super_res_first", "super_res_last", "super_resolution", "embedding_space", "clip"),
 )
 """Those that have weights."""
 
 CONFIGURED = (
-    *("tokenizer", "tokenizer_2", "scheduler", "feature_extractor"),
+    *("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler", "feature_extractor"),
     *("prior_tokenizer", "prior_scheduler", "prior_image_processor"),
     *("decoder_scheduler", "super_res_scheduler", "image_noising_scheduler"),
 )

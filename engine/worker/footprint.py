@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from engine.catalog import is_upscaler, missing_parts, read_header, single_file_family
+from engine.catalog import is_clip_folder, is_upscaler, missing_parts, read_header, single_file_family
+from engine.catalog.clips import WEIGHTS
 from engine.catalog.files import weight_files
 from engine.catalog.single_files import WHOLE
 from engine.config import EngineConfig
@@ -44,6 +45,9 @@ def measure(path: Path, dtype: torch.dtype, config: EngineConfig | None = None) 
         wide = dtype if dtype == torch.float64 else torch.float32
         files = [path] if path.is_file() else path.glob("*.safetensors")
         whole = sum(size for file in files for _, size in _sizes(file, wide))
+        return Footprint(whole, whole)
+    if path.is_dir() and is_clip_folder(path):
+        whole = sum(size for _, size in _sizes(path / WEIGHTS, dtype))
         return Footprint(whole, whole)
     tensors = list(_folder(path, dtype) if path.is_dir() else _single_file(path, dtype, config))
     if not tensors:

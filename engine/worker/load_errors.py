@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.catalog import read_header
+from engine.catalog import is_clip_folder, read_header
+from engine.catalog.clips import WEIGHTS
 from engine.catalog.files import advice, part_folder, read_json
 from engine.catalog.parts import WEIGHTED
 from engine.catalog.upscalers import is_upscaler_folder
@@ -21,8 +22,8 @@ def check_weights(path: Path) -> None:
     Raises:
         ModelUnavailable: weights are missing or cut short.
     """
-    if not path.is_dir():
-        read_header(path)
+    if not path.is_dir() or is_clip_folder(path):
+        read_header(path / WEIGHTS if path.is_dir() else path)
         return
     if is_upscaler_folder(path):
         _check_component(path)

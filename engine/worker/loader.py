@@ -21,12 +21,14 @@ from huggingface_hub.errors import DryRunError, RepositoryNotFoundError
 from tqdm.auto import tqdm
 from transformers import core_model_loading
 
-from engine.catalog import FAMILIES, is_upscaler, locate_model
+from engine.catalog import FAMILIES, is_clip_folder, is_upscaler, locate_model
+from engine.catalog.clips import WEIGHTS
 from engine.catalog.files import part_folder
 from engine.catalog.parts import PARTS
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed, ModelUnavailable
 from engine.output import Loading
+from engine.worker.clip_folder import read_clip
 from engine.worker.components import read_folder
 from engine.worker.load_errors import disk_full, is_disk_full, reading, reading_part
 from engine.worker.offload import OFFLOADED, offload
@@ -103,6 +105,12 @@ def load_components(
             _place(path, network, device, offloaded=False)
             report(Loading(name, 1.0))
             return Components(parts=network, settings={}, device=device, dtype=dtype)
+        if path.is_dir() and is_clip_folder(path):
+            seeing = read_clip(path, dtype)
+            seeing["clip"].eval().to(device)
+            own_weights(seeing["clip"])
+            report(Loading(name, 1.0))
+            return Components(settings=seeing.pop("settings"), parts=seeing, device=device, dtype=dtype)
         if path.is_dir() and _class_name(path) in FAMILIES["auto-pipeline"].pipelines:
             pipeline = _read_pipeline(path, dtype)
             check_pipeline_fit(path, pipeline.components)
@@ -190,13 +198,15 @@ def _download(name: str, config: EngineConfig, report: Callable[[Loading], None]
         )
     total = 0
     try:
-        listed = snapshot_download(
-            name, cache_dir=config.cache_dir, allow_patterns=["model_index.json", "*/*"], dry_run=True
-        )
+        compares = name == config.clip
+        patterns = ["*.json", "*.txt", WEIGHTS] if compares else ["model_index.json", "*/*"]
+        listed = snapshot_download(name, cache_dir=config.cache_dir, allow_patterns=patterns, dry_run=True)
         sizes = {file.filename: file.file_size or 0 for file in listed}
-        wanted = _wanted_files(list(sizes))
-        denoisers = [file for file in wanted if file.startswith(("unet/", "transformer/"))]
-        if not any(file.endswith(".safetensors") for file in denoisers):
+        # Where config.json and weights lie in the cache, the rest does.
+        last = ("config.json", WEIGHTS)
+        wanted = sorted(sizes, key=lambda file: file in last) if compares else _wanted_files(list(sizes))
+        drawing = [file for file in wanted if file.startswith(("unet/", "transformer/"))]
+        if not any(file.endswith(".safetensors") for file in (wanted if compares else drawing)):
             raise ModelUnavailable(
                 "model_without_safetensors",
                 f"{name} offers no .safetensors weights in diffusers format; pickled weights are refused.",

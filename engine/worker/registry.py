@@ -9,6 +9,7 @@ from engine.worker.interface import LoadedFamily
 
 FAMILY_CLASSES = {
     "auto-pipeline": ("engine.worker.models.auto_pipeline", "AutoPipeline"),
+    "clip": ("engine.worker.models.clip", "Clip"),
     "flux": ("engine.worker.models.flux", "Flux"),
     "kandinsky": ("engine.worker.models.kandinsky", "Kandinsky"),
     "stable-diffusion": ("engine.worker.models.stable_diffusion", "StableDiffusion"),
