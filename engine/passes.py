@@ -67,7 +67,10 @@ def _drawn(request: GenerateRequest, model: ModelInfo) -> tuple[Pass, ...]:
     made[-1] = replace(made[-1], steps=stopped_after(params.stop, made[-1].steps))
     if has_prior and request.operation is not Operation.VARIATION:
         made.insert(0, Pass(PRIOR, 0, 0, params.prior_num_inference_steps))
-    if stages[-1] == SUPER_RESOLUTION:
+    if (scale := model.enlarges) > 1:
+        steps = tile_steps(params.width // scale, params.height // scale, scale)
+        made.append(Pass(SUPER_RESOLUTION, 0, 0, steps))
+    elif stages[-1] == SUPER_RESOLUTION:
         made.append(Pass(SUPER_RESOLUTION, params.width, params.height, DIFFUSED_STEPS))
     return tuple(made)
 

@@ -32,7 +32,7 @@ from engine.catalog.single_files import WHOLE, missing_parts, single_file_family
 from engine.catalog.upscalers import is_upscaler, is_upscaler_folder
 from engine.config import EMBEDDED_UPSCALER, EngineConfig
 from engine.errors import ModelUnavailable
-from engine.tiles import MAX_SIDE
+from engine.tiles import MAX_SIDE, SCALES
 
 _SAMPLER_OF_SCHEDULER = {
     "DDIMScheduler": "ddim",
@@ -298,7 +298,10 @@ def _with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
         height, width = _sides(unet.get("sample_size") or info.native_width // factor)
     card = read_json(folder / "fourfold.json") if (folder / "fourfold.json").is_file() else {}
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    index = read_json(folder / "model_index.json")
     with _understood(folder / "fourfold.json" if card else folder):
+        info = _enlarging(info, index)
+        factor *= info.enlarges
         return _with_card(info, card, scheduler, (width * factor, height * factor), factor)
 
 
@@ -312,6 +315,16 @@ def _has(index: Mapping[str, Any], part: str) -> bool:
     return isinstance(index.get(part), list) and None not in index[part]
 
 
+def _enlarging(info: ModelInfo, index: Mapping[str, Any]) -> ModelInfo:
+    """How many times as large a model with a super-resolution network of its own says that it makes its pictures."""
+    enlarges = int(index.get("enlarges", 1))
+    if enlarges not in (1, *SCALES):
+        raise ValueError(
+            f"a model cannot enlarge {enlarges} times; {', '.join(map(str, SCALES))} are possible"
+        )
+    return replace(info, enlarges=enlarges)
+
+
 def _with_cascade(info: ModelInfo, folder: Path, index: Mapping[str, Any]) -> ModelInfo:
     """What can be asked of an unCLIP folder, and how large its pictures come out."""
     info = _doing(info, index)
@@ -323,9 +336,9 @@ def _with_cascade(info: ModelInfo, folder: Path, index: Mapping[str, Any]) -> Mo
     with _understood(folder / last / "config.json"):
         drawn, _ = _sides(read_json(folder / last / "config.json").get("sample_size"))
     with _understood(folder / "fourfold.json" if card else folder):
-        enlarges = int(card.get("enlarges", 1))
-        side = drawn * enlarges
-        info = replace(info, enlarges=enlarges, size_multiple=8 * enlarges if enlarges > 1 else side)
+        info = _enlarging(info, index)
+        side = drawn * info.enlarges
+        info = replace(info, size_multiple=side)
         only = {"native_size": side, "min_side": side, "max_side": side}
         return _with_card(info, only | card, scheduler, (side, side), 1)
 

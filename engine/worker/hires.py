@@ -32,6 +32,7 @@ def begin_second_pass(
     autoencoder: Autoencoder,
     dtype: torch.dtype,
     *,
+    enlarges: int = 1,
     arranged: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> None:
     """Give a picture that is through its first pass, decoded to `pixels`, the state that image-to-image begins with.
@@ -42,7 +43,7 @@ def begin_second_pass(
     """
     second = picture.later[0]
     assert second.schedule is not None, "it is drawn over"
-    image = enlarged(pixels, second.width, second.height, tiling=picture.tiling)
+    image = enlarged(pixels, second.width // enlarges, second.height // enlarges, tiling=picture.tiling)
     generator = torch.Generator().manual_seed(picture.generator.initial_seed())
     start = autoencoder.sample(
         autoencoder.encode(as_tensor(np.asarray(image)), tiling=picture.tiling), generator

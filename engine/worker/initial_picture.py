@@ -67,15 +67,16 @@ class EncodedPicture:
         return self._autoencoder.encode(outside, tiling=self._tiling)
 
 
-def read_initial_picture(request: Request) -> InitialPicture | None:
-    """None where the request begins with a text alone.
+def read_initial_picture(request: Request, enlarges: int = 1) -> InitialPicture | None:
+    """None where the request begins with a text alone. `enlarges`: how many times as large as what is drawn the request's
+    size is.
 
     Raises:
         GenerationFailed: a file is gone or no (whole) picture, or nothing in the mask is light.
     """
     if not isinstance(request, GenerateRequest) or request.init_image is None:
         return None
-    size = request.params.width, request.params.height
+    size = request.params.width // enlarges, request.params.height // enlarges
     pixels = np.asarray(_opened(request.init_image, "initial picture", "RGB", size))
     if request.mask is None:
         return InitialPicture(pixels, None)

@@ -76,6 +76,14 @@ class WeightsReader(Protocol):
         ...
 
 
+@runtime_checkable
+class EnlargingFamily(Protocol):
+    """A model that ends with a super-resolution network of its own."""
+
+    enlarges: int
+    """How many times as large as what is drawn its pictures are; sizes in requests are those of the pictures."""
+
+
 class LoadedFamily(Protocol):
     """A model with its weights on the device."""
 

@@ -18,7 +18,14 @@ from engine.output import ImageReady, Result
 from engine.request import Request
 from engine.worker.device import is_out_of_memory
 from engine.worker.initial_picture import read_initial_picture, read_pictures
-from engine.worker.interface import BoundStage, LoadedFamily, Stage, StageBefore, WeightsReader
+from engine.worker.interface import (
+    BoundStage,
+    EnlargingFamily,
+    LoadedFamily,
+    Stage,
+    StageBefore,
+    WeightsReader,
+)
 from engine.worker.ladder import Ladder, as_failure, caught, without_frames
 from engine.worker.prepared_weights import PreparedWeights
 from engine.worker.previews import thumbnails
@@ -48,7 +55,10 @@ class ModelRunner:
         family = self._residency.family(request.model)
         try:
             files = family.read_weights(request) if isinstance(family, WeightsReader) else NamedFiles()
-            files = replace(files, picture=read_initial_picture(request), pictures=read_pictures(request))
+            enlarges = family.enlarges if isinstance(family, EnlargingFamily) else 1
+            files = replace(
+                files, picture=read_initial_picture(request, enlarges), pictures=read_pictures(request)
+            )
             self._weights.put(request, files)
         except Exception as error:  # noqa: BLE001 - one request's trouble stays its own.
             raise as_failure(without_frames(error)) from None

@@ -72,12 +72,10 @@ def tiny_unet(**config: Any) -> Any:
     return diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16),
         layers_per_block=1,
-        sample_size=16,
-        out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         norm_num_groups=4,
-        **config,
+        **{"sample_size": 16, "out_channels": 4, **config},
     )
 
 

@@ -25,7 +25,9 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from engine.worker.embedding_space import EmbeddingSpace
 from tests.engine.tiny import clip_config, tiny_text_encoder, tiny_tokenizer, tiny_unet, tiny_vae_kl
+from tests.engine.tiny_upscaler import write_tiny_upscaler
 
 WIDTH = 32
 """Of CLIP's embeddings."""
@@ -173,3 +175,62 @@ def _add_eyes(folder: Path) -> None:
         part.save_pretrained(folder / name)
         index[name] = ["transformers", type(part).__name__]
     (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def write_tiny_unclip(folder: Path, *, seed: int = 0) -> Path:
+    """As the embedded one is made: a prior in a space of fewer axes, a decoder that is told by ordinary cross-attention and
+    predicts velocities, and a convolutional network that enlarges twice; text and image encoder lie with another model.
+    """
+    torch.manual_seed(seed)
+    mine = folder / "mine"
+    embeddings = torch.randn(200, 6) @ torch.randn(6, WIDTH) + 0.3
+    space = EmbeddingSpace.of(embeddings, 0.9999)
+    text_proj = UnCLIPTextProjModel(
+        clip_embeddings_dim=WIDTH, time_embed_dim=4 * 8, cross_attention_dim=16, clip_extra_context_tokens=2
+    )
+    torch.nn.init.normal_(text_proj.learned_classifier_free_guidance_embeddings)
+    prior = PriorTransformer(
+        num_attention_heads=2,
+        attention_head_dim=WIDTH // 2,
+        embedding_dim=space.width,
+        embedding_proj_dim=WIDTH,
+        # Words are as wide as the prior; a projection would have to be as wide as what is drawn.
+        encoder_hid_proj_type=None,
+        num_layers=1,
+        num_embeddings=WINDOW,
+    )
+    parts = {
+        "prior": prior,
+        "decoder": tiny_unet(
+            in_channels=3,
+            out_channels=3,
+            sample_size=SMALL,
+            cross_attention_dim=16,
+            attention_head_dim=4,
+            class_embed_type="identity",
+            resnet_time_scale_shift="scale_shift",
+        ),
+        "text_proj": text_proj,
+        "prior_scheduler": UnCLIPScheduler(prediction_type="sample", clip_sample_range=5.0),
+        "decoder_scheduler": DDIMScheduler(prediction_type="v_prediction", clip_sample=False),
+        "tokenizer": tiny_tokenizer(mine, WINDOW),
+        "feature_extractor": make_image_processor(),
+    }
+    for name, part in parts.items():
+        part.save_pretrained(mine / name)
+    space.save(mine / "embedding_space")
+    write_tiny_upscaler(mine / "super_resolution", scale=2)
+    make_text_encoder().save_pretrained(folder / "words")
+    make_image_encoder().save_pretrained(folder / "eyes")
+    index = {
+        "_class_name": "UnCLIPPipeline",
+        "_shared": {"text_encoder": "words", "image_encoder": "eyes"},
+        "enlarges": 4,
+        "embedding_space": ["fourfold", "EmbeddingSpace"],
+        "super_resolution": ["fourfold", "CompactUpscaler"],
+        "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
+        "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+        **{name: ["diffusers", type(part).__name__] for name, part in parts.items()},
+    }
+    (mine / "model_index.json").write_text(json.dumps(index))
+    return mine

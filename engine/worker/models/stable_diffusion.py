@@ -34,6 +34,7 @@ from engine.worker.row_buckets import as_they_are, in_bucket
 from engine.worker.safety_checker import SafetyChecker
 from engine.worker.samplers import Samplers
 from engine.worker.seamless import edges_joined
+from engine.worker.super_resolution import SuperResolution
 
 _MASK_CHANNELS = 9
 """A UNet made for inpainting reads four channels of latents, the mask, and four more of what is kept."""
@@ -44,8 +45,14 @@ class StableDiffusion:
 
     def __init__(self, components: Components, *, exact: bool) -> None:
         """`exact`: every picture is predicted and decoded by itself, so that company cannot change it."""
-        self._denoise = _Denoise(components, exact=exact)
-        self.stages: tuple[Stage, ...] = (self._denoise,)
+        self.enlarges = int(components.settings.get("enlarges", 1))
+        larger = None
+        if self.enlarges > 1:
+            larger = SuperResolution(
+                components.super_resolution, components.device, components.dtype, exact=exact
+            )
+        self._denoise = _Denoise(components, exact=exact, larger=larger, enlarges=self.enlarges)
+        self.stages: tuple[Stage, ...] = (self._denoise,) if larger is None else (self._denoise, larger)
 
     def save_memory(self) -> bool:
         """Decode one picture at a time, and in tiles, from now on; False when that is already so."""
@@ -61,7 +68,11 @@ class _Denoise:
 
     name = "denoise"
 
-    def __init__(self, components: Components, *, exact: bool) -> None:
+    def __init__(
+        self, components: Components, *, exact: bool, larger: SuperResolution | None, enlarges: int
+    ) -> None:
+        """`larger`: the stage that makes pictures `enlarges` times as large, where the model has one."""
+        self._larger, self._enlarges = larger, enlarges
         self._prompts = PromptEncoder(
             components.tokenizer, components.text_encoder, components.device, exact=exact
         )
@@ -108,12 +119,19 @@ class _Denoise:
         )
         from_image = request.operation is not Operation.TEXT_TO_IMAGE
         schedule = self._schedule(params, params.strength if from_image else 1.0)
-        width, height, steps = params.width, params.height, schedule.steps(params.stop)
+        width, height = params.width // self._enlarges, params.height // self._enlarges
+        steps = schedule.steps(params.stop)
         later: tuple[LaterPass, ...] = ()
+        if self._larger is not None:
+            later = (self._larger.later_pass(width, height, self._enlarges),)
         if (hires := params.hires) is not None:
             again = self._schedule(params, hires.strength)
-            later = (LaterPass(self.name, width, height, again.steps(params.stop), again),)
-            width, height, steps = hires.width, hires.height, schedule.steps()
+            later = (
+                LaterPass(self.name, params.width, params.height, again.steps(params.stop), again),
+                *later,
+            )
+            width, height = hires.width // self._enlarges, hires.height // self._enlarges
+            steps = schedule.steps()
         autoencoder, picture = state.files.autoencoder or self._autoencoder, state.files.picture
         source = None if picture is None else EncodedPicture(picture, autoencoder, tiling=params.tiling)
         for index, seed in state.seeds:
@@ -175,23 +193,22 @@ class _Denoise:
             picture.step += 1
 
     def finish(self, pictures: Sequence[DenoisingState]) -> list[Result]:
-        """Decode, quantise as diffusers' VaeImageProcessor does, and run the checkpoint's safety checker."""
-        if self._exact and len(pictures) > 1:
-            return [result for picture in pictures for result in self.finish([picture])]
-        pixels = self._decode(pictures)
-        if self._safety_checker is None:
-            checked = [(picture, Safety.UNCHECKED) for picture in pixels]
-        else:
-            checked = [
-                (np.zeros_like(picture), Safety.FLAGGED) if flagged else (picture, Safety.SAFE)
-                for picture, flagged in zip(pixels, self._safety_checker.flags(pixels), strict=True)
-            ]
-        return [ImageReady(picture.index, *each) for picture, each in zip(pictures, checked, strict=True)]
+        """What pictures show in the end."""
+        checked = zip(pictures, self._checked(pictures), strict=True)
+        return [ImageReady(picture.index, pixels, safety) for picture, (pixels, safety) in checked]
 
     def hand_over(self, state: RequestState, pictures: Sequence[DenoisingState]) -> None:
-        """Decode what the first pass made, scale it up and noise it again, as image-to-image at the full size."""
+        """Decode what the pass made. Of two, scale it up and noise it again, as image-to-image at the full size; what is to be
+        enlarged takes a place among those that are.
+        """
+        if pictures[0].later[0].stage != self.name:
+            assert self._larger is not None, "no other stage follows"
+            for picture, (pixels, safety) in zip(pictures, self._checked(pictures), strict=True):
+                rgb = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+                state.pictures[picture.index] = self._larger.taken_over(picture, rgb, self._enlarges, safety)
+            return
         for picture, small in zip(pictures, self._decode(pictures), strict=True):
-            begin_second_pass(picture, small, self._of(pictures), self._dtype)
+            begin_second_pass(picture, small, self._of(pictures), self._dtype, enlarges=self._enlarges)
             if self._exact:
                 picture.latents = picture.latents.contiguous()
 
@@ -203,6 +220,18 @@ class _Denoise:
         )
         flags = self._safety_checker.flags(thumbs) if self._safety_checker else [False] * len(thumbs)
         return [np.zeros_like(thumb) if flag else thumb for thumb, flag in zip(thumbs, flags, strict=True)]
+
+    def _checked(self, pictures: Sequence[DenoisingState]) -> list[tuple[npt.NDArray[np.uint8], Safety]]:
+        """Decode, quantise as diffusers' VaeImageProcessor does, and run the checkpoint's safety checker."""
+        if self._exact and len(pictures) > 1:
+            return [each for picture in pictures for each in self._checked([picture])]
+        pixels = self._decode(pictures)
+        if self._safety_checker is None:
+            return [(picture, Safety.UNCHECKED) for picture in pixels]
+        return [
+            (np.zeros_like(picture), Safety.FLAGGED) if flagged else (picture, Safety.SAFE)
+            for picture, flagged in zip(pixels, self._safety_checker.flags(pixels), strict=True)
+        ]
 
     def _decode(self, pictures: Sequence[DenoisingState]) -> list[npt.NDArray[np.uint8]]:
         """Pictures of one request and size as uint8 RGB (H, W, 3); early ones as their last step foresaw them."""
@@ -286,7 +315,7 @@ class _Denoise:
         strength = params.strength
         # Unlike without a mask, diffusers' pipelines lay these latents out channel by channel.
         original = source.latents(generator).contiguous() if strength < 1 or not reads_mask else None
-        noise = self._noise(params.width, params.height, generator)
+        noise = self._noise(params.width // self._enlarges, params.height // self._enlarges, generator)
         if strength < 1 and original is not None:
             latents = schedule.add_noise(original, noise)
         else:

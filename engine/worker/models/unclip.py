@@ -23,6 +23,7 @@ from engine.worker.prior import EmbeddingState, Sentence, read_sentence, sentenc
 from engine.worker.prompts.unread import bare, fitting
 from engine.worker.request_state import LaterPass, RequestState, Schedule
 from engine.worker.samplers import Samplers
+from engine.worker.super_resolution import SuperResolution
 from engine.worker.unclip_sampler import unclip_schedule, unclip_step
 
 
@@ -32,7 +33,8 @@ class UnCLIP:
     def __init__(self, components: Components, *, exact: bool) -> None:
         """`exact`: every picture is computed by itself, so that company cannot change it."""
         cascade = _Cascade(components, exact=exact)
-        drawing: tuple[Stage, ...] = (_Decoder(cascade), _SuperResolution(cascade))
+        self.enlarges = cascade.enlarges
+        drawing: tuple[Stage, ...] = (_Decoder(cascade), cascade.larger or _SuperResolution(cascade))
         self.stages: tuple[Stage, ...] = drawing if components.prior is None else (_Prior(cascade), *drawing)
 
     def save_memory(self) -> bool:
@@ -48,7 +50,16 @@ class _Cascade:
         self.device, self.dtype, self.exact = components.device, components.dtype, exact
         self.learned_sampler = type(components.decoder_scheduler).__name__ == "UnCLIPScheduler"
         """Whether the decoder steps by UnCLIPScheduler, which knows variances that the network tells."""
-        self.samplers = None if self.learned_sampler else Samplers(components.decoder_scheduler)
+        self.samplers = (
+            None if self.learned_sampler else Samplers(components.decoder_scheduler, mend_old_config=False)
+        )
+        self.enlarges = int(components.settings.get("enlarges", 1))
+        self.larger: SuperResolution | None = None
+        """What enlarges pictures by a convolutional network; Karlo does it by diffusion."""
+        if self.enlarges > 1:
+            self.larger = SuperResolution(
+                components.super_resolution, components.device, components.dtype, exact=exact
+            )
 
     def groups(self, pictures: Sequence[EmbeddingState]) -> Sequence[Sequence[EmbeddingState]]:
         """Those that are computed together."""
@@ -80,6 +91,9 @@ class _Cascade:
 
     def super_resolution_pass(self, state: RequestState) -> LaterPass:
         params = state.request.params
+        if self.larger is not None:
+            side = self.parts.decoder.config.sample_size
+            return self.larger.later_pass(side, side, self.enlarges)
         schedule = unclip_schedule(self.parts.super_res_scheduler, DIFFUSED_STEPS)
         return LaterPass(SUPER_RESOLUTION, params.width, params.height, schedule.steps(), schedule)
 
@@ -228,7 +242,12 @@ class _Decoder:
             picture.step += 1
 
     def hand_over(self, state: RequestState, pictures: Sequence[EmbeddingState]) -> None:
-        """Enlarge the small pictures plainly, and draw the noise out of which their details come."""
+        """To the network that enlarges; or, as in Karlo, enlarge the pictures plainly and draw the noise that details come of."""
+        if (larger := self._cascade.larger) is not None:
+            for picture in pictures:
+                rgb = picture.result.clamp(-1, 1) * 0.5 + 0.5
+                state.pictures[picture.index] = larger.taken_over(picture, rgb, self._cascade.enlarges)
+            return
         first = self._cascade.parts.super_res_first
         side = first.config.sample_size
         small = torch.cat([picture.result for picture in pictures]).clamp(-1, 1)

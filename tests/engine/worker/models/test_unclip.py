@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
+    DDIMScheduler,
     PriorTransformer,
     UnCLIPImageVariationPipeline,
     UnCLIPPipeline,
@@ -27,6 +29,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from engine import EngineConfig, GenerateRequest, Operation, Reference
 from engine.catalog import read_model
+from engine.worker.embedding_space import EmbeddingSpace
+from engine.worker.super_resolution import CompactUpscaler, upscale
 from tests.engine.bench import (
     Bench,
     Result,
@@ -36,7 +40,7 @@ from tests.engine.bench import (
     make_request,
     with_params,
 )
-from tests.engine.tiny_cascade import LARGE, SMALL, write_tiny_karlo
+from tests.engine.tiny_cascade import LARGE, SMALL, write_tiny_karlo, write_tiny_unclip
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +263,95 @@ def test_the_catalogue_says_what_it_can_do(karlo: Path) -> None:
 
 def _tensors(file: Path) -> dict[str, Any]:
     return load_file(file)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_unclip(tmp_path_factory.mktemp("unclip"))
+
+
+def by_hand(folder: Path, request: GenerateRequest) -> torch.Tensor:
+    """(1, 3, h, w) in 0 to 1: the first picture of a request, by a plain loop around the parts."""
+    params, shared = request.params, json.loads((folder / "model_index.json").read_text())["_shared"]
+
+    def part(made: Any, name: str) -> Any:
+        return made.from_pretrained(
+            folder.parent / shared[name] if name in shared else folder / name
+        ).double()
+
+    encoder, prior = part(CLIPTextModelWithProjection, "text_encoder"), part(PriorTransformer, "prior")
+    projection, decoder = part(UnCLIPTextProjModel, "text_proj"), part(UNet2DConditionModel, "decoder")
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    texts = [params.negative_prompt, request.prompt]
+    ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+    read, mask = encoder(ids.input_ids), ids.attention_mask.bool()
+    generator = torch.Generator().manual_seed(request.seeds[0])
+    scheduler = UnCLIPScheduler.from_pretrained(folder / "prior_scheduler")
+    scheduler.set_timesteps(params.prior_num_inference_steps)
+    space = EmbeddingSpace.load(folder / "embedding_space").double()
+    state = torch.randn(1, space.width, generator=generator, dtype=torch.float64)
+    times = scheduler.timesteps
+    for index, time in enumerate(times):
+        found = prior(
+            torch.cat([state] * 2), time, read.text_embeds, read.last_hidden_state, mask
+        ).predicted_image_embedding
+        guided = found[:1] + params.prior_guidance_scale * (found[1:] - found[:1])
+        after = times[index + 1] if index + 1 < len(times) else None
+        state = scheduler.step(guided, time, state, prev_timestep=after, generator=generator).prev_sample
+    embedding = space.embeddings(prior.post_process_latents(state))
+    context, added = projection(
+        image_embeddings=embedding,
+        prompt_embeds=read.text_embeds,
+        text_encoder_hidden_states=read.last_hidden_state,
+        do_classifier_free_guidance=True,
+    )
+    counted = torch.nn.functional.pad(mask, (projection.clip_extra_context_tokens, 0), value=True)
+    steps = DDIMScheduler.from_pretrained(folder / "decoder_scheduler")
+    steps.set_timesteps(params.num_inference_steps)
+    picture = torch.randn(1, 3, SMALL, SMALL, generator=generator, dtype=torch.float64)
+    for time in steps.timesteps:
+        found = decoder(
+            torch.cat([picture] * 2), time, context, class_labels=added, encoder_attention_mask=counted
+        ).sample
+        guided = found[:1] + params.guidance_scale * (found[1:] - found[:1])
+        picture = steps.step(guided, time, picture).prev_sample
+    network = CompactUpscaler.load(folder / "super_resolution", torch.float64)
+    rgb = picture.clamp(-1, 1)[0] * 0.5 + 0.5
+    return upscale(network, upscale(network, rgb))[None]
+
+
+def ask_small(model: Path, request_id: str = "one", **changes: Any) -> GenerateRequest:
+    return make_request(
+        model, request_id, **{"width": 4 * SMALL, "height": 4 * SMALL, "sampler": "ddim"} | changes
+    )
+
+
+@torch.inference_mode()
+def test_the_embedded_kind_alone(small: Path) -> None:
+    """A space of fewer axes, ordinary cross-attention, other samplers, and a network that enlarges twice."""
+    request = with_params(ask_small(small), prior_num_inference_steps=5)
+    ours = Bench(small).run(request)["one"]
+    theirs = by_hand(small, request)
+    assert float((ours.latents[0] - theirs).abs().max()) <= 1e-10
+    assert ours.pixels[0].shape == (4 * SMALL, 4 * SMALL, 3)
+
+
+def test_the_embedded_kind_in_company(small: Path, files: Mapping[str, Path]) -> None:
+    picture = files["init_image"]
+    reference = Reference(pictures=((picture, 1.0),))
+    requests = [
+        ask_small(small, "texts", seeds=(1, 2, 3)),
+        ask_small(small, "other", prompt="the dog", sampler="euler", num_inference_steps=6),
+        ask_small(small, "picture", prompt="", operation=Operation.VARIATION, reference=reference),
+    ]
+    bench = Bench(small)
+    together = bench.run(*requests, joins={"texts": 0, "other": 3, "picture": 5})
+    for request in requests:
+        assert largest_difference(together[request.request_id], bench.alone(request)) <= 1e-10
+
+
+def test_the_catalogue_knows_how_large_the_embedded_kind_is(small: Path) -> None:
+    info = read_model(str(small), EngineConfig(models=(str(small),)))
+    assert (info.enlarges, info.native_width, info.min_side, info.max_side) == (4, *(4 * SMALL,) * 3)
+    assert "euler" in info.samplers
+    assert info.memory_bytes > sum(file.stat().st_size for file in small.parent.glob("words/*.safetensors"))
