@@ -12,11 +12,12 @@ compiled        torch.compile, meanwhile eager  row_buckets    steps of a few wi
 interface       what a family offers            registry       which file holds which family
 request_state   what a request is while it runs
 samplers        schedules and noise solvers     vector_samplers  the common ones, over rows
-flow_match      the same for flow matching
+flow_match      the same for flow matching      ddpm_sampler   variances that models tell
+prior           from texts to image embeddings  unclip_sampler  its noise solver
 previews        thumbnails of what is not done  safety_checker   the checkpoint's own filter
 prompts/        from text to vectors            lora/          what LoRAs add, per row
 autoencoder     pixels and latents              autoencoder_store  those that requests name
-file_cache      what was read of files lately
+file_cache      what was read of files lately   movq           Kandinsky's autoencoder
 seamless        edges that fit together         hires          large pictures in two passes
 super_resolution  pictures enlarged in tiles    upscalers      where the networks for it come from
 inpainting      masks and what they keep        initial_picture  what requests begin with

@@ -66,6 +66,13 @@ def sentences_of(pictures: Sequence[EmbeddingState]) -> list[Sentence]:
     return [sentence for sentence in rows if sentence is not None]
 
 
+def drawn_embedding(prior: Any, latents: Tensor) -> Tensor:
+    """(rows, width): what a PriorTransformer's last latents stand for; its own method, wherever its weights may lie."""
+    spread, middle = (weights.to(latents.device) for weights in (prior.clip_std, prior.clip_mean))
+    embedding: Tensor = (latents * spread) + middle
+    return embedding
+
+
 def step_prior(
     prior: Any,
     pictures: Sequence[EmbeddingState],

@@ -14,6 +14,7 @@ import torch
 from engine import EMBEDDED_MODEL, EngineConfig, ModelUnavailable, Operation
 from engine.catalog import EMBEDDED_DIR, FAMILIES, list_models, read_header, read_model, unknown_words
 from engine.catalog.families import DRAWING
+from engine.worker.ddpm_sampler import DDPM
 from engine.worker.registry import FAMILY_CLASSES
 from engine.worker.samplers import SAMPLERS
 from engine.worker.unclip_sampler import UNCLIP
@@ -282,7 +283,7 @@ def test_headers_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
 def test_families_registry_and_samplers_agree() -> None:
     assert FAMILIES.keys() == FAMILY_CLASSES.keys()
     for family in FAMILIES.values():
-        assert set(family.samplers) <= SAMPLERS.keys() | {"flow_euler", "own", UNCLIP}
+        assert set(family.samplers) <= SAMPLERS.keys() | {"flow_euler", "own", UNCLIP, DDPM}
         assert family.default_sampler in family.samplers
 
 

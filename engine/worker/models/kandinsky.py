@@ -31,7 +31,7 @@ from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.movq import Movq
 from engine.worker.previews import thumbnails
-from engine.worker.prior import EmbeddingState, read_sentence, step_prior
+from engine.worker.prior import EmbeddingState, drawn_embedding, read_sentence, step_prior
 from engine.worker.prompts.unread import bare, fitting
 from engine.worker.request_state import DenoisingState, LaterPass, Region, RequestState, Schedule
 from engine.worker.row_buckets import as_they_are, in_bucket
@@ -108,7 +108,7 @@ class _Prior:
         shared = self._shared
         source = shared.encoded(state)
         for picture in pictures:
-            embeddings = shared.parts.prior_prior.post_process_latents(picture.latents)
+            embeddings = drawn_embedding(shared.parts.prior_prior, picture.latents)
             # Drawn from a copy, so that whoever tries again after an error draws the same.
             generator = torch.Generator()
             generator.set_state(picture.generator.get_state())

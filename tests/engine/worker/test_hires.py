@@ -214,7 +214,7 @@ def test_what_is_counted_is_what_is_run(
             bench.info.name, sampler=sampler, num_inference_steps=steps, strength=strength, init_image=picture
         )
     request = with_params(request, stop=stop)
-    state = RequestState(request, NamedFiles(picture=read_initial_picture(request)))
+    state = RequestState(request, NamedFiles(picture=read_initial_picture(request)), indices=(0,))
     with torch.inference_mode():
         bench.stage.begin(state)
     assert state.pictures[0].steps == sum(each.steps for each in passes(request, bench.info))

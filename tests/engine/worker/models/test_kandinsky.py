@@ -361,6 +361,13 @@ def test_words_that_a_variation_does_not_read_are_named(
     assert states[0].unread_words == ("a", "cat", "red", "dog")
 
 
+def test_half_precision_and_filled_up_steps_make_pictures(model: Path) -> None:
+    for config in ({"dtype": "bfloat16"}, {"dtype": "float32", "row_buckets": True}):
+        result = Bench(model, **config).run(ask(model, seeds=(1, 2, 3), negative_prompt="dog"))["one"]
+        assert result.failure is None
+        assert [pixels.shape for pixels in result.pixels.values()] == [(SIDE, SIDE, 3)] * 3
+
+
 def test_saving_memory_changes_no_picture(model: Path) -> None:
     bench = Bench(model)
     request = ask(model)
