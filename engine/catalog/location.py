@@ -65,8 +65,7 @@ def locate_model(name: str, config: EngineConfig) -> Path | None:
         )
     raise ModelUnavailable(
         "model_path_missing",
-        f"The model path {name} does not exist. Check"
-        f" {_setting_of(name, config)}.",
+        f"The model path {name} does not exist. Check {_setting_of(name, config)}.",
         model=name,
         path=str(path),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from engine.worker.interface import Stage
 from engine.worker.loader import Components
 from engine.worker.phrases import PhraseGroup, read_groups
 from engine.worker.request_state import PictureState, RequestState
+
+T = TypeVar("T")
 
 _TOGETHER = 128
 """Texts or pictures of one forward pass."""
@@ -77,7 +80,7 @@ class _Towers:
             found.append(model.text_projection(read.pooler_output))
         return functional.normalize(torch.cat(found), dim=1)
 
-    def _parts_of(self, rows: Sequence[object]) -> list[Sequence[object]]:
+    def _parts_of(self, rows: Sequence[T]) -> list[Sequence[T]]:
         return [rows[start : start + self._together] for start in range(0, len(rows), self._together)]
 
 
@@ -131,7 +134,9 @@ class _Embed:
     def finish(self, pictures: Sequence[_Looked]) -> list[Result]:
         """As float32, whatever the model computes in."""
         return [
-            EmbeddingReady(picture.index, functional.normalize(picture.latents.float(), dim=1)[0].cpu().numpy())
+            EmbeddingReady(
+                picture.index, functional.normalize(picture.latents.float(), dim=1)[0].cpu().numpy()
+            )
             for picture in pictures
         ]
 

@@ -1,0 +1,214 @@
+"""CLIP: embeddings are transformers' own, descriptions rank what lies near a picture, and both share steps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+from transformers import CLIPModel, CLIPTokenizer
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from engine import (
+    DescribeRequest,
+    EmbeddingReady,
+    EmbedRequest,
+    EngineConfig,
+    FinishReason,
+    ModelUnavailable,
+    RequestOutput,
+    RequestRejected,
+    TextReady,
+    Update,
+)
+from engine.catalog import Operation, configured_models, read_model
+from engine.launch import launch_engine
+from engine.worker.phrases import PhraseGroup, read_groups
+from tests.engine.tiny_clip import PHRASES, write_tiny_clip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("wide") / "wide.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 90, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def config_of(clip: Path, **changes: Any) -> EngineConfig:
+    values = {"models": (str(clip),), "clip": str(clip), "device": "cpu", "dtype": "float64"}
+    return EngineConfig(**values | changes)
+
+
+async def run(config: EngineConfig, *requests: Any) -> dict[str, tuple[list[Update], RequestOutput]]:
+    async def one(engine: Any, request: Any) -> tuple[list[Update], RequestOutput]:
+        items = [item async for item in engine.submit(request)]
+        assert isinstance(items[-1], RequestOutput)
+        return [item for item in items[:-1] if isinstance(item, EmbeddingReady | TextReady)], items[-1]
+
+    async with launch_engine(config) as engine:
+        found = await asyncio.gather(*(one(engine, request) for request in requests))
+    return {request.request_id: result for request, result in zip(requests, found, strict=True)}
+
+
+def by_hand(folder: Path, pictures: list[Path], texts: list[str]) -> list[torch.Tensor]:
+    model = CLIPModel.from_pretrained(folder).double().eval()
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    processor = CLIPImageProcessorPil.from_pretrained(folder)
+    found = []
+    with torch.inference_mode():
+        for path in pictures:
+            pixels = processor(
+                images=Image.open(path).convert("RGB"), return_tensors="pt"
+            ).pixel_values.double()
+            found.append(model.visual_projection(model.vision_model(pixels).pooler_output))
+        for text in texts:
+            ids = tokenizer(text, padding="max_length", truncation=True, return_tensors="pt")
+            read = model.text_model(ids.input_ids, attention_mask=ids.attention_mask)
+            found.append(model.text_projection(read.pooler_output))
+    return [functional.normalize(each, dim=1)[0] for each in found]
+
+
+async def test_embeddings_are_those_of_transformers(
+    clip: Path, files: Mapping[str, Path], wide: Path
+) -> None:
+    pictures, texts = [files["init_image"], wide], ["a red cat", "", "the " * 40]
+    one = EmbedRequest(request_id="one", model=str(clip), images=tuple(pictures), texts=tuple(texts))
+    two = EmbedRequest(request_id="two", model=str(clip), texts=("a dog",))
+    found = await run(config_of(clip), one, two)
+    ready, output = found["one"]
+    assert output.finish_reason is FinishReason.COMPLETED
+    vectors = {each.index: each.vector for each in ready if isinstance(each, EmbeddingReady)}
+    for index, expected in enumerate(by_hand(clip, pictures, texts)):
+        assert vectors[index].dtype == np.float32
+        np.testing.assert_allclose(vectors[index], expected.numpy(), atol=1e-6)
+        assert abs(float(np.linalg.norm(vectors[index])) - 1) < 1e-6
+    [(other, _)] = [found["two"]]
+    assert isinstance(other[0], EmbeddingReady)
+    np.testing.assert_allclose(other[0].vector, by_hand(clip, [], ["a dog"])[0].numpy(), atol=1e-6)
+
+
+def best_chain(folder: Path, picture: Path, groups: list[PhraseGroup]) -> str:
+    """What a description without chance would be."""
+    [seen] = by_hand(folder, [picture], [])
+    said, likeness = "", -2.0
+    for group in groups:
+        texts = [group.joined(said, phrase) for phrase in group.phrases]
+        values = [float(each @ seen) for each in by_hand(folder, [], texts)]
+        if max(values) > likeness:
+            likeness = max(values)
+            said = texts[values.index(likeness)]
+    return said
+
+
+async def test_descriptions_follow_their_seeds(clip: Path, files: Mapping[str, Path], wide: Path) -> None:
+    """The same seed says the same, alone and in company; many seeds say several things."""
+    seeds = tuple(range(16))
+    one = DescribeRequest(request_id="one", model=str(clip), image=files["init_image"], seeds=seeds)
+    two = DescribeRequest(request_id="two", model=str(clip), image=wide, seeds=(3,))
+    together = await run(config_of(clip), one, two)
+    alone = await run(config_of(clip), one)
+    said = [each.text for each in together["one"][0] if isinstance(each, TextReady)]
+    again = [each.text for each in alone["one"][0] if isinstance(each, TextReady)]
+    assert sorted(said) == sorted(again)
+    assert len(set(said)) > 1
+    starts = tuple(PHRASES["groups"][0]["phrases"])
+    assert all(text.startswith(starts) for text in said)
+
+
+async def test_without_chance_the_best_chain_is_said(
+    clip: Path, files: Mapping[str, Path], wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.worker.models.clip._TEMPERATURE", 1e-12)
+    pictures = (files["init_image"], wide)
+    requests = [
+        DescribeRequest(request_id=path.name, model=str(clip), image=path, seeds=(1, 2)) for path in pictures
+    ]
+    found = await run(config_of(clip), *requests)
+    for path in pictures:
+        expected = best_chain(clip, path, list(read_groups(PHRASES)))
+        assert [each.text for each in found[path.name][0] if isinstance(each, TextReady)] == [expected] * 2
+
+
+async def test_the_usual_phrases(tmp_path: Path, wide: Path) -> None:
+    """A checkpoint without phrases of its own has ours."""
+    clip = write_tiny_clip(tmp_path / "clip", phrases=None)
+    request = DescribeRequest(request_id="one", model=str(clip), image=wide, seeds=(1, 2))
+    ready, output = (await run(config_of(clip), request))["one"]
+    assert output.finish_reason is FinishReason.COMPLETED
+    assert all(isinstance(each, TextReady) and each.text for each in ready)
+
+
+async def test_an_unreadable_picture_fails_its_request_alone(
+    clip: Path, files: Mapping[str, Path], tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"no picture")
+    bad = DescribeRequest(request_id="bad", model=str(clip), image=damaged, seeds=(1,))
+    good = DescribeRequest(request_id="good", model=str(clip), image=files["init_image"], seeds=(1,))
+    found = await run(config_of(clip), bad, good)
+    assert found["bad"][1].error is not None
+    assert found["bad"][1].error.code == "picture_unreadable"
+    assert found["good"][1].finish_reason is FinishReason.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"seeds": ()}, "pictures_out_of_range"), ({"seeds": (-1,)}, "seed_out_of_range")],
+)
+async def test_descriptions_are_refused_at_the_door(
+    clip: Path, wide: Path, changes: dict[str, Any], code: str
+) -> None:
+    async with launch_engine(config_of(clip)) as engine:
+        with pytest.raises(RequestRejected) as refused:
+            engine.submit(
+                DescribeRequest(request_id="one", model=str(clip), image=wide, **{"seeds": (1,), **changes})
+            )
+        assert refused.value.code == code
+        with pytest.raises(RequestRejected) as refused:
+            engine.submit(EmbedRequest(request_id="two", model=str(clip)))
+        assert refused.value.code == "pictures_out_of_range"
+        with pytest.raises(RequestRejected) as refused:
+            engine.submit(EmbedRequest(request_id="three", model=str(clip), texts=("\ud800",)))
+        assert refused.value.code == "prompt_not_text"
+
+
+def test_the_catalogue(clip: Path, tmp_path: Path) -> None:
+    info = read_model(str(clip), config_of(clip))
+    assert (info.family, info.native_width) == ("clip", 32)
+    assert info.operations == (Operation.EMBED, Operation.DESCRIBE)
+    assert info.memory_bytes > 0
+    assert [model.family for model in configured_models(config_of(clip))] == ["clip"]
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": {}}))
+    (bare / "pytorch_model.bin").write_bytes(b"PK")
+    with pytest.raises(ModelUnavailable) as refused:
+        read_model(str(bare), config_of(bare))
+    assert refused.value.code == "model_without_safetensors"
+
+
+def test_a_model_that_compares_nothing_is_refused(tiny_model: Path) -> None:
+    config = EngineConfig(models=(), clip=str(tiny_model), device="cpu")
+    with pytest.raises(ModelUnavailable) as refused:
+        configured_models(config)
+    assert refused.value.code == "clip_unfit"
+
+
+@pytest.mark.parametrize(
+    "groups", [None, [], [{"phrases": []}], [{"phrases": [3]}], [{"phrases": ["a"], "join": "{x}"}]]
+)
+def test_damaged_phrases_are_refused(groups: Any) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        read_groups({"groups": groups})
