@@ -52,6 +52,12 @@ class EncodedPicture:
             mask = torch.nn.functional.interpolate(_as_tensor(picture.mask), size)
             self.mask = mask.to(autoencoder.device, autoencoder.dtype)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        height, width, _ = self._picture.pixels.shape
+        return width, height
+
     def latents(self, generator: torch.Generator) -> torch.Tensor:
         """(1, c, h, w): a sample of the initial picture's latents."""
         return self._autoencoder.sample(self._encoded, generator)

@@ -27,6 +27,8 @@ _TOGETHER = 128
 """Texts or pictures of one forward pass."""
 _CANDIDATES = 48
 """Phrases of a group that are tried in company with what is said already: those that fit best by themselves."""
+_GAIN = 1e-3
+"""A smaller rise of the likeness is none: as where what is added lies past the window, and rounding decides."""
 _CHOICES, _TEMPERATURE = 4, 0.01
 """A phrase is drawn from the best few, by the softmax of their likeness (cosines) over this: so close ones are as good."""
 
@@ -184,7 +186,7 @@ class _Describe:
         vectors = self._towers.read([text for texts in candidates for text in texts])
         of_each = vectors.split([len(texts) for texts in candidates])
         chosen = [
-            self._choice(picture, texts, (its @ picture.latents[0]).tolist())
+            self._choice(picture, texts, (its.float() @ picture.latents[0].float()).tolist())
             for picture, texts, its in zip(pictures, candidates, of_each, strict=True)
         ]
         for picture, choice in zip(pictures, chosen, strict=True):
@@ -211,7 +213,7 @@ class _Describe:
     def _choice(picture: _Told, texts: Sequence[str], likeness: Sequence[float]) -> tuple[str, float] | None:
         """One of the best few that say more of the picture than is said; None where none does."""
         ranked = sorted(zip(likeness, texts, strict=True), reverse=True)[:_CHOICES]
-        better = [(value, text) for value, text in ranked if value > picture.likeness]
+        better = [(value, text) for value, text in ranked if value > picture.likeness + _GAIN]
         # Drawn in any case, so that later draws do not hang on a comparison of two nearly equal numbers.
         draw = picture.numbers.random()
         if not better:

@@ -321,7 +321,7 @@ class _Denoise:
         strength = params.strength
         # Unlike without a mask, diffusers' pipelines lay these latents out channel by channel.
         original = source.latents(generator).contiguous() if strength < 1 or not reads_mask else None
-        noise = self._noise(params.width, params.height, generator)
+        noise = self._noise(*source.size, generator)
         if strength < 1 and original is not None:
             latents = schedule.add_noise(original, noise)
         else:

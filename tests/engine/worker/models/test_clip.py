@@ -106,7 +106,7 @@ def best_chain(folder: Path, picture: Path, groups: list[PhraseGroup]) -> str:
     for group in groups:
         texts = [group.joined(said, phrase) for phrase in group.phrases]
         values = [float(each @ seen) for each in by_hand(folder, [], texts)]
-        if max(values) > likeness:
+        if max(values) > likeness + 1e-3:
             likeness = max(values)
             said = texts[values.index(likeness)]
     return said
