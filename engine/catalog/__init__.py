@@ -1,13 +1,13 @@
 """What models there are and what each is, without loading any.
 
-models.py     a model's ModelInfo, from its own files or assumed of its family; the list of all; unknown words
-families.py   the one table of families, and the types
-location.py   which folder or file a name means
-single_files.py  what one .safetensors file holds of a model, and what it lacks
-upscalers.py  which files enlarge pictures
-clips.py       which folders hold a contrastive text–image model
-parts.py      what the parts of a model are called
-files.py      JSON, safetensors headers, a hash of the weights
+models        what a model is, by its name; the list of all; unknown words
+families      the one table of families, and the types
+assumptions   what is taken for granted of a family
+folders       what a diffusers folder says        checkpoints    what a single file says
+location      which folder or file a name means   single_files   what one file holds, and what it lacks
+upscalers, clips   which files and folders enlarge pictures, and compare them with texts
+parts         what the parts of a model are called
+files         JSON, safetensors headers, a hash of the weights
 """
 
 from __future__ import annotations
