@@ -1,4 +1,4 @@
-"""What pictures are described with: groups of phrases, one after the other, and how each joins what is said already."""
+"""What pictures are described with: groups of phrases in the order in which they are looked for, and where each is said."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 class PhraseGroup:
     """One of these is said, or none."""
 
-    join: str
-    """With `{said}` and `{phrase}`."""
     phrases: tuple[str, ...]
-
-    def joined(self, said: str, phrase: str) -> str:
-        return self.join.format(said=said, phrase=phrase) if said else phrase
+    place: int
+    """In the sentence: lower ones come first."""
+    lead: str
+    """What stands before the phrase where others come before it."""
 
 
 def read_groups(settings: Mapping[str, Any]) -> Sequence[PhraseGroup]:
-    """Of a phrases.json: `{"groups": [{"join": "{said}, {phrase}", "phrases": [...]}, …]}`.
+    """Of a phrases.json: `{"groups": [{"phrases": [...], "place": 1, "lead": ", "}, …]}`; without a place they are said in the
+    order in which they are looked for.
 
     Raises:
         ValueError: it is none.
@@ -29,10 +29,18 @@ def read_groups(settings: Mapping[str, Any]) -> Sequence[PhraseGroup]:
     if not isinstance(groups, list) or not groups:
         raise ValueError("no groups of phrases")
     made = []
-    for group in groups:
-        phrases, join = group.get("phrases"), group.get("join", "{said}, {phrase}")
+    for index, group in enumerate(groups):
+        phrases, place, lead = group.get("phrases"), group.get("place", index), group.get("lead", ", ")
         if not phrases or not all(isinstance(phrase, str) and phrase.strip() for phrase in phrases):
             raise ValueError("a group without phrases")
-        made.append(PhraseGroup(join, tuple(phrases)))
-        made[-1].joined("a", "b")
+        if not isinstance(place, int) or not isinstance(lead, str):
+            raise ValueError("a place is a number, and a lead is a text")
+        made.append(PhraseGroup(tuple(phrases), place, lead))
     return made
+
+
+def sentence(groups: Sequence[PhraseGroup], chosen: Mapping[int, str]) -> str:
+    """`chosen`: the number of a group → its phrase."""
+    ordered = sorted(chosen, key=lambda number: (groups[number].place, number))
+    said = "".join(groups[number].lead + chosen[number] for number in ordered)
+    return said.removeprefix(groups[ordered[0]].lead) if ordered else ""

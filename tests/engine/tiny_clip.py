@@ -14,9 +14,9 @@ from tests.engine.tiny_cascade import WIDTH, WINDOW, make_image_processor
 
 PHRASES = {
     "groups": [
-        {"phrases": ["a red cat", "a blue dog", "a green bird"]},
-        {"join": "{said} {phrase}", "phrases": ["at night", "at noon", "in the sea"]},
-        {"phrases": ["ink", "chalk"]},
+        {"phrases": ["ink", "chalk"], "place": 3},
+        {"phrases": ["a red cat", "a blue dog", "a hen"], "place": 1},
+        {"phrases": ["at noon", "at sea"], "place": 2, "lead": " "},
     ]
 }
 

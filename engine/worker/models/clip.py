@@ -6,8 +6,8 @@ Two stages, each a step of many requests together: embed, and describe, which ra
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn import functional
 from engine.output import EmbeddingReady, Result, TextReady
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
-from engine.worker.phrases import PhraseGroup, read_groups
+from engine.worker.phrases import PhraseGroup, read_groups, sentence
 from engine.worker.request_state import PictureState, RequestState
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ _CANDIDATES = 48
 """Phrases of a group that are tried in company with what is said already: those that fit best by themselves."""
 _GAIN = 1e-3
 """A smaller rise of the likeness is none: as where what is added lies past the window, and rounding decides."""
-_CHOICES, _TEMPERATURE = 4, 0.01
+_CHOICES, _TEMPERATURE = 4, 0.02
 """A phrase is drawn from the best few, by the softmax of their likeness (cosines) over this: so close ones are as good."""
 
 
@@ -148,7 +148,8 @@ class _Told(PictureState):
     """A prompt on its way. `latents` are the embedding of its picture, (1, width)."""
 
     numbers: np.random.Generator
-    said: str = ""
+    chosen: Mapping[int, str] = field(default_factory=dict)
+    """The number of a group of phrases → what is said of it."""
     likeness: float = -math.inf
     """The cosine of the picture and what is said."""
 
@@ -156,8 +157,9 @@ class _Told(PictureState):
 class _Describe:
     """A step for each group of phrases: the one is added that brings what is said nearest to the picture, if any does.
 
-    As clip-interrogator chains flavours: https://github.com/pharmapsychotic/clip-interrogator. There the one best chain is
-    looked for; here every prompt draws from the best few with a seed of its own, so that several differ.
+    What is said first need not be looked for first: a model that learnt whole sentences tells subjects apart best where the
+    rest of the sentence is there. Flavours are chained so in https://github.com/pharmapsychotic/clip-interrogator, for the one
+    best chain; here every prompt draws from the best few with a seed of its own, so that several differ.
     """
 
     name = "describe"
@@ -183,15 +185,22 @@ class _Describe:
     def denoise(self, pictures: Sequence[_Told]) -> None:
         """Candidates of all pictures share forward passes."""
         candidates = [self._candidates(picture) for picture in pictures]
-        vectors = self._towers.read([text for texts in candidates for text in texts])
-        of_each = vectors.split([len(texts) for texts in candidates])
+        vectors = self._towers.read(
+            [
+                self._said(picture, phrase)
+                for picture, phrases in zip(pictures, candidates, strict=True)
+                for phrase in phrases
+            ]
+        )
+        of_each = vectors.split([len(phrases) for phrases in candidates])
         chosen = [
-            self._choice(picture, texts, (its.float() @ picture.latents[0].float()).tolist())
-            for picture, texts, its in zip(pictures, candidates, of_each, strict=True)
+            self._choice(picture, phrases, (its.float() @ picture.latents[0].float()).tolist())
+            for picture, phrases, its in zip(pictures, candidates, of_each, strict=True)
         ]
         for picture, choice in zip(pictures, chosen, strict=True):
             if choice is not None:
-                picture.said, picture.likeness = choice
+                phrase, picture.likeness = choice
+                picture.chosen = {**picture.chosen, picture.step: phrase}
             picture.step += 1
 
     def preview(self, pictures: Sequence[_Told]) -> list[None]:
@@ -199,7 +208,7 @@ class _Describe:
         return [None] * len(pictures)
 
     def finish(self, pictures: Sequence[_Told]) -> list[Result]:
-        return [TextReady(picture.index, picture.said) for picture in pictures]
+        return [TextReady(picture.index, sentence(self._groups, picture.chosen)) for picture in pictures]
 
     def _candidates(self, picture: _Told) -> list[str]:
         group = self._groups[picture.step]
@@ -207,18 +216,23 @@ class _Describe:
             self._known[picture.step] = self._towers.read(group.phrases)
         likeness = self._known[picture.step] @ picture.latents[0]
         best = likeness.topk(min(_CANDIDATES, len(group.phrases))).indices.tolist()
-        return [group.joined(picture.said, group.phrases[index]) for index in best]
+        return [group.phrases[index] for index in best]
+
+    def _said(self, picture: _Told, phrase: str) -> str:
+        return sentence(self._groups, {**picture.chosen, picture.step: phrase})
 
     @staticmethod
-    def _choice(picture: _Told, texts: Sequence[str], likeness: Sequence[float]) -> tuple[str, float] | None:
+    def _choice(
+        picture: _Told, phrases: Sequence[str], likeness: Sequence[float]
+    ) -> tuple[str, float] | None:
         """One of the best few that say more of the picture than is said; None where none does."""
-        ranked = sorted(zip(likeness, texts, strict=True), reverse=True)[:_CHOICES]
-        better = [(value, text) for value, text in ranked if value > picture.likeness + _GAIN]
+        ranked = sorted(zip(likeness, phrases, strict=True), reverse=True)[:_CHOICES]
+        better = [(value, phrase) for value, phrase in ranked if value > picture.likeness + _GAIN]
         # Drawn in any case, so that later draws do not hang on a comparison of two nearly equal numbers.
         draw = picture.numbers.random()
         if not better:
             return None
         weights = np.exp((np.array([value for value, _ in better]) - better[0][0]) / _TEMPERATURE)
         place = int(np.searchsorted(np.cumsum(weights) / weights.sum(), draw, side="right"))
-        value, text = better[min(place, len(better) - 1)]
-        return text, value
+        value, phrase = better[min(place, len(better) - 1)]
+        return phrase, value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from engine import (
 )
 from engine.catalog import Operation, configured_models, read_model
 from engine.launch import launch_engine
-from engine.worker.phrases import PhraseGroup, read_groups
+from engine.worker.phrases import PhraseGroup, read_groups, sentence
 from tests.engine.tiny_clip import PHRASES, write_tiny_clip
 
 
@@ -99,17 +99,18 @@ async def test_embeddings_are_those_of_transformers(
     np.testing.assert_allclose(other[0].vector, by_hand(clip, [], ["a dog"])[0].numpy(), atol=1e-6)
 
 
-def best_chain(folder: Path, picture: Path, groups: list[PhraseGroup]) -> str:
+def best_chain(folder: Path, picture: Path, groups: Sequence[PhraseGroup]) -> str:
     """What a description without chance would be."""
     [seen] = by_hand(folder, [picture], [])
-    said, likeness = "", -2.0
-    for group in groups:
-        texts = [group.joined(said, phrase) for phrase in group.phrases]
+    chosen: dict[int, str] = {}
+    likeness = -2.0
+    for number, group in enumerate(groups):
+        texts = [sentence(groups, {**chosen, number: phrase}) for phrase in group.phrases]
         values = [float(each @ seen) for each in by_hand(folder, [], texts)]
         if max(values) > likeness + 1e-3:
             likeness = max(values)
-            said = texts[values.index(likeness)]
-    return said
+            chosen[number] = group.phrases[values.index(likeness)]
+    return sentence(groups, chosen)
 
 
 async def test_descriptions_follow_their_seeds(clip: Path, files: Mapping[str, Path], wide: Path) -> None:
@@ -123,7 +124,7 @@ async def test_descriptions_follow_their_seeds(clip: Path, files: Mapping[str, P
     again = [each.text for each in alone["one"][0] if isinstance(each, TextReady)]
     assert sorted(said) == sorted(again)
     assert len(set(said)) > 1
-    starts = tuple(PHRASES["groups"][0]["phrases"])
+    starts = tuple(phrase for group in PHRASES["groups"] for phrase in group["phrases"])
     assert all(text.startswith(starts) for text in said)
 
 
@@ -137,7 +138,7 @@ async def test_without_chance_the_best_chain_is_said(
     ]
     found = await run(config_of(clip), *requests)
     for path in pictures:
-        expected = best_chain(clip, path, list(read_groups(PHRASES)))
+        expected = best_chain(clip, path, read_groups(PHRASES))
         assert [each.text for each in found[path.name][0] if isinstance(each, TextReady)] == [expected] * 2
 
 
@@ -207,8 +208,16 @@ def test_a_model_that_compares_nothing_is_refused(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "groups", [None, [], [{"phrases": []}], [{"phrases": [3]}], [{"phrases": ["a"], "join": "{x}"}]]
+    "groups", [None, [], [{"phrases": []}], [{"phrases": [3]}], [{"phrases": ["a"], "place": "first"}]]
 )
 def test_damaged_phrases_are_refused(groups: Any) -> None:
-    with pytest.raises((ValueError, KeyError)):
+    with pytest.raises(ValueError, match=r"phrases|place"):
         read_groups({"groups": groups})
+
+
+def test_a_sentence_has_its_own_order() -> None:
+    groups = read_groups(PHRASES)
+    assert sentence(groups, {}) == ""
+    assert sentence(groups, {0: "ink"}) == "ink"
+    assert sentence(groups, {0: "ink", 2: "at noon"}) == "at noon, ink"
+    assert sentence(groups, {0: "ink", 2: "at noon", 1: "a hen"}) == "a hen at noon, ink"
