@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+LEAST_GAIN = 1e-3
+"""Of the cosine between the picture and what is said."""
+
 
 @dataclass(frozen=True)
 class PhraseGroup:
@@ -16,11 +19,14 @@ class PhraseGroup:
     """In the sentence: lower ones come first."""
     lead: str
     """What stands before the phrase where others come before it."""
+    gain: float
+    """How much nearer to the picture the sentence has to come for it to be said. A smaller rise may be of rounding, as where
+    what is added lies past the window."""
 
 
 def read_groups(settings: Mapping[str, Any]) -> Sequence[PhraseGroup]:
-    """Of a phrases.json: `{"groups": [{"phrases": [...], "place": 1, "lead": ", "}, …]}`; without a place they are said in the
-    order in which they are looked for.
+    """Of a phrases.json: `{"groups": [{"phrases": [...], "place": 1, "lead": ", ", "gain": 0.01}, …]}`; without
+    a place they are said in the order in which they are looked for.
 
     Raises:
         ValueError: it is none.
@@ -35,7 +41,7 @@ def read_groups(settings: Mapping[str, Any]) -> Sequence[PhraseGroup]:
             raise ValueError("a group without phrases")
         if not isinstance(place, int) or not isinstance(lead, str):
             raise ValueError("a place is a number, and a lead is a text")
-        made.append(PhraseGroup(tuple(phrases), place, lead))
+        made.append(PhraseGroup(tuple(phrases), place, lead, max(LEAST_GAIN, float(group.get("gain", 0)))))
     return made
 
 

@@ -27,8 +27,6 @@ _TOGETHER = 128
 """Texts or pictures of one forward pass."""
 _CANDIDATES = 48
 """Phrases of a group that are tried in company with what is said already: those that fit best by themselves."""
-_GAIN = 1e-3
-"""A smaller rise of the likeness is none: as where what is added lies past the window, and rounding decides."""
 _CHOICES, _TEMPERATURE = 4, 0.02
 """A phrase is drawn from the best few, by the softmax of their likeness (cosines) over this: so close ones are as good."""
 
@@ -166,8 +164,8 @@ class _Describe:
 
     def __init__(self, towers: _Towers, groups: Sequence[PhraseGroup]) -> None:
         self._towers, self._groups = towers, groups
-        self._known: dict[int, Tensor] = {}
-        """Group → where its phrases lie by themselves, (n, width)."""
+        self._known: dict[tuple[str, ...], Tensor] = {}
+        """A group's phrases → where they lie by themselves, (n, width)."""
 
     def begin(self, state: RequestState) -> None:
         """Look at the picture, once for all prompts."""
@@ -212,22 +210,22 @@ class _Describe:
 
     def _candidates(self, picture: _Told) -> list[str]:
         group = self._groups[picture.step]
-        if picture.step not in self._known:
-            self._known[picture.step] = self._towers.read(group.phrases)
-        likeness = self._known[picture.step] @ picture.latents[0]
+        if group.phrases not in self._known:
+            self._known[group.phrases] = self._towers.read(group.phrases)
+        likeness = self._known[group.phrases] @ picture.latents[0]
         best = likeness.topk(min(_CANDIDATES, len(group.phrases))).indices.tolist()
         return [group.phrases[index] for index in best]
 
     def _said(self, picture: _Told, phrase: str) -> str:
         return sentence(self._groups, {**picture.chosen, picture.step: phrase})
 
-    @staticmethod
     def _choice(
-        picture: _Told, phrases: Sequence[str], likeness: Sequence[float]
+        self, picture: _Told, phrases: Sequence[str], likeness: Sequence[float]
     ) -> tuple[str, float] | None:
         """One of the best few that say more of the picture than is said; None where none does."""
         ranked = sorted(zip(likeness, phrases, strict=True), reverse=True)[:_CHOICES]
-        better = [(value, phrase) for value, phrase in ranked if value > picture.likeness + _GAIN]
+        least = picture.likeness + self._groups[picture.step].gain
+        better = [(value, phrase) for value, phrase in ranked if value > least]
         # Drawn in any case, so that later draws do not hang on a comparison of two nearly equal numbers.
         draw = picture.numbers.random()
         if not better:

@@ -30,7 +30,7 @@ from engine import (
 )
 from engine.catalog import Operation, configured_models, read_model
 from engine.launch import launch_engine
-from engine.worker.phrases import PhraseGroup, read_groups, sentence
+from engine.worker.phrases import LEAST_GAIN, PhraseGroup, read_groups, sentence
 from tests.engine.tiny_clip import PHRASES, write_tiny_clip
 
 
@@ -107,7 +107,7 @@ def best_chain(folder: Path, picture: Path, groups: Sequence[PhraseGroup]) -> st
     for number, group in enumerate(groups):
         texts = [sentence(groups, {**chosen, number: phrase}) for phrase in group.phrases]
         values = [float(each @ seen) for each in by_hand(folder, [], texts)]
-        if max(values) > likeness + 1e-3:
+        if max(values) > likeness + LEAST_GAIN:
             likeness = max(values)
             chosen[number] = group.phrases[values.index(likeness)]
     return sentence(groups, chosen)
