@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bot.errors import StartupError
+from bot.prompting import VERSIONS
 from bot.settings import Settings
 from engine import EngineConfig
+from engine.catalog import EMBEDDED_DIR
+from engine.config import EMBEDDED_MODEL
 
 
 def engine_config(settings: Settings) -> EngineConfig:
@@ -26,7 +29,7 @@ def engine_config(settings: Settings) -> EngineConfig:
             "FOURFOLD_EXACT runs the model as it is, and FOURFOLD_COMPILE compiles it. Remove one of the two."
         )
     return EngineConfig(
-        models=settings.models,
+        models=(*settings.models, *_embedded_versions(settings.models)),
         upscaler=settings.upscaler,
         clip=settings.clip,
         model_config_dir=settings.model_config_dir,
@@ -39,3 +42,10 @@ def engine_config(settings: Settings) -> EngineConfig:
         offload=settings.offload,
         offline=settings.offline,
     )
+
+
+def _embedded_versions(models: tuple[str, ...]) -> list[str]:
+    """What `--v` can name besides: whoever offers the embedded model offers the others that ship beside it."""
+    others = [name for name in VERSIONS.values() if name not in models]
+    shipped = [name for name in others if (EMBEDDED_DIR / name / "model_index.json").is_file()]
+    return shipped if EMBEDDED_MODEL in models else []

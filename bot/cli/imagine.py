@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +24,7 @@ from bot.prompting import (
     DEFAULT_PICTURES,
     Prompt,
     asked_size,
+    chosen_model,
     generation_text,
     parse,
     picture_seeds,
@@ -101,7 +102,11 @@ def _whole_prompt(prompt: str, rest: Sequence[str]) -> str:
 async def _imagine(prompt: Prompt, target: Path, settings: Settings, *, as_json: bool) -> None:
     started = time.perf_counter()
     async with launch_engine(engine_config(settings)) as engine:
-        model = engine.models()[0]
+        try:
+            model, parameters = chosen_model(prompt.parameters, engine.models())
+        except UserError as error:
+            raise StartupError(say(f"error.{error.code}", **error.values)) from error
+        prompt = replace(prompt, parameters=parameters)
         seed = prompt.parameters.seed
         job = Job(
             id=uuid4(),

@@ -67,7 +67,7 @@ def help_text(commands: Iterable[app_commands.Command[Any, ..., Any]], locale: s
     ]
     lines += [say("help.parameters", locale)]
     lines += [
-        say("help.parameter", locale, flag=row.name, value=row.value, help=say(row.help, locale))
+        say("help.parameter", locale, flag=f"{row.name} {row.value}".rstrip(), help=say(row.help, locale))
         for row in PARAMETERS
     ]
     return "\n".join(lines)

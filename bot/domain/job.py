@@ -45,6 +45,10 @@ class Parameters:
     seed: int | None = None
     no: tuple[str, ...] = ()
     n: int | None = None
+    version: str | None = None
+    """A short name of a model."""
+    draft: bool | None = None
+    """Few steps; False: they were asked for and the model has no variant that needs few."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 parameters   ONE table, a row per --flag, that drives parser, help and errors
 parser       what was typed → Prompt, and back
 planning     sampling, sizes and seeds; plan(job) → the engine's request
+versions     which model --v and --draft ask for
 metadata     the text that pictures carry about how they were made
 """
 
@@ -22,6 +23,7 @@ from bot.prompting.planning import (
     size_for,
     unheeded,
 )
+from bot.prompting.versions import VERSIONS, chosen_model
 
 __all__ = [
     "DEFAULT_PICTURES",
@@ -29,10 +31,12 @@ __all__ = [
     "PARAMETERS",
     "SAMPLER_NAMES",
     "VARY_STRENGTH",
+    "VERSIONS",
     "ParameterRow",
     "Prompt",
     "a1111_parameters",
     "asked_size",
+    "chosen_model",
     "format_parameters",
     "format_prompt",
     "generation_text",

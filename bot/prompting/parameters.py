@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from bot.prompting.versions import VERSIONS
 from engine.request import MAX_SEED
 
 MAX_PICTURES = 4
@@ -45,6 +47,8 @@ class ParameterRow:
     write: Callable[[Any], str]
     many_words: bool = False
     """The value reaches up to the next flag; otherwise it is one word."""
+    bare: bool = False
+    """It takes no value: that it stands there says all."""
     merge: Callable[[Any, Any], Any] | None = None
     """Joins two occurrences; None: a second one with another value is refused."""
 
@@ -80,6 +84,19 @@ def _whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def _read_version(typed: str) -> str:
+    version = typed.lower()
+    if version not in VERSIONS:
+        raise NotAllowedError(difflib.get_close_matches(version, VERSIONS, n=1, cutoff=0)[0])
+    return version
+
+
+def _read_nothing(typed: str) -> bool:
+    if typed:
+        raise NotAllowedError("")
+    return True
 
 
 def _read_things(typed: str) -> tuple[str, ...]:
@@ -138,6 +155,31 @@ PARAMETERS: tuple[ParameterRow, ...] = (
         help="parameter.n_help",
         read=_whole_number(1, MAX_PICTURES),
         write=str,
+    ),
+    ParameterRow(
+        name="v",
+        aliases=("version",),
+        field="version",
+        value="NAME",
+        default="the first model configured",
+        example="--v unclip",
+        allowed="parameter.version_allowed",
+        help="parameter.version_help",
+        read=_read_version,
+        write=str,
+    ),
+    ParameterRow(
+        name="draft",
+        aliases=("turbo",),
+        field="draft",
+        value="",
+        default="off",
+        example="--draft",
+        allowed="parameter.draft_allowed",
+        help="parameter.draft_help",
+        read=_read_nothing,
+        write=lambda _draft: "",
+        bare=True,
     ),
 )
 """Every parameter, in the order in which they are written and explained."""

@@ -72,7 +72,9 @@ def format_prompt(prompt: Prompt) -> str:
 def format_parameters(parameters: Parameters) -> list[str]:
     """Each given parameter as it is typed: ["--ar 3:2", "--no text, frames"]."""
     values = ((row, getattr(parameters, row.field)) for row in PARAMETERS)
-    return [f"--{row.name} {row.write(value)}" for row, value in values if value not in (None, ())]
+    return [
+        f"--{row.name} {row.write(value)}".rstrip() for row, value in values if value not in (None, (), False)
+    ]
 
 
 def _row(name: str) -> ParameterRow:
@@ -87,6 +89,10 @@ def _row(name: str) -> ParameterRow:
 
 
 def _read(row: ParameterRow, typed: str) -> Any:
+    if row.bare:
+        if typed:
+            raise UserError("text_after_parameters", parameter=row.name, got=_quoted(typed))
+        return row.read("")
     if not typed:
         raise UserError(
             "parameter_value_missing", parameter=row.name, allowed=row.allowed, example=row.example

@@ -78,7 +78,8 @@ def asked_size(job: Job, width: int, height: int) -> str | None:
 
 def unheeded(job: Job) -> tuple[str, ...]:
     """The parameters that were asked for and that the model cannot heed."""
-    return ("--no",) if job.parameters.no and not job.sampling.negative_prompt else ()
+    no = ("--no",) if job.parameters.no and not job.sampling.negative_prompt else ()
+    return no + (("--draft",) if job.parameters.draft is False else ())
 
 
 def picture_seeds(seed: int, count: int) -> tuple[int, ...]:

@@ -63,9 +63,7 @@ class JobService:
         """
         if not asker.bot_may_post:
             raise UserError("cannot_post_here")
-        job = (
-            first_job(asker, order, self.models()[0], self._now()) if order.action is Action.IMAGINE else None
-        )
+        job = first_job(asker, order, self.models(), self._now()) if order.action is Action.IMAGINE else None
         with _database_errors_explained():
             existing = await self._jobs.of_source(order.source)
             if existing is not None:

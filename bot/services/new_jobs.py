@@ -12,17 +12,27 @@ from uuid import uuid4
 from bot.domain import Action, Asker, Destination, Job, JobState, Order, Parameters, StoredImage
 from bot.errors import UserError
 from bot.image_store import SOURCE
-from bot.prompting import DEFAULT_PICTURES, VARY_STRENGTH, heeded, parse, picture_seeds, plan, sampling_for
+from bot.prompting import (
+    DEFAULT_PICTURES,
+    VARY_STRENGTH,
+    chosen_model,
+    heeded,
+    parse,
+    picture_seeds,
+    plan,
+    sampling_for,
+)
 from bot.services.engine_errors import as_user_error
 from engine import ModelInfo, RequestRejected, Safety
 from engine.request import MAX_SEED
 from engine.validation import rounded, validate
 
 
-def first_job(asker: Asker, order: Order, model: ModelInfo, now: datetime) -> Job:
+def first_job(asker: Asker, order: Order, models: Sequence[ModelInfo], now: datetime) -> Job:
     """IMAGINE: the job that a typed prompt asks for. Raises UserError as `parse` and `check` do."""
     prompt = parse(order.prompt or "")
-    job = _job(asker, order, prompt.text, prompt.parameters, model, now)
+    model, parameters = chosen_model(prompt.parameters, models)
+    job = _job(asker, order, prompt.text, parameters, model, now)
     check(job, model)
     return job
 

@@ -72,6 +72,8 @@ class ModelInfo:
     vocabulary: frozenset[str] | None = None
     """Every word the model was trained on, where it says so (embedded models); None: unknown."""
     guidance: Guidance = Guidance.CLASSIFIER_FREE
+    fast: str = ""
+    """The name of its few-step variant, a model of its own; empty where it has none."""
     enlarges: int = 1
     """How many times as large as what it draws its pictures are: its own super-resolution network enlarges them. Sizes are
     those of the pictures."""

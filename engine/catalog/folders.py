@@ -30,6 +30,7 @@ def read_folder(name: str, folder: Path) -> ModelInfo:
     if family_name is None:
         raise unsupported(name, f"a {pipeline}")
     info = assumed(name, family_name, FAMILIES[family_name], present=True)
+    info = replace(info, fast=str(index.get("fast_variant", "")))
     if family_name == "auto-pipeline":
         return with_weights(_with_own_pipeline(info, folder), folder)
     check_components(folder, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,13 +62,18 @@ def read_model(name: str, config: EngineConfig) -> ModelInfo:
 
 
 def configured_models(config: EngineConfig) -> list[ModelInfo]:
-    """Every model that is configured, the default first; last those that enlarge and compare pictures, unless they are the
-    embedded ones and not there.
+    """Every model that is configured, the default first, then their few-step variants; last those that enlarge and compare
+    pictures, unless they are the embedded ones and not there.
 
     Raises:
         ModelUnavailable: one of them does not exist or cannot be read, or cannot do what it is named for.
     """
     found = [read_model(name, config) for name in config.models]
+    for name in dict.fromkeys(model.fast for model in found):
+        # One that was not taken along is no reason to refuse the model that names it.
+        if name and name not in config.models:
+            with suppress(ModelUnavailable):
+                found.append(read_model(name, config))
     for name, embedded, operation, code, sentence in (
         (config.upscaler, EMBEDDED_UPSCALER, Operation.UPSCALE, "upscaler_unfit", _NO_UPSCALER),
         (config.clip, EMBEDDED_CLIP, Operation.EMBED, "clip_unfit", _NO_CLIP),

@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from engine import EMBEDDED_MODEL, EngineConfig, ModelUnavailable, Operation
-from engine.catalog import EMBEDDED_DIR, FAMILIES, list_models, read_header, read_model, unknown_words
+from engine.catalog import (
+    EMBEDDED_DIR,
+    FAMILIES,
+    configured_models,
+    list_models,
+    read_header,
+    read_model,
+    unknown_words,
+)
 from engine.catalog.families import DRAWING
 from engine.worker.ddpm_sampler import DDPM
 from engine.worker.registry import FAMILY_CLASSES
@@ -93,6 +101,19 @@ def test_a_card_overrides_what_is_assumed(tiny_model: Path, tmp_path: Path) -> N
     assert (info.native_width, info.native_height) == (16, 32)
     assert (info.default_steps, info.default_guidance_scale, info.default_sampler) == (12, 3.0, "euler")
     assert info.vocabulary == {"cat", "dog", "red"}
+
+
+def test_a_folder_names_its_few_step_variant(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    fast = shutil.copytree(tiny_model, tmp_path / "fast")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"fast_variant": str(fast)}))
+    config = EngineConfig(models=(str(folder),))
+    offered = configured_models(config)
+    assert offered[0].fast == str(fast)
+    assert [model.name for model in offered][:2] == [str(folder), str(fast)]
+    shutil.rmtree(fast)
+    assert str(fast) not in [model.name for model in configured_models(config)]
 
 
 @pytest.mark.parametrize(("text_width", "side"), [(768, 512), (1024, 768)])

@@ -15,7 +15,7 @@ def test_help_names_every_command_and_parameter_and_fits_a_message():
     for command in COMMANDS:
         assert f"`/{command.name}`" in text
     for row in PARAMETERS:
-        assert f"`--{row.name} " in text
+        assert f"`--{row.name}" in text
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
