@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from bot.client import FourfoldClient, use_origin
 from bot.database import open_database
 from bot.delivery import Delivery
+from bot.downloads import Downloads
 from bot.errors import StartupError
 from bot.image_store import ImageStore
 from bot.services import Limits, Services, make_services
@@ -75,7 +76,13 @@ async def serve(
             open_database(settings.database_path, image_store.path) as database,
             launch_engine(engine_config) as engine,
         ):
-            services = make_services(engine=engine, database=database, image_store=image_store, limits=limits)
+            services = make_services(
+                engine=engine,
+                database=database,
+                image_store=image_store,
+                limits=limits,
+                downloads=Downloads(settings.discord_api),
+            )
             await serve_on_discord(services, settings.discord_token.get_secret_value(), online)
     except EngineError as error:
         raise StartupError(str(error)) from error

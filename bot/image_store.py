@@ -27,9 +27,9 @@ class ImageStore:
             raise ValueError(f"a picture's index counts from 0, not {index}")
         return self._folder(job_id) / f"{index:d}.png"
 
-    def source_path(self, job_id: UUID) -> Path:
-        """Where a job's own copy of the picture it starts from stands, or would stand."""
-        return self._folder(job_id) / SOURCE
+    def source_path(self, job_id: UUID, number: int = 0) -> Path:
+        """Where a job's own copy of a picture it starts from stands, or would stand."""
+        return self._folder(job_id) / (f"source-{number:d}.png" if number else SOURCE)
 
     async def write(self, path: Path, data: bytes) -> str:
         """Write a picture so that it is either wholly there or not at all; returns its sha256.
@@ -99,7 +99,7 @@ def _write(path: Path, data: bytes) -> str:
 def _delete_all_but_source(folder: Path) -> None:
     with suppress(FileNotFoundError):
         for file in folder.iterdir():
-            if file.name != SOURCE:
+            if not file.name.startswith("source") or file.suffix != ".png":
                 file.unlink(missing_ok=True)
         with suppress(OSError):  # the source is still in it
             folder.rmdir()

@@ -10,7 +10,7 @@ from discord import app_commands
 from bot.prompting import MAX_PROMPT_CHARACTERS, PARAMETERS
 from bot.texts import say
 from bot.views.interactions import Interaction, in_time, locale_of, services_of, tell
-from bot.views.job_text import shown, typed
+from bot.views.job_text import named, shown
 
 LISTED_JOBS = 10
 LINE_CHARACTERS = 70
@@ -31,7 +31,7 @@ async def info(interaction: Interaction) -> None:
         say(
             "message.job_line",
             locale,
-            prompt=shown(typed(job), LINE_CHARACTERS, LINE_ROOM),
+            prompt=shown(named(job, locale), LINE_CHARACTERS, LINE_ROOM),
             state=say(f"message.job_{job.state}", locale),
         )
         for job in yours[:LISTED_JOBS]

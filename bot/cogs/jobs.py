@@ -9,7 +9,7 @@ from discord import app_commands
 from bot.errors import UserError
 from bot.texts import say
 from bot.views.interactions import Interaction, asker_of, in_time, locale_of, services_of, tell
-from bot.views.job_text import shown, typed
+from bot.views.job_text import named, shown
 from bot.views.repost import repost
 
 CHOICE_CHARACTERS = 80
@@ -28,14 +28,16 @@ async def cancel(interaction: Interaction, job: str | None = None) -> None:
     jobs, asker = services_of(interaction).jobs, asker_of(interaction)
     work = jobs.cancel_newest(asker) if job is None else jobs.cancel(asker, _parsed(job))
     cancelled = await in_time(interaction, work, ephemeral=True)
-    prompt = shown(typed(cancelled))
+    prompt = shown(named(cancelled, locale_of(interaction)))
     await tell(interaction, say("message.cancel_done", locale_of(interaction), prompt=prompt))
 
 
 @cancel.autocomplete("job")
 async def _own_unfinished_jobs(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
     jobs = await services_of(interaction).jobs.unfinished(interaction.user.id)
-    choices = [app_commands.Choice(name=_cut(typed(job)), value=str(job.id)) for job in jobs]
+    choices = [
+        app_commands.Choice(name=_cut(named(job, locale_of(interaction))), value=str(job.id)) for job in jobs
+    ]
     return [choice for choice in choices if current.casefold() in choice.name.casefold()][:25]
 
 

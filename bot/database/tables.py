@@ -50,7 +50,7 @@ class JobTable(Base):
     __table_args__ = (
         _one_of("action", Action),
         _one_of("state", JobState),
-        CheckConstraint("length(prompt) BETWEEN 1 AND 4000", name="prompt"),
+        CheckConstraint("length(prompt) BETWEEN (action = 'imagine') AND 4000", name="prompt"),
         CheckConstraint("json_array_length(seeds) BETWEEN 1 AND 16", name="seeds"),
         CheckConstraint("action <> 'imagine' OR parent_id IS NULL", name="parent"),
         CheckConstraint("(action IN ('upscale', 'vary')) = (parent_index IS NOT NULL)", name="parent_index"),
@@ -87,6 +87,10 @@ class JobTable(Base):
     locale: Mapped[str] = mapped_column(String(16), server_default="en")
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     parent_index: Mapped[int | None]
+    uploads: Mapped[tuple[str, ...]] = mapped_column(JsonTuple, server_default="[]")
+    reference_count: Mapped[int] = mapped_column(server_default="0")
+    strip: Mapped[bool] = mapped_column(server_default=text("0"))
+    moved_from: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     device_seconds: Mapped[float]
@@ -94,6 +98,7 @@ class JobTable(Base):
     error_values: Mapped[dict[str, str] | None] = mapped_column(JsonDict)
     unread_words: Mapped[tuple[str, ...]] = mapped_column(JsonTuple)
     unknown_words: Mapped[tuple[str, ...]] = mapped_column(JsonTuple)
+    texts: Mapped[tuple[str, ...]] = mapped_column(JsonTuple, server_default="[]")
     result_channel_id: Mapped[int | None] = mapped_column(BigInteger)
     result_message_id: Mapped[int | None] = mapped_column(BigInteger)
 

@@ -124,6 +124,7 @@ class Follower:
                 job,
                 state=update.state,
                 images=update.images,
+                texts=update.texts,
                 unread_words=update.unread_words,
                 unknown_words=update.unknown_words,
             )

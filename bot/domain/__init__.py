@@ -8,7 +8,17 @@ job_update    what delivery is told about a job
 from __future__ import annotations
 
 from bot.domain.asker import Asker
-from bot.domain.job import Action, Destination, Job, JobState, Order, Parameters, StoredImage, nonce_of
+from bot.domain.job import (
+    Action,
+    Destination,
+    Job,
+    JobState,
+    Order,
+    Parameters,
+    StoredImage,
+    Upload,
+    nonce_of,
+)
 from bot.domain.job_update import JobUpdate
 from engine import Safety, SamplingParams
 
@@ -24,5 +34,6 @@ __all__ = [
     "Safety",
     "SamplingParams",
     "StoredImage",
+    "Upload",
     "nonce_of",
 ]

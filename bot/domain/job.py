@@ -13,7 +13,7 @@ from engine import Safety, SamplingParams
 
 
 class Action(StrEnum):
-    """What a job does; all but IMAGINE have a parent."""
+    """What a job does; UPSCALE, VARY and REROLL have a parent."""
 
     IMAGINE = "imagine"
     UPSCALE = "upscale"
@@ -22,6 +22,10 @@ class Action(StrEnum):
     """A new grid of image-to-image variations of one cell of the parent."""
     REROLL = "reroll"
     """The parent's prompt and parameters with a new seed."""
+    DESCRIBE = "describe"
+    """Prompts for an uploaded picture; the picture is posted with them."""
+    BLEND = "blend"
+    """Pictures after the image embeddings of uploaded ones; after that of one alone, its variations."""
 
 
 class JobState(StrEnum):
@@ -52,6 +56,17 @@ class Parameters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file that came with a command, as Discord describes it."""
+
+    url: str
+    name: str
+    size: int
+    """Bytes."""
+    content_type: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """What is asked of JobService.create: an action and what it needs."""
 
@@ -59,10 +74,16 @@ class Order:
     source: str
     """The idempotency key: interaction id + ordinal. The same source never makes a second job."""
     prompt: str | None = None
-    """IMAGINE only: the text as typed, flags included."""
+    """IMAGINE: the text as typed, flags included. VARY: a prompt in place of the parent's (remix)."""
     parent_id: UUID | None = None
     index: int | None = None
     """UPSCALE and VARY: the parent's picture, 0–3."""
+    uploads: tuple[Upload, ...] = ()
+    """DESCRIBE: one; BLEND: one or more."""
+    aspect: tuple[int, int] | None = None
+    """BLEND only."""
+    strip: bool = False
+    """BLEND of two: a row of pictures from the one to the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +135,14 @@ class Job:
     """The language of the owner's Discord when the job was asked for; its messages are written in it."""
     parent_id: UUID | None = None
     parent_index: int | None = None
+    uploads: tuple[str, ...] = ()
+    """Where what was uploaded can be fetched until the job has its own copies; addresses of Discord's that expire."""
+    reference_count: int = 0
+    """How many pictures it describes or draws after the embeddings of; the job has its own copies."""
+    strip: bool = False
+    """The pictures are a path from one reference to the other, shown as a row."""
+    moved_from: str | None = None
+    """Remix: the embedding is moved along the difference from this text to the prompt."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     device_seconds: float = 0.0
@@ -124,6 +153,8 @@ class Job:
     result_channel_id: int | None = None
     result_message_id: int | None = None
     images: tuple[StoredImage, ...] = ()
+    texts: tuple[str, ...] = ()
+    """DESCRIBE: the prompts that were found."""
 
 
 def nonce_of(job_id: UUID) -> str:

@@ -27,6 +27,8 @@ class JobUpdate:
     """A composed JPEG of the pictures so far, at most 512 px wide."""
     images: tuple[StoredImage, ...] = ()
     """POSTING: the finished pictures in order, as the row has them: delivery posts these without asking again."""
+    texts: tuple[str, ...] = ()
+    """POSTING: the prompts that were found."""
     unread_words: tuple[str, ...] = ()
     unknown_words: tuple[str, ...] = ()
     """POSTING: what the model could not make use of; said below the pictures."""

@@ -19,8 +19,10 @@ from bot.prompting.planning import (
     heeded,
     picture_seeds,
     plan,
+    request_of,
     sampling_for,
     size_for,
+    source_count,
     unheeded,
 )
 from bot.prompting.versions import VERSIONS, chosen_model
@@ -45,7 +47,9 @@ __all__ = [
     "parse",
     "picture_seeds",
     "plan",
+    "request_of",
     "sampling_for",
     "size_for",
+    "source_count",
     "unheeded",
 ]

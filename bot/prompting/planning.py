@@ -3,28 +3,59 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bot.domain import Job, Parameters
+from bot.domain import Action, Job, Parameters
 from engine import GenerateRequest, ModelInfo, Operation, SamplingParams
-from engine.request import MAX_SEED
+from engine.request import MAX_SEED, DescribeRequest, Reference
 
 DEFAULT_PICTURES = 4
 VARY_STRENGTH = 0.8
 """The share of the schedule a variation runs: enough to differ at a glance, too little to lose the idea."""
 
 
-def plan(job: Job, model: ModelInfo, init_image: Path | None) -> GenerateRequest:
-    """The request that makes a job's pictures; with an initial picture it is image-to-image."""
+def request_of(job: Job, model: ModelInfo, sources: Sequence[Path]) -> GenerateRequest | DescribeRequest:
+    """What a job asks the engine for; `sources` are its own copies of the pictures that it starts from."""
+    if job.action is Action.DESCRIBE:
+        return DescribeRequest(
+            request_id=job.id.hex,
+            model=model.name,
+            image=sources[0],
+            seeds=job.seeds,
+            share_key=str(job.owner_id),
+            submitted_at=job.created_at.timestamp(),
+        )
+    if job.reference_count:
+        return plan(job, model, None, sources)
+    return plan(job, model, sources[0] if sources else None)
+
+
+def source_count(job: Job) -> int:
+    """How many pictures a job starts from."""
+    return job.reference_count or int(job.sampling.strength < 1)
+
+
+def plan(
+    job: Job, model: ModelInfo, init_image: Path | None, references: Sequence[Path] = ()
+) -> GenerateRequest:
+    """The request that makes a job's pictures; with an initial picture it is image-to-image, with references a variation."""
+    reference = None
+    operation = Operation.IMAGE_TO_IMAGE if init_image else Operation.TEXT_TO_IMAGE
+    if references:
+        operation = Operation.VARIATION
+        weighted = tuple((path, 1.0) for path in references)
+        reference = Reference(pictures=weighted, strip=job.strip, moved_from=job.moved_from)
     return GenerateRequest(
         request_id=job.id.hex,
         model=model.name,
         prompt=job.prompt,
         params=heeded(job.sampling, model),
         seeds=job.seeds,
-        operation=Operation.IMAGE_TO_IMAGE if init_image else Operation.TEXT_TO_IMAGE,
+        operation=operation,
         init_image=init_image,
+        reference=reference,
         share_key=str(job.owner_id),
         submitted_at=job.created_at.timestamp(),
     )

@@ -8,7 +8,7 @@ layout.py     how many columns and rows n cells take
 
 from __future__ import annotations
 
-from bot.rendering.encoding import ENCODERS, EncodedFile, encode_as, encode_png
+from bot.rendering.encoding import ENCODERS, EncodedFile, encode_as, encode_png, picture_size
 from bot.rendering.grid import compose_grid, contact_sheet, grid_file, single_file
 from bot.rendering.preview import compose_preview, smaller_preview
 
@@ -21,6 +21,7 @@ __all__ = [
     "encode_as",
     "encode_png",
     "grid_file",
+    "picture_size",
     "single_file",
     "smaller_preview",
 ]

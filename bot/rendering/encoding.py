@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -32,6 +33,12 @@ class EncodedFile:
 def encode_png(pixels: npt.NDArray[np.uint8], parameters: str) -> bytes:
     """RGB pixels (H, W, 3) as a PNG whose text chunk `parameters` is the one that A1111's tools read."""
     return _png(Image.fromarray(pixels), parameters)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a stored picture in pixels."""
+    with Image.open(path) as image:
+        return image.size
 
 
 def encode_as(image: Image.Image, parameters: str, suffix: str) -> bytes:

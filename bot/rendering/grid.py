@@ -22,15 +22,17 @@ BACKGROUND = (24, 25, 28)
 THUMBNAIL = 192
 
 
-def compose_grid(paths: Sequence[Path]) -> Image.Image:
-    """The stored pictures side by side, four as 2×2; all have the size of the first."""
+def compose_grid(paths: Sequence[Path], *, in_row: bool = False) -> Image.Image:
+    """The stored pictures side by side, four as 2×2 unless all stand `in_row`; all have the size of the first."""
     cells = [_enlarged(_opened(path), CELL_SIDE) for path in paths]
-    return _sheet(cells, cells[0].size, GUTTER)
+    return _sheet(cells, cells[0].size, GUTTER, columns=len(cells) if in_row else None)
 
 
-def grid_file(paths: Sequence[Path], parameters: str, limit_bytes: int) -> EncodedFile:
+def grid_file(
+    paths: Sequence[Path], parameters: str, limit_bytes: int, *, in_row: bool = False
+) -> EncodedFile:
     """The grid as a file of at most `limit_bytes`, with `parameters` in the format's own metadata field."""
-    return encode_to_fit(compose_grid(paths), parameters, limit_bytes, "grid")
+    return encode_to_fit(compose_grid(paths, in_row=in_row), parameters, limit_bytes, "grid")
 
 
 def single_file(path: Path, parameters: str, limit_bytes: int) -> EncodedFile:

@@ -9,8 +9,12 @@ GAP_COST = 0.4
 gap, three portraits stand in a row."""
 
 
-def columns_and_rows(count: int, cell_width: int, cell_height: int) -> tuple[int, int]:
-    """The grid for `count` equal cells. Four are always 2×2: U1–U4 name their places."""
+def columns_and_rows(
+    count: int, cell_width: int, cell_height: int, *, in_row: bool = False
+) -> tuple[int, int]:
+    """The grid for `count` equal cells. Four are always 2×2: U1–U4 name their places; a path stands in one row."""
+    if in_row:
+        return count, 1
     if count == 4:
         return 2, 2
     shapes = [(columns, math.ceil(count / columns)) for columns in range(count, 0, -1)]

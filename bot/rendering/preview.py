@@ -23,14 +23,17 @@ PLACEHOLDER_TOP = (43, 45, 52)
 PLACEHOLDER_BOTTOM = (33, 34, 40)
 
 
-def compose_preview(cells: Sequence[npt.NDArray[np.uint8] | None], *, width: int, height: int) -> bytes:
+def compose_preview(
+    cells: Sequence[npt.NDArray[np.uint8] | None], *, width: int, height: int, in_row: bool = False
+) -> bytes:
     """A JPEG of at most 512 px and 100 kB in the layout of the final grid.
 
     Args:
         cells: one RGB array (h, w, 3) of any size per picture, or None for a picture that has not begun.
         width, height: the size in pixels that the finished pictures will have; only its ratio matters here.
+        in_row: all beside each other.
     """
-    columns, rows = columns_and_rows(len(cells), width, height)
+    columns, rows = columns_and_rows(len(cells), width, height, in_row=in_row)
     scale = min(
         (MAX_SIDE - (columns - 1) * GUTTER) / (columns * width),
         (MAX_SIDE - (rows - 1) * GUTTER) / (rows * height),

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 from bot.database import DatabaseUnavailableError, JobRepository
 from bot.domain import Action, Job, JobState, JobUpdate, StoredImage
+from bot.downloads import Downloads
 from bot.errors import UserError
 from bot.image_store import ImageStore
-from bot.prompting import generation_text, model_label, plan
-from bot.rendering import compose_preview, encode_png
+from bot.prompting import generation_text, model_label, request_of, source_count
+from bot.rendering import compose_preview, encode_png, picture_size
 from bot.services.engine_errors import ENGINE_CLOSED, as_user_error
 from bot.services.update_feed import UpdateFeed
 from bot.services.waiting_line import WaitingLine
@@ -34,6 +35,8 @@ from engine import (
     Progress,
     Queued,
     RequestOutput,
+    Safety,
+    TextReady,
 )
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class JobRun:
         engine: Engine,
         jobs: JobRepository,
         image_store: ImageStore,
+        downloads: Downloads,
         line: WaitingLine,
         feed: UpdateFeed,
         now: Callable[[], datetime],
@@ -64,6 +68,7 @@ class JobRun:
         self._engine = engine
         self._jobs = jobs
         self._image_store = image_store
+        self._downloads = downloads
         self._line = line
         self._feed = feed
         self._now = now
@@ -71,6 +76,7 @@ class JobRun:
         self._stopped = asyncio.Event()
         self._cells: list[npt.NDArray[np.uint8] | None] = [None] * len(job.seeds)
         self._images: dict[int, StoredImage] = {}
+        self._texts: dict[int, str] = {}
 
     async def run(self) -> None:
         """Everything that can go wrong with one job ends in that job's FAILED; the next one runs."""
@@ -103,7 +109,7 @@ class JobRun:
         """Watch the request to its end; None when it was aborted, by `stop` or because the engine was closed."""
         if self._model.name != self._job.model:
             raise UserError("model_gone", model=model_label(self._job.model), default=self._model.title)
-        request = plan(self._job, self._model, await self._source_picture())
+        request = request_of(self._job, self._model, await self._sources())
         if self._stopped.is_set():
             return None
         async for item in self._engine.submit(request):
@@ -128,6 +134,13 @@ class JobRun:
                 case ImageReady():
                     await self._begin()
                     await self._store(item)
+                case TextReady(index, text):
+                    await self._begin()
+                    self._texts[index] = text
+                case RequestOutput(finish_reason=FinishReason.COMPLETED) if (
+                    self._job.action is Action.DESCRIBE
+                ):
+                    return await self._described(item)
                 case RequestOutput(finish_reason=FinishReason.COMPLETED):
                     if len(self._images) == len(self._job.seeds):
                         return item
@@ -140,21 +153,19 @@ class JobRun:
         """UPSCALE: the parent's picture as it is stored, metadata included. No work for the engine."""
         job = self._job
         parent = await self._jobs.get(job.parent_id) if job.parent_id else None
-        picture = (
-            next((image for image in parent.images if image.index == job.parent_index), None)
-            if parent
-            else None
-        )
-        if picture is None:
+        pictures = parent.images if parent else ()
+        picture = next((image for image in pictures if image.index == job.parent_index), None)
+        if parent is None or picture is None:
             raise UserError("picture_gone")
         path = self._image_store.path(job.id, 0)
         try:
             sha256 = await self._image_store.copy(picture.path, path)
-            if job.sampling.strength < 1 and job.parent_id:
-                # The picture is a variation; rolling it again needs what it started from.
-                with suppress(FileNotFoundError):
+            # Rolling a variation again needs what it started from.
+            with suppress(FileNotFoundError):
+                for number in range(source_count(job)):
                     await self._image_store.copy(
-                        self._image_store.source_path(job.parent_id), self._image_store.source_path(job.id)
+                        self._image_store.source_path(parent.id, number),
+                        self._image_store.source_path(job.id, number),
                     )
         except FileNotFoundError:
             raise UserError("picture_gone") from None
@@ -169,16 +180,48 @@ class JobRun:
         )
         return RequestOutput(request_id=job.id.hex, finish_reason=FinishReason.COMPLETED)
 
-    async def _source_picture(self) -> Path | None:
-        """The job's own copy of the picture it starts from, made unless an earlier run has; None for text alone."""
+    async def _described(self, output: RequestOutput) -> RequestOutput:
+        """DESCRIBE: every prompt is there, and the picture itself is what is posted with them."""
         job = self._job
-        own = self._image_store.source_path(job.id)
-        if job.sampling.strength == 1 or await self._image_store.exists(own):
-            return own if job.sampling.strength < 1 else None
+        if len(self._texts) != len(job.seeds):
+            raise UserError("pictures_missing", got=len(self._texts), expected=len(job.seeds))
+        path = self._image_store.path(job.id, 0)
+        sha256 = await self._image_store.copy(self._image_store.source_path(job.id), path)
+        width, height = await asyncio.to_thread(picture_size, path)
+        self._images[0] = StoredImage(
+            index=0,
+            seed=job.seeds[0],
+            width=width,
+            height=height,
+            sha256=sha256,
+            safety=Safety.UNCHECKED,
+            path=path,
+        )
+        return output
+
+    async def _sources(self) -> list[Path]:
+        """The job's own copies of the pictures it starts from, made unless an earlier run has."""
+        own = [
+            self._image_store.source_path(self._job.id, number) for number in range(source_count(self._job))
+        ]
+        for number, path in enumerate(own):
+            if await self._image_store.exists(path):
+                continue
+            if self._job.uploads:
+                picture = await self._downloads.picture(self._job.uploads[number])
+                if self._stopped.is_set():
+                    break
+                await self._image_store.write(path, picture)
+            else:
+                await self._copy_source(number, path)
+        return own
+
+    async def _copy_source(self, number: int, own: Path) -> None:
+        job = self._job
         if job.parent_id is None:
             raise UserError("picture_gone")
         theirs = (
-            self._image_store.source_path(job.parent_id)
+            self._image_store.source_path(job.parent_id, number)
             if job.parent_index is None
             else self._image_store.path(job.parent_id, job.parent_index)
         )
@@ -186,7 +229,6 @@ class JobRun:
             await self._image_store.copy(theirs, own)
         except FileNotFoundError:
             raise UserError("picture_gone") from None
-        return own
 
     async def _begin(self) -> None:
         if not self._running:
@@ -207,7 +249,11 @@ class JobRun:
                     self._cells[index] = pixels
             sampling = self._job.sampling
             preview = await asyncio.to_thread(
-                compose_preview, list(self._cells), width=sampling.width, height=sampling.height
+                compose_preview,
+                list(self._cells),
+                width=sampling.width,
+                height=sampling.height,
+                in_row=self._job.strip,
             )
         self._report(
             JobUpdate(job_id=self._job.id, state=JobState.RUNNING, fraction=fraction, preview=preview)
@@ -234,6 +280,7 @@ class JobRun:
 
     async def _finish(self, output: RequestOutput) -> None:
         images = tuple(self._images[index] for index in sorted(self._images))
+        texts = tuple(self._texts[index] for index in sorted(self._texts))
         for delay in (*BUSY_DELAYS, None):
             try:
                 finished = await self._jobs.finish(
@@ -242,6 +289,7 @@ class JobRun:
                     images,
                     finished_at=self._now(),
                     device_seconds=output.device_seconds,
+                    texts=texts,
                     unread_words=output.unread_words,
                     unknown_words=output.unknown_words,
                 )
@@ -259,6 +307,7 @@ class JobRun:
                     job_id=self._job.id,
                     state=JobState.POSTING,
                     images=images,
+                    texts=texts,
                     unread_words=output.unread_words,
                     unknown_words=output.unknown_words,
                 )

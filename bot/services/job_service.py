@@ -12,8 +12,10 @@ from uuid import UUID
 
 from bot.database import Database, DatabaseUnavailableError, JobRepository
 from bot.domain import Action, Asker, Destination, Job, JobState, JobUpdate, Order
+from bot.downloads import Downloads
 from bot.errors import UserError
 from bot.image_store import ImageStore
+from bot.prompting import source_count
 from bot.services.job_run import UNFINISHED, JobRun
 from bot.services.new_jobs import child_job, first_job, model_of, retried_job
 from bot.services.update_feed import UpdateFeed
@@ -37,11 +39,13 @@ class JobService:
         database: Database,
         image_store: ImageStore,
         limits: Limits,
+        downloads: Downloads = Downloads(),  # noqa: B008  # frozen
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._jobs = JobRepository(database)
         self._image_store = image_store
+        self._downloads = downloads
         self.limits = limits
         self._line = WaitingLine(limits)
         self._feed = UpdateFeed()
@@ -63,7 +67,8 @@ class JobService:
         """
         if not asker.bot_may_post:
             raise UserError("cannot_post_here")
-        job = first_job(asker, order, self.models(), self._now()) if order.action is Action.IMAGINE else None
+        begins = order.action in (Action.IMAGINE, Action.DESCRIBE, Action.BLEND)
+        job = first_job(asker, order, self.models(), self._now()) if begins else None
         with _database_errors_explained():
             existing = await self._jobs.of_source(order.source)
             if existing is not None:
@@ -144,11 +149,13 @@ class JobService:
                 return existing
             failed = await self.get(job_id)
             job = await self._accept(retried_job(asker, source, failed, self.models(), self._now()))
-        # The picture it starts from may be gone with its parent, but the failed job kept a copy.
+        # What it starts from may be gone with its parent, but the failed job kept copies.
         try:
-            await self._image_store.copy(
-                self._image_store.source_path(failed.id), self._image_store.source_path(job.id)
-            )
+            for number in range(source_count(failed)):
+                await self._image_store.copy(
+                    self._image_store.source_path(failed.id, number),
+                    self._image_store.source_path(job.id, number),
+                )
         except FileNotFoundError:
             pass  # A job from text alone, or one that failed before it had copied: it asks the parent again.
         except OSError:
@@ -340,6 +347,7 @@ class JobService:
             engine=self._engine,
             jobs=self._jobs,
             image_store=self._image_store,
+            downloads=self._downloads,
             line=self._line,
             feed=self._feed,
             now=self._now,

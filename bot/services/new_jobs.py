@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bot.domain import Action, Asker, Destination, Job, JobState, Order, Parameters, StoredImage
+from bot.downloads import check_upload
 from bot.errors import UserError
 from bot.image_store import SOURCE
 from bot.prompting import (
@@ -19,17 +20,25 @@ from bot.prompting import (
     heeded,
     parse,
     picture_seeds,
-    plan,
+    request_of,
     sampling_for,
+    source_count,
 )
 from bot.services.engine_errors import as_user_error
-from engine import ModelInfo, RequestRejected, Safety
+from engine import ModelInfo, Operation, RequestRejected, Safety
 from engine.request import MAX_SEED
 from engine.validation import rounded, validate
 
 
 def first_job(asker: Asker, order: Order, models: Sequence[ModelInfo], now: datetime) -> Job:
-    """IMAGINE: the job that a typed prompt asks for. Raises UserError as `parse` and `check` do."""
+    """IMAGINE, DESCRIBE and BLEND: the job that a typed prompt or uploaded pictures ask for.
+
+    Raises:
+        UserError: as `parse`, `chosen_model`, `check_upload` and `check` do; no model is there that can, or a strip that
+            is not of two.
+    """
+    if order.action is not Action.IMAGINE:
+        return _job_of_uploads(asker, order, models, now)
     prompt = parse(order.prompt or "")
     model, parameters = chosen_model(prompt.parameters, models)
     job = _job(asker, order, prompt.text, parameters, model, now)
@@ -47,16 +56,29 @@ def child_job(asker: Asker, order: Order, parent: Job, models: Sequence[ModelInf
     if order.action is Action.UPSCALE:
         seeds = (_picture_of(parent, order.index).seed,)
         job = _job(asker, order, parent.prompt, parent.parameters, model, now)
-        return replace(job, sampling=parent.sampling, seeds=seeds, model=parent.model)
-    # Rolling a variation again starts from the same picture, which the parent keeps a copy of.
-    strength = parent.sampling.strength
+        job = replace(job, sampling=parent.sampling, seeds=seeds, model=parent.model)
+        return replace(job, reference_count=parent.reference_count, moved_from=parent.moved_from)
+    # Rolling a variation again starts from the same pictures, which the parent keeps copies of.
+    strength, references, moved_from = parent.sampling.strength, parent.reference_count, parent.moved_from
+    prompt, parameters = parent.prompt, replace(parent.parameters, seed=None)
     if order.action is Action.VARY:
         _picture_of(parent, order.index)
-        strength = VARY_STRENGTH
-    job = _job(asker, order, parent.prompt, replace(parent.parameters, seed=None), model, now)
+        # A model that knows image embeddings keeps the picture's own and draws new noise (Ramesh et al. 2022).
+        references = int(Operation.VARIATION in model.operations)
+        strength = 1.0 if references else VARY_STRENGTH
+        moved_from = None
+        if order.prompt is not None:
+            remix = parse(order.prompt)
+            prompt, parameters = remix.text, replace(remix.parameters, version=parameters.version)
+            moved_from = parent.prompt if references and parent.prompt not in ("", prompt) else None
+    elif parent.action in (Action.DESCRIBE, Action.BLEND):
+        order = replace(order, action=parent.action)
+    job = _job(asker, order, prompt, parameters, model, now)
     # The values a job was made with outlive changes of the defaults, as long as its model is there.
     sampling = heeded(parent.sampling, model) if model.name == parent.model else job.sampling
     job = replace(job, sampling=replace(sampling, strength=strength))
+    job = replace(job, reference_count=references, moved_from=moved_from)
+    job = _stripped(job) if parent.strip and order.action is not Action.VARY else job
     check(job, model)
     return job
 
@@ -69,7 +91,14 @@ def retried_job(asker: Asker, source: str, failed: Job, models: Sequence[ModelIn
     order = Order(action=failed.action, source=source, parent_id=failed.parent_id, index=failed.parent_index)
     job = replace(_job(asker, order, failed.prompt, failed.parameters, model, now), seeds=failed.seeds)
     sampling = heeded(failed.sampling, model) if model.name == failed.model else job.sampling
-    job = replace(job, sampling=replace(sampling, strength=failed.sampling.strength))
+    job = replace(
+        job,
+        sampling=replace(sampling, strength=failed.sampling.strength),
+        uploads=failed.uploads,
+        reference_count=failed.reference_count,
+        strip=failed.strip,
+        moved_from=failed.moved_from,
+    )
     if job.action is not Action.UPSCALE:
         check(job, model)
     return job
@@ -77,9 +106,9 @@ def retried_job(asker: Asker, source: str, failed: Job, models: Sequence[ModelIn
 
 def check(job: Job, model: ModelInfo) -> None:
     """Ask the model's own rules before anything is stored. Raises UserError `request_rejected`."""
-    from_picture = job.sampling.strength < 1
+    sources = [Path(SOURCE)] * source_count(job)
     try:
-        validate(rounded(plan(job, model, Path(SOURCE) if from_picture else None), model), model)
+        validate(rounded(request_of(job, model, sources), model), model)
     except RequestRejected as error:
         raise as_user_error(error) from error
 
@@ -87,6 +116,29 @@ def check(job: Job, model: ModelInfo) -> None:
 def model_of(job: Job, models: Sequence[ModelInfo]) -> ModelInfo:
     """The job's model, or the default where its own is not offered any more."""
     return next((model for model in models if model.name == job.model), models[0])
+
+
+def _job_of_uploads(asker: Asker, order: Order, models: Sequence[ModelInfo], now: datetime) -> Job:
+    for upload in order.uploads:
+        check_upload(upload)
+    if order.strip and len(order.uploads) != 2:
+        raise UserError("strip_needs_two", got=len(order.uploads))
+    describes = order.action is Action.DESCRIBE
+    needed = Operation.DESCRIBE if describes else Operation.VARIATION
+    model = next((model for model in models if needed in model.operations), None)
+    if model is None:
+        raise UserError(f"{order.action}_unavailable")
+    job = _job(asker, order, "", Parameters(aspect=order.aspect), model, now)
+    uploads = tuple(upload.url for upload in order.uploads)
+    job = replace(job, uploads=uploads, reference_count=len(uploads))
+    job = _stripped(job) if order.strip else job
+    check(job, model)
+    return job
+
+
+def _stripped(job: Job) -> Job:
+    """One seed for all: what differs from picture to picture is then the place on the path alone."""
+    return replace(job, strip=True, seeds=job.seeds[:1] * len(job.seeds))
 
 
 def _job(

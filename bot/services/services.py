@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.database import Database, FactRepository
+from bot.downloads import Downloads
 from bot.image_store import ImageStore
 from bot.services.history import HistoryService
 from bot.services.job_service import JobService
@@ -34,9 +35,18 @@ class Services(Protocol):
     def notes(self) -> Notes: ...
 
 
-def make_services(*, engine: Engine, database: Database, image_store: ImageStore, limits: Limits) -> Services:
+def make_services(
+    *,
+    engine: Engine,
+    database: Database,
+    image_store: ImageStore,
+    limits: Limits,
+    downloads: Downloads = Downloads(),  # noqa: B008  # frozen
+) -> Services:
     """The services of one process. Call `jobs.resume()` once delivery listens, and `jobs.close()` before the engine's."""
-    jobs = JobService(engine=engine, database=database, image_store=image_store, limits=limits)
+    jobs = JobService(
+        engine=engine, database=database, image_store=image_store, limits=limits, downloads=downloads
+    )
     return _Services(jobs=jobs, history=HistoryService(database), notes=FactRepository(database))
 
 

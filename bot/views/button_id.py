@@ -6,7 +6,7 @@ import re
 from uuid import UUID
 
 TEMPLATE = re.compile(r"ff:(?P<action>[a-z]):(?P<cell>\d):(?P<job>[0-9a-f]{32})")
-RESULT_ACTIONS = frozenset("uvrs")
+RESULT_ACTIONS = frozenset("uvrsp")
 """Actions that only stand below finished pictures; posting looks for them to see whether it was done before."""
 UNFINISHED_ACTIONS = frozenset("c")
 """Actions that only stand below a job that waits or runs."""

@@ -26,7 +26,7 @@ from bot.views.interactions import (
     services_of,
     tell,
 )
-from bot.views.job_text import shown, typed
+from bot.views.job_text import named, shown
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,20 @@ def _order(action: Action) -> Click:
         )
 
     return click
+
+
+async def _imagine_described(interaction: Interaction, job_id: UUID, number: int) -> None:
+    """One of the prompts that were found for a picture, as the clicker's own /imagine."""
+    jobs = services_of(interaction).jobs
+
+    async def ask(asker: Asker, source: str) -> Job:
+        described = await jobs.get(job_id)
+        if number >= len(described.texts):
+            raise UserError("button_unknown")
+        order = Order(action=Action.IMAGINE, source=source, prompt=described.texts[number])
+        return await jobs.create(asker, order)
+
+    await start_job(interaction, ask)
 
 
 async def _upscale(interaction: Interaction, job_id: UUID, cell: int) -> None:
@@ -114,7 +128,8 @@ async def _delete(interaction: Interaction, job_id: UUID, _cell: int) -> None:
 
 async def _details(interaction: Interaction, job_id: UUID, _cell: int) -> None:
     job = await in_time(interaction, services_of(interaction).jobs.get(job_id), ephemeral=True)
-    sampling, whole, locale = job.sampling, typed(job), locale_of(interaction)
+    sampling, locale = job.sampling, locale_of(interaction)
+    whole = named(job, locale)
     short = shown(whole, room=1500)
     seconds = ""
     if job.device_seconds:
@@ -146,6 +161,7 @@ CLICKS: dict[str, Click] = {
     "v": _order(Action.VARY),
     "r": _order(Action.REROLL),
     "s": _details,
+    "p": _imagine_described,
     "t": _retry,
     "c": _cancel,
     "d": _delete,

@@ -11,7 +11,7 @@ from bot.domain import Job
 from bot.services import HistoryPage
 from bot.texts import say
 from bot.views.interactions import Interaction, in_time, locale_of, services_of
-from bot.views.job_text import shown, typed
+from bot.views.job_text import named, shown
 from bot.views.panels import history_buttons
 
 LINE_CHARACTERS = 90
@@ -72,7 +72,7 @@ def _line(client: discord.Client, number: int, job: Job, locale: str) -> str:
         "message.history_line",
         locale,
         number=number,
-        prompt=shown(typed(job), LINE_CHARACTERS, LINE_ROOM),
+        prompt=shown(named(job, locale), LINE_CHARACTERS, LINE_ROOM),
         when=discord.utils.format_dt(job.created_at, "R"),
         link=_link(client, job) or say("message.history_unposted", locale),
         job_id=job.id,

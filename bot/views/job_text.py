@@ -18,6 +18,9 @@ ESCAPED_CHARACTERS = 1600
 ALT_CHARACTERS = 1000
 WORDS_CHARACTERS = 120
 REASON_CHARACTERS = 300
+TEXT_CHARACTERS = 300
+TEXT_ROOM = 400
+"""Of each prompt that was found: four of them and their picture's title stay below Discord's limit."""
 _PIECE = re.compile(r"://|.", re.DOTALL)
 _MARKDOWN = frozenset("\\*_~|`<>[]()#")
 
@@ -60,6 +63,14 @@ def result_text(job: Job, *, by_direct_message: bool = False) -> str:
     above = []
     if by_direct_message:
         above.append(say("message.by_direct_message", job.locale, channel_id=job.destination.channel_id))
+    if job.action is Action.DESCRIBE:
+        below = [
+            say(
+                "message.described", job.locale, number=number, prompt=shown(text, TEXT_CHARACTERS, TEXT_ROOM)
+            )
+            for number, text in enumerate(job.texts, 1)
+        ]
+        return _with_state(job, None, above=above, below=below)
     below = [say("message.seed", job.locale, seed=job.images[0].seed if job.images else job.seeds[0])]
     withheld = sum(image.safety is Safety.FLAGGED for image in job.images)
     if withheld == 1:
@@ -97,8 +108,28 @@ def typed(job: Job) -> str:
     return " ".join(format_prompt(Prompt(job.prompt, job.parameters)).split())
 
 
+def named(job: Job, locale: str) -> str:
+    """The same, or for a job without words what it does, with its flags."""
+    if job.prompt:
+        return typed(job)
+    match job.action:
+        case Action.DESCRIBE:
+            name = say("message.name_describe", locale)
+        case Action.BLEND if job.strip:
+            name = say("message.name_strip", locale)
+        case Action.BLEND if job.reference_count > 1:
+            name = say("message.name_blend", locale, count=job.reference_count)
+        case Action.BLEND:
+            name = say("message.name_variations", locale)
+        case _:
+            name = say("message.name_none", locale)
+    return " ".join([name, typed(job)]).strip()
+
+
 def alt_text(job: Job) -> str:
     """What a screen reader says of the picture."""
+    if not job.prompt:
+        return _shortened(" ".join(job.texts[:1]) or named(job, job.locale), ALT_CHARACTERS)
     return _shortened(" ".join(job.prompt.split()), ALT_CHARACTERS)
 
 
@@ -148,7 +179,9 @@ def _with_state(job: Job, state: str | None, *, above: Sequence[str] = (), below
         first = title if state is None else say("message.state", job.locale, title=title, state=state)
         return "\n".join([*above, first, *below])
 
-    return lines(shown(typed(job), room=min(ESCAPED_CHARACTERS, MESSAGE_CHARACTERS - len(lines("")))))
+    return lines(
+        shown(named(job, job.locale), room=min(ESCAPED_CHARACTERS, MESSAGE_CHARACTERS - len(lines(""))))
+    )
 
 
 def _some(words: tuple[str, ...]) -> str:

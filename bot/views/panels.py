@@ -36,6 +36,11 @@ def result_buttons(job: Job) -> discord.ui.View:
                 _button("d", job.id, emoji="🗑️"),
             ]
         )
+    if job.action is Action.DESCRIBE:
+        return _view(
+            [_button("p", job.id, number, label=f"{number + 1}") for number in range(len(job.texts))],
+            [_button("r", job.id, emoji="🔄"), _button("d", job.id, emoji="🗑️")],
+        )
     cells = range(len(job.images))
     return _view(
         [

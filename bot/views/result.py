@@ -43,10 +43,12 @@ async def result_file(jobs: JobService, job: Job, limit_bytes: int) -> ResultFil
         OSError: a stored picture cannot be read.
     """
     model = next((model for model in jobs.models() if model.name == job.model), None)
-    parameters = a1111_parameters(job, job.images[0], model)
+    # A picture that somebody sent was not made by what the job was made with.
+    described = job.action is Action.DESCRIBE
+    parameters = "" if described else a1111_parameters(job, job.images[0], model)
     paths = [image.path for image in job.images]
-    if job.action is Action.UPSCALE:
+    if described or job.action is Action.UPSCALE:
         encoded = await asyncio.to_thread(single_file, paths[0], parameters, limit_bytes)
     else:
-        encoded = await asyncio.to_thread(grid_file, paths, parameters, limit_bytes)
+        encoded = await asyncio.to_thread(grid_file, paths, parameters, limit_bytes, in_row=job.strip)
     return ResultFile(encoded, alt_text(job))

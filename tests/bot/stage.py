@@ -16,6 +16,7 @@ from bot.client import FourfoldClient, use_origin
 from bot.database import open_database
 from bot.delivery import Delivery
 from bot.delivery.pacing import Clock
+from bot.downloads import Downloads
 from bot.image_store import ImageStore
 from bot.playground import Playground
 from bot.services import Limits, Services, make_services
@@ -99,7 +100,13 @@ async def bot_at(
     """The whole bot on its database and pictures in `home`, with `engine` behind it."""
     image_store = ImageStore(home / "pictures")
     async with open_database(home / "fourfold.db", image_store.path) as database:
-        services = make_services(engine=engine, database=database, image_store=image_store, limits=limits)
+        services = make_services(
+            engine=engine,
+            database=database,
+            image_store=image_store,
+            limits=limits,
+            downloads=Downloads(playground.origin),
+        )
         async with bot_online(playground, services, clock) as client:
             yield client
 
