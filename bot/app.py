@@ -99,10 +99,12 @@ async def serve_on_discord(services: Services, token: str, online: Callable[[], 
             resumed = await services.jobs.resume()
             if resumed:
                 log.info("%d unfinished jobs go on", resumed)
+            services.embeddings.start()
 
         try:
             await client.serve(token, before_commands)
         finally:
+            await services.embeddings.close()
             # Ends the updates, so that delivery finishes the posts it has begun while the client is still open.
             await services.jobs.close()
             with suppress(asyncio.CancelledError):

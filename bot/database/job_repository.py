@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.database import Database
 from bot.database.tables import ImageTable, JobTable, UserTable
-from bot.domain import Action, Destination, Job, JobState, Safety, StoredImage
+from bot.domain import Action, Destination, Job, JobState, Likeness, Safety, StoredImage
 
 
 class JobRepository:
@@ -147,6 +147,16 @@ class JobRepository:
                 .values(result_channel_id=channel_id, result_message_id=message_id)
             )
 
+    async def set_likeness(self, job_id: UUID, likeness: Likeness) -> None:
+        """Remember which pictures of a finished job look alike."""
+        async with self._database.db_session(write=True) as db_session:
+            await db_session.execute(update(JobTable).where(JobTable.id == job_id).values(likeness=likeness))
+
+    async def of_ids(self, job_ids: Collection[UUID]) -> tuple[Job, ...]:
+        """Those of these jobs that are still there, in no order."""
+        async with self._database.db_session() as db_session:
+            return await self._all(db_session, select(JobTable).where(JobTable.id.in_(job_ids)))
+
     async def forget_result(self, job_id: UUID, message_id: int | None) -> None:
         """This message is gone; nothing changes where another one shows the job by now."""
         async with self._database.db_session(write=True) as db_session:
@@ -242,6 +252,7 @@ class JobRepository:
             unknown_words=row.unknown_words,
             result_channel_id=row.result_channel_id,
             result_message_id=row.result_message_id,
+            likeness=row.likeness,
             images=tuple(
                 StoredImage(
                     index=image.index,
@@ -309,4 +320,5 @@ def _row(job: Job) -> JobTable:
         unknown_words=job.unknown_words,
         result_channel_id=job.result_channel_id,
         result_message_id=job.result_message_id,
+        likeness=job.likeness,
     )

@@ -6,11 +6,24 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from bot.database.column_types import FrozenJson, JsonDict, JsonTuple, UtcDateTime
-from bot.domain import Action, JobState, Parameters, Safety, SamplingParams
+from bot.domain import Action, JobState, Likeness, Parameters, Safety, SamplingParams
 
 
 class Base(DeclarativeBase):
@@ -101,6 +114,7 @@ class JobTable(Base):
     texts: Mapped[tuple[str, ...]] = mapped_column(JsonTuple, server_default="[]")
     result_channel_id: Mapped[int | None] = mapped_column(BigInteger)
     result_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    likeness: Mapped[Likeness | None] = mapped_column(FrozenJson(Likeness))
 
     owner: Mapped[UserTable] = relationship(lazy="joined", innerjoin=True)
     images: Mapped[list[ImageTable]] = relationship(
@@ -127,6 +141,54 @@ class ImageTable(Base):
     height: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     safety: Mapped[str] = mapped_column(String(16))
+
+
+class PictureEmbeddingTable(Base):
+    """Where a model that compares pictures with texts puts a picture; gone with the picture."""
+
+    __tablename__ = "picture_embeddings"
+    __table_args__ = (
+        CheckConstraint("length(sha256) = 64", name="sha256"),
+        CheckConstraint("length(vector) > 0", name="vector"),
+        ForeignKeyConstraint(
+            ["job_id", "index"],
+            ["images.job_id", "images.index"],
+            name="fk_picture_embeddings_job_id_images",
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("job_id", "index", "model", name="uq_picture_embeddings_job_id_index_model"),
+        # SQLite ends every index with the row's id, so the newest of a user's are at the end of theirs.
+        Index("ix_picture_embeddings_owner_id_model", "owner_id", "model"),
+        # No id is given twice, so that whoever keeps vectors in memory sees by the ids what has come and gone.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(Uuid)
+    index: Mapped[int]
+    owner_id: Mapped[int] = mapped_column(BigInteger)
+    """The job's, repeated here for the index."""
+    model: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    """The picture's."""
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+    """float16, little-endian, of length 1."""
+
+
+class SearchTable(Base):
+    """What somebody looked for by words or example, so that its pages can be turned after a restart as well."""
+
+    __tablename__ = "searches"
+    __table_args__ = (
+        CheckConstraint("length(vector) > 0", name="vector"),
+        Index("ix_searches_created_at", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    owner_id: Mapped[int] = mapped_column(BigInteger)
+    model: Mapped[str] = mapped_column(Text)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class FactTable(Base):

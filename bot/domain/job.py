@@ -112,6 +112,19 @@ class StoredImage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """Which of a job's pictures look alike, among themselves or like an earlier one of the same user."""
+
+    cells: tuple[int, ...] = ()
+    """Indices of pictures that look like another of the same job."""
+    earlier_job: str | None = None
+    """The id of the job with the earlier picture, as hex; it may have been deleted since."""
+    earlier_index: int = 0
+    index: int = 0
+    """The picture of this job that looks like it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A job as the database holds it; times are UTC."""
 
@@ -152,6 +165,8 @@ class Job:
     unknown_words: tuple[str, ...] = ()
     result_channel_id: int | None = None
     result_message_id: int | None = None
+    likeness: Likeness | None = None
+    """None: nothing looks alike, or it is not known yet."""
     images: tuple[StoredImage, ...] = ()
     texts: tuple[str, ...] = ()
     """DESCRIBE: the prompts that were found."""

@@ -41,7 +41,9 @@ class JobService:
         limits: Limits,
         downloads: Downloads = Downloads(),  # noqa: B008  # frozen
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_posted: Callable[[UUID], None] = lambda _job_id: None,
     ) -> None:
+        """`on_posted` is called when a job's pictures stand where they will stay."""
         self._engine = engine
         self._jobs = JobRepository(database)
         self._image_store = image_store
@@ -50,6 +52,7 @@ class JobService:
         self._line = WaitingLine(limits)
         self._feed = UpdateFeed()
         self._now = now
+        self._on_posted = on_posted
         self._runs: dict[UUID, tuple[JobRun, asyncio.Task[None]]] = {}
         self._unshown: dict[UUID, asyncio.TimerHandle] = {}
         # Two clicks on the same U must not both find that it was not posted yet.
@@ -190,6 +193,7 @@ class JobService:
             token=None,
             token_expires_at=None,
         )
+        self._on_posted(job_id)
 
     async def not_postable(self, job_id: UUID, error: UserError) -> None:
         """Nobody can be reached with the result; it waits in /history. `error` says why."""
@@ -202,6 +206,7 @@ class JobService:
             token=None,
             token_expires_at=None,
         )
+        self._on_posted(job_id)
 
     async def reposted(self, job_id: UUID, *, channel_id: int, message_id: int) -> None:
         """A finished job was shown again: remember its newest message."""

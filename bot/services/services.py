@@ -8,8 +8,11 @@ from typing import Protocol
 from bot.database import Database, FactRepository
 from bot.downloads import Downloads
 from bot.image_store import ImageStore
+from bot.services.embedder import Embedder
+from bot.services.embedding_service import EmbeddingService
 from bot.services.history import HistoryService
 from bot.services.job_service import JobService
+from bot.services.look_service import LookService
 from bot.services.waiting_line import Limits
 from engine import Engine
 
@@ -32,6 +35,12 @@ class Services(Protocol):
     def history(self) -> HistoryService: ...
 
     @property
+    def looks(self) -> LookService: ...
+
+    @property
+    def embeddings(self) -> EmbeddingService: ...
+
+    @property
     def notes(self) -> Notes: ...
 
 
@@ -43,15 +52,30 @@ def make_services(
     limits: Limits,
     downloads: Downloads = Downloads(),  # noqa: B008  # frozen
 ) -> Services:
-    """The services of one process. Call `jobs.resume()` once delivery listens, and `jobs.close()` before the engine's."""
-    jobs = JobService(
-        engine=engine, database=database, image_store=image_store, limits=limits, downloads=downloads
+    """The services of one process. Call `jobs.resume()` and `embeddings.start()` once delivery listens, and
+    close both before the engine's."""
+    embedder = Embedder(engine)
+    embeddings = EmbeddingService(embedder, database)
+    return _Services(
+        jobs=JobService(
+            engine=engine,
+            database=database,
+            image_store=image_store,
+            limits=limits,
+            downloads=downloads,
+            on_posted=embeddings.posted,
+        ),
+        history=HistoryService(database),
+        looks=LookService(embedder, database, image_store),
+        embeddings=embeddings,
+        notes=FactRepository(database),
     )
-    return _Services(jobs=jobs, history=HistoryService(database), notes=FactRepository(database))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Services:
     jobs: JobService
     history: HistoryService
+    looks: LookService
+    embeddings: EmbeddingService
     notes: Notes

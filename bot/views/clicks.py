@@ -27,6 +27,7 @@ from bot.views.interactions import (
     tell,
 )
 from bot.views.job_text import named, shown
+from bot.views.looks_page import turn_looks_page
 
 log = logging.getLogger(__name__)
 
@@ -166,4 +167,5 @@ CLICKS: dict[str, Click] = {
     "c": _cancel,
     "d": _delete,
     "h": turn_history_page,
+    "l": turn_looks_page,
 }

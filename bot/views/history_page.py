@@ -74,12 +74,12 @@ def _line(client: discord.Client, number: int, job: Job, locale: str) -> str:
         number=number,
         prompt=shown(named(job, locale), LINE_CHARACTERS, LINE_ROOM),
         when=discord.utils.format_dt(job.created_at, "R"),
-        link=_link(client, job) or say("message.history_unposted", locale),
+        link=link_to(client, job) or say("message.history_unposted", locale),
         job_id=job.id,
     )
 
 
-def _link(client: discord.Client, job: Job) -> str | None:
+def link_to(client: discord.Client, job: Job) -> str | None:
     """Where the result is; a job asked for in a server may have been delivered by direct message."""
     channel_id, message_id = job.result_channel_id, job.result_message_id
     if channel_id is None or message_id is None:

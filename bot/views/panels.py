@@ -65,6 +65,16 @@ def history_buttons(oldest: UUID, locale: str, *, first: bool, more: bool) -> di
     return _view(row)
 
 
+def looks_buttons(search_id: UUID, locale: str, *, number: int, more: bool) -> discord.ui.View:
+    """Below page `number` of a search; 0 is the first."""
+    row = []
+    if more:
+        row.append(_button("l", search_id, number + 1, label=say("message.button_next", locale)))
+    if number:
+        row.append(_button("l", search_id, 0, label=say("message.button_best", locale)))
+    return _view(row)
+
+
 def _button(
     action: str,
     job_id: UUID,

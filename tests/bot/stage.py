@@ -72,6 +72,7 @@ async def bot_online(
             await delivery.reconcile()
             delivering.append(asyncio.create_task(delivery.run()))
             await services.jobs.resume()
+            services.embeddings.start()
 
         serving = asyncio.create_task(client.serve(playground.bot_token, catch_up))
         ready = asyncio.create_task(_ready(client))
@@ -82,6 +83,7 @@ async def bot_online(
             yield client
         finally:
             ready.cancel()
+            await services.embeddings.close()
             await services.jobs.close()
             await asyncio.gather(*delivering)
             await client.close()
