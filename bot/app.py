@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from bot.client import FourfoldClient, use_origin
 from bot.database import open_database
-from bot.delivery import Delivery
+from bot.delivery import Delivery, Remarks
 from bot.downloads import Downloads
 from bot.errors import StartupError
 from bot.image_store import ImageStore
@@ -93,6 +93,7 @@ async def serve_on_discord(services: Services, token: str, online: Callable[[], 
     async with FourfoldClient(services, online=online) as client:
         delivery = Delivery(client, services)
         delivering = asyncio.create_task(delivery.run(), name="delivery")
+        remarking = asyncio.create_task(Remarks(client, services).run(), name="remarks")
 
         async def before_commands() -> None:
             await delivery.reconcile()
@@ -105,6 +106,7 @@ async def serve_on_discord(services: Services, token: str, online: Callable[[], 
             await client.serve(token, before_commands)
         finally:
             await services.embeddings.close()
+            remarking.cancel()
             # Ends the updates, so that delivery finishes the posts it has begun while the client is still open.
             await services.jobs.close()
             with suppress(asyncio.CancelledError):

@@ -6,6 +6,7 @@ job_run         one job on its way through the engine: watch, store, report
 waiting_line    caps, turns, places and times    update_feed   from jobs to delivery, newest wins
 history         pages of finished jobs           engine_errors the engine's errors as sentences
 look_service    own pictures by what they look like               vectors   of one user's pictures, in memory
+likeness_service    new pictures that look like others
 embedding_service   gives posted pictures their vectors           embedder  asks the engine for vectors
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -28,9 +28,13 @@ LOOKED_AT = 500
 class EmbeddingService:
     """Once started, follows `posted` and catches up what an earlier process left."""
 
-    def __init__(self, embedder: Embedder, database: Database) -> None:
+    def __init__(
+        self, embedder: Embedder, database: Database, seen: Callable[[UUID], Awaitable[None]]
+    ) -> None:
+        """`seen` is called with each newly posted job once its pictures have vectors."""
         self._embedder = embedder
         self._embeddings = EmbeddingRepository(database)
+        self._seen = seen
         self._posted: asyncio.Queue[UUID] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._unreadable: set[tuple[UUID, int]] = set()
@@ -67,7 +71,8 @@ class EmbeddingService:
                     if self._posted.empty():
                         self.idle.set()
                     job_id = await self._posted.get()
-                    await self._embed(model, await self._embeddings.missing_of(model, job_id))
+                    if await self._embed(model, await self._embeddings.missing_of(model, job_id)):
+                        await self._seen(job_id)
                     continue
                 pictures, after = await self._embeddings.missing(model, after, LOOKED_AT)
                 behind = after is not None and await self._embed(model, pictures)

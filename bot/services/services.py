@@ -12,6 +12,7 @@ from bot.services.embedder import Embedder
 from bot.services.embedding_service import EmbeddingService
 from bot.services.history import HistoryService
 from bot.services.job_service import JobService
+from bot.services.likeness_service import LikenessService
 from bot.services.look_service import LookService
 from bot.services.waiting_line import Limits
 from engine import Engine
@@ -41,6 +42,9 @@ class Services(Protocol):
     def embeddings(self) -> EmbeddingService: ...
 
     @property
+    def likeness(self) -> LikenessService: ...
+
+    @property
     def notes(self) -> Notes: ...
 
 
@@ -55,7 +59,8 @@ def make_services(
     """The services of one process. Call `jobs.resume()` and `embeddings.start()` once delivery listens, and
     close both before the engine's."""
     embedder = Embedder(engine)
-    embeddings = EmbeddingService(embedder, database)
+    likeness = LikenessService(embedder, database)
+    embeddings = EmbeddingService(embedder, database, likeness.look_at)
     return _Services(
         jobs=JobService(
             engine=engine,
@@ -68,6 +73,7 @@ def make_services(
         history=HistoryService(database),
         looks=LookService(embedder, database, image_store),
         embeddings=embeddings,
+        likeness=likeness,
         notes=FactRepository(database),
     )
 
@@ -78,4 +84,5 @@ class _Services:
     history: HistoryService
     looks: LookService
     embeddings: EmbeddingService
+    likeness: LikenessService
     notes: Notes

@@ -58,8 +58,12 @@ def unposted_text(job: Job) -> str:
     )
 
 
-def result_text(job: Job, *, by_direct_message: bool = False) -> str:
-    """Above the finished pictures: whose they are, the seed, and what the model could not make use of."""
+def result_text(job: Job, *, by_direct_message: bool = False, earlier: str | None = None) -> str:
+    """Above the finished pictures: whose they are, the seed, and what the model could not make use of.
+
+    Args:
+        earlier: the link to the message with the earlier picture that one of these looks like.
+    """
     above = []
     if by_direct_message:
         above.append(say("message.by_direct_message", job.locale, channel_id=job.destination.channel_id))
@@ -87,6 +91,12 @@ def result_text(job: Job, *, by_direct_message: bool = False) -> str:
         below.append(say("message.unread_words", job.locale, words=_some(job.unread_words)))
     if job.unknown_words:
         below.append(say("message.unknown_words", job.locale, words=_some(job.unknown_words)))
+    if job.likeness is not None and job.likeness.cells:
+        cells = ", ".join(str(cell + 1) for cell in job.likeness.cells)
+        below.append(say("message.alike", job.locale, cells=cells))
+    if job.likeness is not None and earlier is not None:
+        cell = job.likeness.index + 1
+        below.append(say("message.alike_earlier", job.locale, cell=cell, link=earlier))
     return _with_state(job, None, above=above, below=below)
 
 

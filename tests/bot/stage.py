@@ -14,7 +14,7 @@ import yarl
 
 from bot.client import FourfoldClient, use_origin
 from bot.database import open_database
-from bot.delivery import Delivery
+from bot.delivery import Delivery, Remarks
 from bot.delivery.pacing import Clock
 from bot.downloads import Downloads
 from bot.image_store import ImageStore
@@ -66,6 +66,7 @@ async def bot_online(
     async with discord_at(playground.origin):
         client = FourfoldClient(services, guild_ready_timeout=0.0)
         delivery = Delivery(client, services, clock=clock)
+        remarking = asyncio.create_task(Remarks(client, services).run())
         delivering: list[asyncio.Task[None]] = []
 
         async def catch_up() -> None:
@@ -84,6 +85,7 @@ async def bot_online(
         finally:
             ready.cancel()
             await services.embeddings.close()
+            remarking.cancel()
             await services.jobs.close()
             await asyncio.gather(*delivering)
             await client.close()

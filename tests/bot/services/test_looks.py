@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import text
 
 from bot.database import Database, EmbeddingRepository, JobRepository, Vectors, open_database
-from bot.domain import Job, JobState
+from bot.domain import Job, JobState, Likeness
 from bot.image_store import ImageStore
 from bot.rendering import encode_png
 from bot.services import LookService
 from bot.services.embedder import Embedder
 from bot.services.embedding_service import EmbeddingService
+from bot.services.likeness_service import LikenessService
 from bot.services.look_service import PAGE, PAGES
 from bot.services.vectors import PictureVectors, stored_form
 from engine import EmbeddingReady, FinishReason, GenerationFailed, Lane, Operation, RequestOutput
@@ -96,7 +97,9 @@ async def posted(database: Database, number: int = 0, count: int = 1, **changes:
 
 async def seen_all(database: Database, engine: LookingEngine, *news: Job) -> None:
     """A process's work on vectors, from start to close, once everything is done."""
-    service = EmbeddingService(Embedder(engine), database)
+    service = EmbeddingService(
+        Embedder(engine), database, LikenessService(Embedder(engine), database).look_at
+    )
     service.start()
     for job in news:
         service.posted(job.id)
@@ -172,12 +175,33 @@ async def test_a_model_that_cannot_be_loaded_is_logged_once_and_said(database, e
 
 async def test_without_such_a_model_nothing_is_asked_and_a_sentence_says_so(database, engine, looks):
     engine.known = (small(),)
-    service = EmbeddingService(Embedder(engine), database)
+    service = EmbeddingService(
+        Embedder(engine), database, LikenessService(Embedder(engine), database).look_at
+    )
     service.start()
     service.posted((await posted(database)).id)
     await service.close()
     assert engine.asked == []
     assert (await refused(looks.search(OWNER, words="x"))).code == "cannot_compare"
+
+
+async def test_a_job_that_looks_like_an_earlier_one_says_so(database, engine):
+    earlier, other, theirs = (
+        await posted(database, 1, count=2),
+        await posted(database, 2),
+        await posted(database, 3, owner_id=7),
+    )
+    engine.seen |= {str(earlier.images[1].path): 60, str(other.id): 30, str(theirs.id): 88}
+    await seen_all(database, engine, earlier, other, theirs)
+    job = await posted(database, 4, count=3)
+    engine.seen |= {str(image.path): angle for image, angle in zip(job.images, (90, 61, 90), strict=True)}
+    await seen_all(database, engine, job)
+    repository = JobRepository(database)
+    assert (await repository.get(job.id)).likeness == Likeness(
+        cells=(0, 2), earlier_job=earlier.id.hex, earlier_index=1, index=1
+    )
+    for unlike in (earlier, other, theirs):
+        assert (await repository.get(unlike.id)).likeness is None
 
 
 async def test_one_picture_posted_alone_is_found_once(database, engine, looks):
