@@ -66,14 +66,12 @@ async def bot_online(
     async with discord_at(playground.origin):
         client = FourfoldClient(services, guild_ready_timeout=0.0)
         delivery = Delivery(client, services, clock=clock)
-        remarking = asyncio.create_task(Remarks(client, services).run())
         delivering: list[asyncio.Task[None]] = []
 
         async def catch_up() -> None:
             await delivery.reconcile()
             delivering.append(asyncio.create_task(delivery.run()))
             await services.jobs.resume()
-            services.embeddings.start()
 
         serving = asyncio.create_task(client.serve(playground.bot_token, catch_up))
         ready = asyncio.create_task(_ready(client))
@@ -84,8 +82,6 @@ async def bot_online(
             yield client
         finally:
             ready.cancel()
-            await services.embeddings.close()
-            remarking.cancel()
             await services.jobs.close()
             await asyncio.gather(*delivering)
             await client.close()
@@ -112,7 +108,13 @@ async def bot_at(
             downloads=Downloads(playground.origin),
         )
         async with bot_online(playground, services, clock) as client:
-            yield client
+            remarking = asyncio.create_task(Remarks(client, services).run())
+            services.embeddings.start()
+            try:
+                yield client
+            finally:
+                await services.embeddings.close()
+                remarking.cancel()
 
 
 async def _ready(client: FourfoldClient) -> None:
