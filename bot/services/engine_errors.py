@@ -32,6 +32,8 @@ _TOLD = frozenset(
         "error.picture_not_finite",
         "error.decode_not_finite",
         "error.picture_unreadable",
+        "error.picture_too_large",
+        "error.text_difference_unsupported",
         "error.mask_empty",
         "error.mask_mismatch",
         "error.prompt_weights_not_positive",
@@ -59,7 +61,10 @@ _TOLD_AS = {
         "error.model_not_there",
     ),
     "model_without_safetensors": "error.model_pickled",
-    **dict.fromkeys(("device_unavailable", "dtype_unknown", "offload_unknown"), "error.engine_misconfigured"),
+    **dict.fromkeys(
+        ("device_unavailable", "dtype_unknown", "offload_unknown", "spandrel_missing"),
+        "error.engine_misconfigured",
+    ),
     "generation_failed": "error.internal_error",
 }
 """Those that a user need not tell apart."""

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_23_pictures"
-down_revision = "2026_11_22_locale"
+down_revision = "2026_11_23_embeddings"
 branch_labels = None
 depends_on = None
 
