@@ -11,8 +11,12 @@ from bot.views.first_answer import start_job
 from bot.views.interactions import Interaction, services_of
 
 SHAPES = [
-    app_commands.Choice(name=f"{say(f'help.{name}')} {aspect}", value=aspect)
-    for name, aspect in (("portrait", "2:3"), ("square", "1:1"), ("landscape", "3:2"))
+    app_commands.Choice(name=f"{name} {aspect}", value=aspect)
+    for name, aspect in (
+        (say("help.portrait"), "2:3"),
+        (say("help.square"), "1:1"),
+        (say("help.landscape"), "3:2"),
+    )
 ]
 
 

@@ -127,7 +127,7 @@ def _job_of_uploads(asker: Asker, order: Order, models: Sequence[ModelInfo], now
     needed = Operation.DESCRIBE if describes else Operation.VARIATION
     model = next((model for model in models if needed in model.operations), None)
     if model is None:
-        raise UserError(f"{order.action}_unavailable")
+        raise UserError("describe_unavailable") if describes else UserError("blend_unavailable")
     job = _job(asker, order, "", Parameters(aspect=order.aspect), model, now)
     uploads = tuple(upload.url for upload in order.uploads)
     job = replace(job, uploads=uploads, reference_count=len(uploads))
