@@ -72,9 +72,11 @@ def format_prompt(prompt: Prompt) -> str:
 def format_parameters(parameters: Parameters) -> list[str]:
     """Each given parameter as it is typed: ["--ar 3:2", "--no text, frames"]."""
     values = ((row, getattr(parameters, row.field)) for row in PARAMETERS)
-    return [
-        f"--{row.name} {row.write(value)}".rstrip() for row, value in values if value not in (None, (), False)
-    ]
+    # A seed of 0 is given, and yet equals False.
+    given = (
+        (row, value) for row, value in values if value is not None and value is not False and value != ()
+    )
+    return [f"--{row.name} {row.write(value)}".rstrip() for row, value in given]
 
 
 def _row(name: str) -> ParameterRow:

@@ -112,6 +112,7 @@ def test_sentences_are_complete() -> None:
 @example("a --no b,–C, --5 d,---")
 @example("a --no==b")
 @example("a --no =b")
+@example("a --seed 0 --draft")
 def test_writing_a_prompt_and_reading_it_gives_the_same_prompt(typed: str) -> None:
     prompt = Prompt("a cat", Parameters())
     with suppress(UserError):
