@@ -47,9 +47,11 @@ def plan(
         operation = Operation.VARIATION
         weighted = tuple((path, 1.0) for path in references)
         reference = Reference(pictures=weighted, strip=job.strip, moved_from=job.moved_from)
+    few = model.few_steps if job.parameters.draft else None
     return GenerateRequest(
         request_id=job.id.hex,
         model=model.name,
+        adapters=() if few is None else ((few.adapter, 1.0),),
         prompt=job.prompt,
         params=heeded(job.sampling, model),
         seeds=job.seeds,
@@ -72,6 +74,15 @@ def sampling_for(parameters: Parameters, model: ModelInfo) -> SamplingParams:
         height=height,
         negative_prompt=", ".join(parameters.no),
     )
+    if parameters.draft and (few := model.few_steps) is not None:
+        sampling = replace(
+            sampling,
+            num_inference_steps=few.num_inference_steps,
+            guidance_scale=few.guidance_scale,
+            sampler=few.sampler,
+            # Without guidance there is nothing to be led away from.
+            negative_prompt=sampling.negative_prompt if few.guidance_scale > 1 else "",
+        )
     return heeded(sampling, model)
 
 

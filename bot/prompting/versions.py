@@ -29,7 +29,7 @@ def chosen_model(parameters: Parameters, models: Sequence[ModelInfo]) -> tuple[M
         if not offered:
             raise UserError("version_not_offered_alone", got=parameters.version, default=models[0].title)
         raise UserError("version_not_offered", got=parameters.version, allowed=", ".join(offered))
-    if not parameters.draft:
+    if not parameters.draft or by_name[name].few_steps is not None:
         return by_name[name], parameters
     fast = by_name.get(by_name[name].fast)
     return fast or by_name[name], replace(parameters, draft=fast is not None)

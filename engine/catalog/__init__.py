@@ -13,7 +13,15 @@ files         JSON, safetensors headers, a hash of the weights
 from __future__ import annotations
 
 from engine.catalog.clips import is_clip_folder
-from engine.catalog.families import FAMILIES, SAMPLER_MAX_STEPS, Family, Guidance, ModelInfo, Operation
+from engine.catalog.families import (
+    FAMILIES,
+    SAMPLER_MAX_STEPS,
+    Family,
+    FewSteps,
+    Guidance,
+    ModelInfo,
+    Operation,
+)
 from engine.catalog.files import read_header
 from engine.catalog.location import EMBEDDED_DIR, locate_model
 from engine.catalog.models import configured_models, list_models, read_model, unknown_words
@@ -25,6 +33,7 @@ __all__ = [
     "FAMILIES",
     "SAMPLER_MAX_STEPS",
     "Family",
+    "FewSteps",
     "Guidance",
     "ModelInfo",
     "Operation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class Operation(StrEnum):
@@ -44,6 +45,16 @@ class Guidance(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FewSteps:
+    """How a model draws in a few steps: with a LoRA that lies in its folder, so that such pictures share steps with others."""
+
+    adapter: Path
+    num_inference_steps: int
+    guidance_scale: float
+    sampler: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What callers may know of a model; sizes in pixels, memory in bytes."""
 
@@ -72,8 +83,10 @@ class ModelInfo:
     vocabulary: frozenset[str] | None = None
     """Every word the model was trained on, where it says so (embedded models); None: unknown."""
     guidance: Guidance = Guidance.CLASSIFIER_FREE
+    few_steps: FewSteps | None = None
+    """Its few-step variant, where that is a LoRA."""
     fast: str = ""
-    """The name of its few-step variant, a model of its own; empty where it has none."""
+    """The name of its few-step variant, where that is a model of its own; empty where there is none."""
     enlarges: int = 1
     """How many times as large as what it draws its pictures are: its own super-resolution network enlarges them. Sizes are
     those of the pictures."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.catalog.assumptions import assumed, sides, understood, unsupported, with_card, with_weights
-from engine.catalog.families import FAMILIES, UNET_SAMPLERS, Guidance, ModelInfo, Operation
+from engine.catalog.families import FAMILIES, UNET_SAMPLERS, FewSteps, Guidance, ModelInfo, Operation
 from engine.catalog.files import check_components, read_json
 from engine.errors import ModelUnavailable
 from engine.tiles import SCALES
@@ -72,7 +72,26 @@ def with_configs(info: ModelInfo, folder: Path) -> ModelInfo:
     with understood(folder / "fourfold.json" if card else folder):
         info = _enlarging(info, index)
         factor *= info.enlarges
+        info = replace(info, few_steps=_few_steps(info, card, folder))
         return with_card(info, card, scheduler, (width * factor, height * factor), factor)
+
+
+def _few_steps(info: ModelInfo, card: Mapping[str, Any], folder: Path) -> FewSteps | None:
+    """What fourfold.json says of a variant that is a LoRA in the folder. Raises ValueError and the like."""
+    said = card.get("few_steps")
+    if said is None:
+        return None
+    adapter = folder / Path(str(said["adapter"])).name
+    if adapter.suffix != ".safetensors" or not adapter.is_file():
+        raise ValueError(f"{adapter.name} is no .safetensors file of the folder")
+    if said["sampler"] not in info.samplers:
+        raise ValueError(f"{said['sampler']!r} is none of the samplers {', '.join(info.samplers)}")
+    return FewSteps(
+        adapter=adapter,
+        num_inference_steps=int(said["num_inference_steps"]),
+        guidance_scale=float(said["guidance_scale"]),
+        sampler=said["sampler"],
+    )
 
 
 def _with_cascade(info: ModelInfo, folder: Path, index: Mapping[str, Any]) -> ModelInfo:

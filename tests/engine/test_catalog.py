@@ -363,3 +363,35 @@ def test_an_index_that_says_nothing_is_no_model_of_the_class_none(tmp_path: Path
     with pytest.raises(ModelUnavailable, match="does not say which pipeline") as caught:
         read_model(str(tmp_path), EngineConfig())
     assert caught.value.code == "model_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"adapter": "gone.safetensors"}, False),
+        ({"adapter": "../few.safetensors"}, True),
+        ({"adapter": "few.bin"}, False),
+        ({"sampler": "flow_euler"}, False),
+        ({"num_inference_steps": "four"}, False),
+    ],
+)
+def test_a_few_step_variant_is_a_lora_of_the_folder(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, object], fits: bool
+) -> None:
+    """A path that leads elsewhere means the file of its name in the folder."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    for name in ("few.safetensors", "few.bin"):
+        (folder / name).write_bytes(b"")
+    said = {"adapter": "few.safetensors", "num_inference_steps": 4, "guidance_scale": 1.0, "sampler": "lcm"}
+    (folder / "fourfold.json").write_text(json.dumps({"few_steps": said | changes}))
+    config = EngineConfig(models=(str(folder),))
+    if fits:
+        few = read_model(str(folder), config).few_steps
+        assert few is not None
+        assert (few.adapter, few.num_inference_steps, few.sampler) == (folder / "few.safetensors", 4, "lcm")
+    else:
+        with pytest.raises(ModelUnavailable) as refused:
+            read_model(str(folder), config)
+        assert refused.value.code == "model_unreadable"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bot.domain import Parameters
 from bot.errors import UserError
-from bot.prompting import VERSIONS, chosen_model, format_prompt, parse, unheeded
+from bot.prompting import VERSIONS, chosen_model, format_prompt, parse, plan, sampling_for, unheeded
 from bot.texts import say
+from engine.catalog import FewSteps
 from tests.bot.examples import JOB, MODEL
 
 SD = replace(MODEL, name=VERSIONS["sd"], fast="sd-fast")
@@ -60,3 +62,22 @@ def test_words_after_a_flag_without_a_value_are_refused() -> None:
     with pytest.raises(UserError) as refusal:
         parse("a cat --draft of a dog")
     assert refusal.value.code == "text_after_parameters"
+
+
+def test_a_draft_by_a_lora_keeps_the_model_and_takes_its_few_steps() -> None:
+    """Its pictures share steps with others; what is not to be seen has no say, and the result tells."""
+    few = FewSteps(
+        adapter=Path("few-steps.safetensors"), num_inference_steps=4, guidance_scale=1.0, sampler="lcm"
+    )
+    model, parameters = chosen_model(
+        parse("a cat --draft --no dog").parameters, (replace(MODEL, few_steps=few), FAST)
+    )
+    assert model.few_steps == few
+    sampling = sampling_for(parameters, model)
+    assert (sampling.num_inference_steps, sampling.guidance_scale, sampling.sampler) == (4, 1.0, "lcm")
+    assert sampling.negative_prompt == ""
+    job = replace(JOB, parameters=parameters, sampling=sampling)
+    assert unheeded(job) == ("--no",)
+    assert plan(job, model, None).adapters == ((few.adapter, 1.0),)
+    usual = replace(job, parameters=replace(parameters, draft=None))
+    assert plan(usual, model, None).adapters == ()
