@@ -53,6 +53,8 @@ class Parameters:
     """A short name of a model."""
     draft: bool | None = None
     """Few steps; False: they were asked for and the model has no variant that needs few."""
+    best: bool | None = None
+    """Pictures in the order of how well they fit the prompt; False: it was asked for and nothing here compares them."""
 
 
 @dataclass(frozen=True, kw_only=True)

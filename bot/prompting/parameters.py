@@ -181,5 +181,17 @@ PARAMETERS: tuple[ParameterRow, ...] = (
         write=lambda _draft: "",
         bare=True,
     ),
+    ParameterRow(
+        name="best",
+        field="best",
+        value="",
+        default="off",
+        example="--best",
+        allowed="parameter.draft_allowed",
+        help="parameter.best_help",
+        read=_read_nothing,
+        write=lambda _best: "",
+        bare=True,
+    ),
 )
 """Every parameter, in the order in which they are written and explained."""

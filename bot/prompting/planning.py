@@ -121,7 +121,8 @@ def asked_size(job: Job, width: int, height: int) -> str | None:
 def unheeded(job: Job) -> tuple[str, ...]:
     """The parameters that were asked for and that the model cannot heed."""
     no = ("--no",) if job.parameters.no and not job.sampling.negative_prompt else ()
-    return no + (("--draft",) if job.parameters.draft is False else ())
+    draft = ("--draft",) if job.parameters.draft is False else ()
+    return no + draft + (("--best",) if job.parameters.best is False else ())
 
 
 def picture_seeds(seed: int, count: int) -> tuple[int, ...]:

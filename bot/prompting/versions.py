@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from bot.domain import Parameters
 from bot.errors import UserError
-from engine import ModelInfo
+from engine import ModelInfo, Operation
 
 VERSIONS: Mapping[str, str] = {"sd": "fourfold-mini", "unclip": "fourfold-unclip"}
 """What is typed after `--v` → the model that it stands for."""
 
 
 def chosen_model(parameters: Parameters, models: Sequence[ModelInfo]) -> tuple[ModelInfo, Parameters]:
-    """The model that draws, and the parameters with what became of `--draft`.
+    """The model that draws, and the parameters with what became of `--draft` and `--best`.
 
     Args:
         models: those that are offered, the default first.
@@ -29,6 +29,9 @@ def chosen_model(parameters: Parameters, models: Sequence[ModelInfo]) -> tuple[M
         if not offered:
             raise UserError("version_not_offered_alone", got=parameters.version, default=models[0].title)
         raise UserError("version_not_offered", got=parameters.version, allowed=", ".join(offered))
+    if parameters.best:
+        compares = any(Operation.EMBED in model.operations for model in models)
+        parameters = replace(parameters, best=compares)
     if not parameters.draft or by_name[name].few_steps is not None:
         return by_name[name], parameters
     fast = by_name.get(by_name[name].fast)

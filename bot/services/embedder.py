@@ -41,6 +41,11 @@ class Embedder:
         info = self._info()
         return info.name if info else None
 
+    async def best_first(self, images: Sequence[Path], text: str, *, share_key: str) -> list[int]:
+        """The places of some pictures, the one first that lies nearest to the text. Raises as `vectors`."""
+        *seen, said = await self.vectors(share_key=share_key, images=images, texts=(text,))
+        return sorted(range(len(seen)), key=lambda place: -float(seen[place] @ said))
+
     async def vectors(
         self,
         *,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from bot.errors import UserError
 from bot.image_store import ImageStore
 from bot.prompting import generation_text, model_label, request_of, source_count
 from bot.rendering import compose_preview, encode_png, picture_size
+from bot.services.embedder import Embedder
 from bot.services.engine_errors import ENGINE_CLOSED, as_user_error
 from bot.services.update_feed import UpdateFeed
 from bot.services.waiting_line import WaitingLine
@@ -59,6 +61,7 @@ class JobRun:
         jobs: JobRepository,
         image_store: ImageStore,
         downloads: Downloads,
+        embedder: Embedder,
         line: WaitingLine,
         feed: UpdateFeed,
         now: Callable[[], datetime],
@@ -69,6 +72,7 @@ class JobRun:
         self._jobs = jobs
         self._image_store = image_store
         self._downloads = downloads
+        self._embedder = embedder
         self._line = line
         self._feed = feed
         self._now = now
@@ -143,11 +147,32 @@ class JobRun:
                     return await self._described(item)
                 case RequestOutput(finish_reason=FinishReason.COMPLETED):
                     if len(self._images) == len(self._job.seeds):
+                        if self._job.parameters.best and len(self._images) > 1:
+                            await self._put_best_first()
                         return item
                     raise UserError("pictures_missing", got=len(self._images), expected=len(self._job.seeds))
                 case RequestOutput(finish_reason=FinishReason.FAILED, error=error) if error is not None:
                     raise error
         return None
+
+    async def _put_best_first(self) -> None:
+        """Give the pictures their places by how well they fit the prompt; each keeps its seed. A job that is broken off
+        meanwhile is made anew after the restart.
+        """
+        images, store = [self._images[index] for index in sorted(self._images)], self._image_store
+        try:
+            order = await self._embedder.best_first(
+                [image.path for image in images], self._job.prompt, share_key=str(self._job.owner_id)
+            )
+        except UserError as error:
+            # The pictures are worth more than their order.
+            log.warning("the pictures of job %s could not be compared: %s", self._job.id, error.code)
+            return
+        contents = [await store.read(image.path) for image in images]
+        for place, index in enumerate(order):
+            path = store.path(self._job.id, place)
+            await store.write(path, contents[index])
+            self._images[place] = replace(images[index], index=place, path=path)
 
     async def _copy_picture(self) -> RequestOutput:
         """UPSCALE: the parent's picture as it is stored, metadata included. No work for the engine."""

@@ -16,6 +16,7 @@ from bot.downloads import Downloads
 from bot.errors import UserError
 from bot.image_store import ImageStore
 from bot.prompting import source_count
+from bot.services.embedder import Embedder
 from bot.services.job_run import UNFINISHED, JobRun
 from bot.services.new_jobs import child_job, first_job, model_of, retried_job
 from bot.services.update_feed import UpdateFeed
@@ -48,6 +49,7 @@ class JobService:
         self._jobs = JobRepository(database)
         self._image_store = image_store
         self._downloads = downloads
+        self._embedder = Embedder(engine)
         self.limits = limits
         self._line = WaitingLine(limits)
         self._feed = UpdateFeed()
@@ -353,6 +355,7 @@ class JobService:
             jobs=self._jobs,
             image_store=self._image_store,
             downloads=self._downloads,
+            embedder=self._embedder,
             line=self._line,
             feed=self._feed,
             now=self._now,

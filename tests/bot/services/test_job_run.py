@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from bot.database import DatabaseUnavailableError, JobRepository
 from bot.domain import JobState
-from engine import GenerationFailed, Loading
+from bot.prompting import unheeded
+from engine import EmbeddingReady, EmbedRequest, GenerationFailed, Loading, Operation
 from tests.bot.services.bench import ADA, Bench
+from tests.bot.services.hand_driven_engine import small
 
 
 async def test_a_job_goes_from_order_to_pictures(bench: Bench) -> None:
@@ -136,3 +141,51 @@ async def test_missing_pictures_fail_a_job(bench: Bench) -> None:
     update = await bench.reaches(job, JobState.FAILED)
     assert update.error is not None
     assert update.error.values == {"got": 1, "expected": 4}
+
+
+CLIP = small(name="clip", operations=(Operation.EMBED,))
+
+
+async def compared(bench: Bench) -> EmbedRequest:
+    """What the engine is asked to compare, once it is."""
+    await bench.until(
+        lambda: any(isinstance(asked, EmbedRequest) for asked in bench.engine.requests.values())
+    )
+    return next(asked for asked in bench.engine.requests.values() if isinstance(asked, EmbedRequest))
+
+
+async def test_the_best_pictures_come_first_where_asked(tmp_path: Path) -> None:
+    """Each keeps its seed, in its row and in its own metadata."""
+    async with Bench(tmp_path).process(small(), CLIP) as bench:
+        job = await bench.order(prompt="a cat --seed 7 --best")
+        await bench.sent(job)
+        bench.engine.run(job.id.hex)
+        asked = await compared(bench)
+        assert asked.texts == ("a cat",)
+        assert len(asked.images) == 4
+        for index, degrees in enumerate((80, 10, 45, 0, 0)):
+            vector = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], np.float32)
+            bench.engine.streams[asked.request_id].put(EmbeddingReady(index, vector))
+        bench.engine.complete(asked.request_id)
+        update = await bench.reaches(job, JobState.POSTING)
+        assert [(image.index, image.seed) for image in update.images] == [(0, 10), (1, 8), (2, 9), (3, 7)]
+        for image in (await bench.jobs.get(job.id)).images:
+            assert hashlib.sha256(image.path.read_bytes()).hexdigest() == image.sha256
+            with Image.open(image.path) as opened:
+                assert f"Seed: {image.seed}," in str(opened.info["parameters"])
+
+
+async def test_pictures_that_cannot_be_compared_are_shown_as_they_came(tmp_path: Path) -> None:
+    async with Bench(tmp_path).process(small(), CLIP) as bench:
+        job = await bench.order(prompt="a cat --seed 7 --best")
+        await bench.sent(job)
+        bench.engine.run(job.id.hex)
+        asked = await compared(bench)
+        bench.engine.fail(asked.request_id, GenerationFailed("out_of_memory", "No room."))
+        update = await bench.reaches(job, JobState.POSTING)
+        assert [image.seed for image in update.images] == [7, 8, 9, 10]
+
+
+async def test_without_anything_that_compares_best_is_said_to_be_unheeded(bench: Bench) -> None:
+    job = await bench.made(prompt="a cat --best")
+    assert unheeded(job) == ("--best",)
