@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,24 +25,30 @@ class PhraseGroup:
     what is added lies past the window."""
 
 
-def read_groups(settings: Mapping[str, Any]) -> Sequence[PhraseGroup]:
-    """Of a phrases.json: `{"groups": [{"phrases": [...], "place": 1, "lead": ", ", "gain": 0.01}, …]}`; without
+def read_groups(content: Any) -> Sequence[PhraseGroup]:
+    """Of a phrases.json, as it was parsed: `{"groups": [{"phrases": [...], "place": 1, "lead": ", ", "gain": 0.01}, …]}`; without
     a place they are said in the order in which they are looked for.
 
     Raises:
         ValueError: it is none.
     """
-    groups = settings.get("groups")
+    groups = content.get("groups") if isinstance(content, dict) else None
     if not isinstance(groups, list) or not groups:
         raise ValueError("no groups of phrases")
     made = []
     for index, group in enumerate(groups):
-        phrases, place, lead = group.get("phrases"), group.get("place", index), group.get("lead", ", ")
-        if not phrases or not all(isinstance(phrase, str) and phrase.strip() for phrase in phrases):
-            raise ValueError("a group without phrases")
+        phrases = group.get("phrases") if isinstance(group, dict) else None
+        # A text alone would be taken for a list of its letters.
+        if not isinstance(phrases, list) or not phrases:
+            raise ValueError(f"group {index + 1} has no list of phrases")
+        if not all(isinstance(phrase, str) and phrase.strip() for phrase in phrases):
+            raise ValueError(f"group {index + 1} has phrases that are no texts")
+        place, lead, gain = group.get("place", index), group.get("lead", ", "), group.get("gain", 0)
         if not isinstance(place, int) or not isinstance(lead, str):
-            raise ValueError("a place is a number, and a lead is a text")
-        made.append(PhraseGroup(tuple(phrases), place, lead, max(LEAST_GAIN, float(group.get("gain", 0)))))
+            raise ValueError(f"in group {index + 1} the place is no whole number, or the lead no text")
+        if not isinstance(gain, int | float) or not math.isfinite(gain):
+            raise ValueError(f"in group {index + 1} the gain is no number")
+        made.append(PhraseGroup(tuple(phrases), place, lead, max(LEAST_GAIN, gain)))
     return made
 
 

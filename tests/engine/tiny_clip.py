@@ -12,7 +12,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
 from tests.engine.tiny import clip_config, tiny_tokenizer
 from tests.engine.tiny_cascade import WIDTH, WINDOW, make_image_processor
 
-PHRASES = {
+PHRASES: dict[str, Any] = {
     "groups": [
         {"phrases": ["ink", "chalk"], "place": 3},
         {"phrases": ["a red cat", "a blue dog", "a hen"], "place": 1},

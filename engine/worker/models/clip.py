@@ -18,7 +18,7 @@ from torch.nn import functional
 from engine.output import EmbeddingReady, Result, TextReady
 from engine.worker.interface import Stage
 from engine.worker.loader import Components
-from engine.worker.phrases import PhraseGroup, read_groups, sentence
+from engine.worker.phrases import PhraseGroup, sentence
 from engine.worker.request_state import PictureState, RequestState
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Clip:
     def __init__(self, components: Components, *, exact: bool) -> None:
         """`exact`: every text and picture is computed by itself, so that company cannot change it."""
         towers = _Towers(components, 1 if exact else _TOGETHER)
-        self.stages: tuple[Stage, ...] = (_Embed(towers), _Describe(towers, read_groups(components.settings)))
+        self.stages: tuple[Stage, ...] = (_Embed(towers), _Describe(towers, components.settings["groups"]))
 
     def save_memory(self) -> bool:
         """Nothing is decoded here."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -30,6 +34,8 @@ from engine import (
 )
 from engine.catalog import Operation, configured_models, read_model
 from engine.launch import launch_engine
+from engine.worker.loader import load_components
+from engine.worker.models.clip import Clip
 from engine.worker.phrases import LEAST_GAIN, PhraseGroup, read_groups, sentence
 from tests.engine.tiny_clip import PHRASES, write_tiny_clip
 
@@ -113,6 +119,37 @@ def best_chain(folder: Path, picture: Path, groups: Sequence[PhraseGroup]) -> st
     return sentence(groups, chosen)
 
 
+def test_alone_the_towers_are_those_of_transformers_to_the_last_bit(clip: Path, wide: Path) -> None:
+    loaded = load_components(
+        str(clip), config_of(clip), torch.device("cpu"), torch.float64, lambda loading: None
+    )
+    embed: Any = Clip(loaded, exact=True).stages[0]
+    picture = np.asarray(Image.open(wide))
+    with torch.inference_mode():
+        seen = embed._towers.see([embed._towers.pixels(picture)] * 2)
+        read = embed._towers.read(["a red cat", "a dog"])
+    expected = by_hand(clip, [wide, wide], ["a red cat", "a dog"])
+    assert seen.dtype == torch.float64
+    assert torch.equal(torch.cat([seen, read]), torch.stack(expected))
+
+
+async def test_exact_embeddings_do_not_hang_on_company(
+    clip: Path, files: Mapping[str, Path], wide: Path
+) -> None:
+    config = config_of(clip, dtype="float32", exact=True)
+    one = EmbedRequest(request_id="one", model=str(clip), images=(wide,), texts=("a red cat",))
+    two = EmbedRequest(
+        request_id="two", model=str(clip), images=(files["init_image"],) * 3, texts=("a", "the dog")
+    )
+    together, alone = await run(config, one, two), await run(config, one)
+    vectors = [
+        {each.index: each.vector for each in found["one"][0] if isinstance(each, EmbeddingReady)}
+        for found in (together, alone)
+    ]
+    for index in (0, 1):
+        assert np.array_equal(vectors[0][index], vectors[1][index])
+
+
 async def test_descriptions_follow_their_seeds(clip: Path, files: Mapping[str, Path], wide: Path) -> None:
     """The same seed says the same, alone and in company; many seeds say several things."""
     seeds = tuple(range(16))
@@ -140,6 +177,16 @@ async def test_without_chance_the_best_chain_is_said(
     for path in pictures:
         expected = best_chain(clip, path, read_groups(PHRASES))
         assert [each.text for each in found[path.name][0] if isinstance(each, TextReady)] == [expected] * 2
+
+
+async def test_what_brings_too_little_is_not_said(tmp_path: Path, wide: Path) -> None:
+    """No cosine can rise by more than two; the step of such a group passes without a word."""
+    [first, second, third] = ({"gain": 0} | group for group in PHRASES["groups"])
+    clip = write_tiny_clip(tmp_path / "clip", {"groups": [first, second | {"gain": 3}, third | {"gain": 3}]})
+    request = DescribeRequest(request_id="one", model=str(clip), image=wide, seeds=(1, 2, 3))
+    ready, _ = (await run(config_of(clip), request))["one"]
+    assert len(ready) == 3
+    assert {each.text for each in ready if isinstance(each, TextReady)} <= set(first["phrases"])
 
 
 async def test_the_usual_phrases(tmp_path: Path, wide: Path) -> None:
@@ -208,11 +255,77 @@ def test_a_model_that_compares_nothing_is_refused(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "groups", [None, [], [{"phrases": []}], [{"phrases": [3]}], [{"phrases": ["a"], "place": "first"}]]
+    "groups",
+    [
+        None,
+        [],
+        ["a"],
+        [{"phrases": []}],
+        [{"phrases": [3]}],
+        [{"phrases": "abc"}],
+        [{"phrases": ["a"], "place": "first"}],
+        [{"phrases": ["a"], "gain": "much"}],
+        [{"phrases": ["a"], "gain": math.nan}],
+    ],
 )
 def test_damaged_phrases_are_refused(groups: Any) -> None:
-    with pytest.raises(ValueError, match=r"phrases|place"):
+    with pytest.raises(ValueError, match=r"phrases|place|gain"):
         read_groups({"groups": groups})
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["groups", "phrases", "place", "lead", "gain"]), inner)
+        ),
+        max_leaves=12,
+    )
+)
+def test_whatever_json_holds_is_phrases_or_refused(content: Any) -> None:
+    try:
+        groups = read_groups(content)
+    except ValueError:
+        return
+    assert all(group.phrases and group.gain >= LEAST_GAIN for group in groups)
+
+
+def with_phrases(folder: Path) -> None:
+    (folder / "phrases.json").write_text("[]", encoding="utf-8")
+
+
+def with_too_few_tokens(folder: Path) -> None:
+    weights, table = folder / "model.safetensors", "text_model.embeddings.token_embedding.weight"
+    tensors = load_file(weights)
+    save_file(tensors | {table: tensors[table][:20].clone()}, weights, {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["vocab_size"] = 20
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def with_larger_pictures(folder: Path) -> None:
+    file = folder / "preprocessor_config.json"
+    larger = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | larger))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "said"),
+    [
+        (with_phrases, "phrases.json holds no phrases to describe pictures with: no groups of phrases"),
+        (with_too_few_tokens, "its text tower is made for 20"),
+        (with_larger_pictures, "its image processor writes 64 × 64 pixels"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_while_it_loads(
+    tmp_path: Path, exchange: Callable[[Path], None], said: str
+) -> None:
+    clip = write_tiny_clip(tmp_path / "clip")
+    exchange(clip)
+    with pytest.raises(ModelUnavailable, match=said) as refused:
+        load_components(str(clip), config_of(clip), torch.device("cpu"), torch.float32, lambda loading: None)
+    assert refused.value.code == "model_unreadable"
 
 
 def test_a_sentence_has_its_own_order() -> None:
