@@ -220,7 +220,7 @@ FAMILIES: Mapping[str, Family] = {
         guidance=Guidance.FROM_ZERO,
         mixes_sizes=True,
     ),
-    # How many tiles there are is known once a picture is opened; samplers and guidance mean nothing to it.
+    # Samplers and guidance mean nothing to it.
     "clip": Family(
         pipelines=(),
         stages=("embed", "describe"),
@@ -234,6 +234,7 @@ FAMILIES: Mapping[str, Family] = {
         guidance=Guidance.NONE,
         mixes_sizes=True,
     ),
+    # How many tiles there are is known once a picture is opened; samplers and guidance mean nothing to it.
     "super-resolution": Family(
         pipelines=(),
         stages=("super-resolution",),
