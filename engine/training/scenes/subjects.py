@@ -1,6 +1,6 @@
-"""The sixteen subjects: how each is drawn, how large it is, and what it stands on.
+"""The subjects: how each is drawn, how large it is, and what it stands on.
 
-The drawings in living.py and made.py are one function each, in the pen's units, with a little variety within the kind.
+The drawings are one function each, in the pen's units, with a little variety within the kind.
 Each subject faces one fixed way (a random flip teaches a small model animals with two tails) and is a handful of
 large shapes, because thin details are what an 8× smaller latent loses first.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.training.scenes import living, made
+from engine.training.scenes import beasts, buildings, creatures, growing, things, vehicles
 from engine.training.scenes.pen import Pen
 
 
@@ -26,20 +26,20 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "sailboat": Kind(made.sailboat, 0.7, "water"),
-    "house": Kind(made.house, 0.6, "ground"),
-    "castle": Kind(made.castle, 0.64, "ground"),
-    "lighthouse": Kind(made.lighthouse, 0.78, "ground"),
-    "tree": Kind(living.tree, 0.7, "ground"),
-    "flower": Kind(living.flower, 0.72, "ground"),
-    "mushroom": Kind(living.mushroom, 0.58, "ground"),
-    "cat": Kind(living.cat, 0.64, "ground"),
-    "fish": Kind(living.fish, 0.52, "air"),
-    "bird": Kind(living.bird, 0.54, "air"),
-    "butterfly": Kind(living.butterfly, 0.56, "air"),
-    "car": Kind(made.car, 0.42, "ground"),
-    "rocket": Kind(made.rocket, 0.76, "air"),
-    "balloon": Kind(made.balloon, 0.76, "air"),
-    "umbrella": Kind(made.umbrella, 0.66, "ground"),
-    "teapot": Kind(made.teapot, 0.56, "ground"),
+    "sailboat": Kind(vehicles.sailboat, 0.7, "water"),
+    "house": Kind(buildings.house, 0.6, "ground"),
+    "castle": Kind(buildings.castle, 0.64, "ground"),
+    "lighthouse": Kind(buildings.lighthouse, 0.78, "ground"),
+    "tree": Kind(growing.tree, 0.7, "ground"),
+    "flower": Kind(growing.flower, 0.72, "ground"),
+    "mushroom": Kind(growing.mushroom, 0.58, "ground"),
+    "cat": Kind(beasts.cat, 0.64, "ground"),
+    "fish": Kind(creatures.fish, 0.52, "air"),
+    "bird": Kind(creatures.bird, 0.54, "air"),
+    "butterfly": Kind(creatures.butterfly, 0.56, "air"),
+    "car": Kind(vehicles.car, 0.42, "ground"),
+    "rocket": Kind(vehicles.rocket, 0.76, "air"),
+    "balloon": Kind(vehicles.balloon, 0.76, "air"),
+    "umbrella": Kind(things.umbrella, 0.66, "ground"),
+    "teapot": Kind(things.teapot, 0.56, "ground"),
 }
