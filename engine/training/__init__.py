@@ -1,11 +1,10 @@
-"""How the model that ships with Fourfold was made: `python -m engine.training`.
+"""How the models that ship were made: `python -m engine.training STAGE`, one stage after the other.
 
-scenes/         the world it knows: pictures and captions        profile.py   what a run is sized by
-dataset.py      renders on disk                                  tokenizer.py words → tokens
-probe.py        the measuring instrument, gate (a)               autoencoder.py  gate (b)
-text_encoder.py, denoiser.py   what is trained on latents        optimiser.py Muon, averages
-loop.py         steps, checkpoints, curves                       checkpoint.py, charts.py, sheets.py
-compute.py      where a run computes
-recipe.py       the stages in order                              gates.py     floors and reports
-pipeline.py     the stock pipeline around the parts              export.py, evaluate.py  gate (c)
+scenes/         the world: pictures drawn by code, and the words for them
+profile.py      what a run is sized by;  compute.py: where and in what precision it computes
+recipe.py       pictures, probe, CLIP, latent diffusion;  cascade.py: super-resolution and unCLIP
+loop.py, stage.py, optimiser.py, checkpoint.py, charts.py, sheets.py   what every trainer stands on
+probe.py        what measures;  contrastive.py: CLIP;  autoencoder.py, text_encoder.py, denoiser.py, polish.py: latent diffusion
+distillation.py, low_rank.py   its few-step variant;  prior.py, decoder.py, upscaler.py: unCLIP's three stages
+export*.py      the formats that ship;  drawing.py, measures.py, evaluate.py, gates.py: what the shipped weights can do
 """

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
 import logging
 import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import platformdirs
 
+from engine.catalog.location import EMBEDDED_DIR
+from engine.config import EMBEDDED_CLIP, EMBEDDED_MODEL
+from engine.training.cascade import Cascade
 from engine.training.compute import DeviceMissingError
-from engine.training.evaluate import Sampling, evaluate
-from engine.training.pipeline import SAMPLE_PROMPTS, SAMPLERS, generate, load, use_sampler
+from engine.training.drawing import Pixels, Sampling, artist
+from engine.training.evaluate import Judges, evaluate
+from engine.training.pipeline import SAMPLE_PROMPTS
 from engine.training.profile import CPU, PROFILES
 from engine.training.recipe import GateMissedError, Recipe
 from engine.training.scenes.render import render
-from engine.training.scenes.spec import draw_scenes
+from engine.training.scenes.spec import Side, draw_scenes
+from engine.training.scenes.subjects import FLYING
 from engine.training.sheets import save_sheet
 
-EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
 # What measuring chose; `evaluate --sampler … --steps … --guidance …` measures another choice.
 SHIPPED = Sampling("ddim", 30, 3.0)
 
 STAGES = {
     "pictures": "render the training and test pictures",
     "probe": "train the attribute probe; gate (a)",
+    "clip": "train CLIP; its gate is retrieval among 64",
     "vae": "train the autoencoder; gate (b)",
     "unet": "train text encoder and UNet",
+    "upscaler": "train the network that enlarges four times; its gate is PSNR beside Lanczos",
+    "prior": "train unCLIP's prior over image embeddings",
+    "decoder": "train unCLIP's decoder",
     "polish": "tune the decoder to the denoiser's latents; gate (b) again",
-    "export": "write the diffusers folder and the probe",
+    "few-steps": "distil the denoiser into an adapter for four steps",
+    "export": "write what is trained in the formats that ship",
     "evaluate": "measure a model folder; gate (c)",
     "sheet": "write a sheet of generated pictures, or of real ones with --real",
     "all": "everything above, in order",
@@ -89,14 +98,30 @@ def _parser() -> argparse.ArgumentParser:
         "--train-steps", type=int, help="length of the UNet's schedule instead of the profile's"
     )
     parser.add_argument(
-        "--model", type=Path, default=EMBEDDED / "fourfold-mini", help="folder to write or measure"
+        "--model",
+        default=EMBEDDED_MODEL,
+        help="what evaluate and sheet draw with: an embedded name or a folder (default: %(default)s)",
     )
-    parser.add_argument("--probe", type=Path, default=EMBEDDED / "probe", help="the probe's folder")
     parser.add_argument(
-        "--report", type=Path, help="where evaluate writes (default: <home>/<profile>/reports/gate-c.json)"
+        "--embedded",
+        type=Path,
+        default=EMBEDDED_DIR,
+        help="where export writes, and where the probe and CLIP lie",
     )
-    parser.add_argument("--captions", type=int, default=240, help="how many held-out captions evaluate draws")
-    parser.add_argument("--sampler", choices=sorted(SAMPLERS))
+    parser.add_argument(
+        "--report",
+        type=Path,
+        help="where evaluate writes (default: <home>/<profile>/reports/evaluate-<model>.json)",
+    )
+    parser.add_argument("--captions", type=int, default=500, help="how many held-out captions evaluate draws")
+    parser.add_argument(
+        "--wide",
+        type=int,
+        default=24,
+        help="how many of them evaluate draws in each of two sizes that are not square",
+    )
+    parser.add_argument("--few-steps", action="store_true", help="draw with the model's few-step variant")
+    parser.add_argument("--sampler", help="instead of the model's default")
     parser.add_argument("--steps", type=int, help="sampling steps instead of the model's default")
     parser.add_argument("--guidance", type=float, help="guidance scale instead of the model's default")
     parser.add_argument("--prompt", action="append", help="for sheet; may be given several times")
@@ -113,25 +138,34 @@ def _run(stage: str, recipe: Recipe, options: argparse.Namespace) -> bool:
         recipe.train_sets()
     elif stage == "probe":
         return recipe.probe(options.minutes)
+    elif stage == "clip":
+        return recipe.contrastive(options.minutes)
     elif stage == "vae":
         return recipe.autoencoder(options.minutes)
     elif stage == "unet":
         return recipe.denoiser(options.minutes)
+    elif stage in ("upscaler", "prior", "decoder"):
+        return bool(getattr(Cascade(recipe), stage)(options.minutes))
     elif stage == "polish":
         return recipe.polish(options.minutes)
+    elif stage == "few-steps":
+        return recipe.few_steps(options.minutes)
     elif stage == "export":
-        step = recipe.export(options.model, options.probe, _sampling(SHIPPED, options))
-        logging.getLogger(__name__).info("exported step %d to %s", step, options.model)
+        sampling = _sampling(SHIPPED, options)
+        exported = recipe.export(options.embedded, sampling)
+        for name in [*exported, *Cascade(recipe).export(options.embedded, sampling)]:
+            logging.getLogger(__name__).info("exported %s to %s", name, options.embedded)
     elif stage == "evaluate":
-        sampling = _sampling(Sampling.defaults(options.model), options)
-        report = options.report or recipe.reports / "gate-c.json"
+        name = Path(options.model).name + ("-few-steps" if options.few_steps else "")
+        report = options.report or recipe.reports / f"evaluate-{name}.json"
+        judges = Judges.load(options.embedded / "probe", options.embedded / EMBEDDED_CLIP, recipe.compute)
         return evaluate(
             options.model,
-            options.probe,
+            judges,
             report,
-            compute=recipe.compute,
-            count=options.captions,
-            sampling=sampling,
+            captions=options.captions,
+            sampling=_sampling(Sampling(), options),
+            wide=options.wide,
         )
     elif stage == "sheet":
         _sheet(options, recipe)
@@ -139,10 +173,12 @@ def _run(stage: str, recipe: Recipe, options: argparse.Namespace) -> bool:
 
 
 def _sampling(base: Sampling, options: argparse.Namespace) -> Sampling:
+    """What the command asks for; the rest is as `base` has it."""
     return Sampling(
         options.sampler or base.sampler,
         options.steps or base.num_inference_steps,
         base.guidance_scale if options.guidance is None else options.guidance,
+        few_steps=options.few_steps,
     )
 
 
@@ -150,23 +186,17 @@ def _sheet(options: argparse.Namespace, recipe: Recipe) -> None:
     size = tuple(options.size) if options.size else None
     if options.real:
         width, height = size or (128, 128)
-        scenes = draw_scenes(64, options.seed, held_out=True)
+        scenes = draw_scenes(64, options.seed, Side.HELD_OUT, flying=FLYING)
         save_sheet([render(scene, i, width, height) for i, scene in enumerate(scenes)], 8, options.out)
         return
-    pipe = load(options.model, recipe.compute)
-    sampling = _sampling(Sampling.defaults(options.model), options)
-    use_sampler(pipe, sampling.sampler)
     prompts = [prompt for prompt in options.prompt or SAMPLE_PROMPTS for _ in range(4)]
-    seeds = options.seed * 1_000 + np.arange(len(prompts))
-    made = generate(
-        pipe,
-        prompts,
-        seeds=seeds.tolist(),
-        steps=sampling.num_inference_steps,
-        guidance=sampling.guidance_scale,
-        size=size,
-    )
-    save_sheet(made, 8, options.out)
+    seeds = [options.seed * 1_000 + i for i in range(len(prompts))]
+
+    async def draw() -> list[Pixels]:
+        async with artist(options.model, _sampling(Sampling(), options)) as painter:
+            return await painter.draw(prompts, seeds, size)
+
+    save_sheet(asyncio.run(draw()), 8, options.out)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +13,11 @@ from torch import Tensor
 
 from engine.training.compute import Compute
 from engine.training.dataset import Pictures
-from engine.training.loop import Draws, warm_cosine
-from engine.training.optimiser import Optimiser
+from engine.training.loop import Draws
 from engine.training.probe import to_tensor
 from engine.training.profile import Profile
 from engine.training.sheets import save_sheet
+from engine.training.stage import AveragedStage
 
 CROP = 64
 PEAK_RATE = 2e-3
@@ -47,20 +46,22 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     return difference.abs().mean() + 0.6 * edges + 0.6 * coarse + 0.6 * difference.square().mean()
 
 
-class AutoencoderStage:
-    """Trains encoder and decoder together; an average of the weights is what counts."""
+class AutoencoderStage(AveragedStage[AutoencoderTiny]):
+    """Trains encoder and decoder together."""
 
     def __init__(self, profile: Profile, compute: Compute, sets: Sequence[Pictures]) -> None:
-        self._profile, self.compute = profile, compute
-        self.sets = sets
-        self._shares = np.array([len(pictures) for pictures in sets]) / sum(
-            len(pictures) for pictures in sets
+        super().__init__(
+            compute,
+            lambda: build_autoencoder(profile),
+            matrix_rate=PEAK_RATE,
+            other_rate=PEAK_RATE,
+            decay=0.995,
+            weight_decay=0.0,
+            convolutional=True,
         )
-        self.model = compute.place(build_autoencoder(profile), convolutional=True)
-        for half in (self.model.encoder, self.model.decoder):
-            compute.trained(half)
-        self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
-        self._optimiser = Optimiser([self.model], matrix_rate=PEAK_RATE, other_rate=PEAK_RATE, decay=0.0)
+        self._profile, self.sets = profile, sets
+        sizes = np.array([len(pictures) for pictures in sets])
+        self._shares = sizes / sizes.sum()
 
     def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
         inputs = self.compute.lay_out(to_tensor(self._crops(draws.numbers), self.compute))
@@ -72,12 +73,7 @@ class AutoencoderStage:
         loss = reconstruction_loss(output.float(), inputs)
         spread = latents.std(dim=(0, 2, 3))
         shape = latents.mean(dim=(0, 2, 3)).square().mean() + (spread - 1).square().mean()
-        (loss + 0.05 * shape).backward()
-        self._optimiser.step(warm_cosine(index, progress, warm=100, hold=0.2, floor=0.02), clip=1.0)
-        decay = min(0.995, (index + 1) / (index + 10))
-        with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
+        self.descend(loss + 0.05 * shape, index, progress, hold=0.2)
         return {"loss": loss.detach(), "shape": shape.detach()}
 
     def _crops(self, numbers: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -91,24 +87,6 @@ class AutoencoderStage:
             x = 8 * int(numbers.integers((width - CROP) // 8 + 1))
             found.append(pictures.pixels[row, y : y + CROP, x : x + CROP])
         return np.stack(found)
-
-    def averaged(self) -> AutoencoderTiny:
-        model = self.compute.place(build_autoencoder(self._profile))
-        model.load_state_dict(self.average)
-        return model.eval()
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "model": self.model.state_dict(),
-            "average": self.average,
-            "optimiser": self._optimiser.state(),
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        for name, saved in state["average"].items():
-            self.average[name].copy_(saved)
-        self._optimiser.load(state["optimiser"])
 
     def sample(self, folder: Path, index: int) -> None:
         """Real pictures above their reconstructions."""

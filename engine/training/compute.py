@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from engine.training.profile import Profile
+from engine.training.profile import CPU, Profile
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -47,7 +47,7 @@ class Compute:
             ) from error
         return cls(
             device=device,
-            autocast_dtype=getattr(torch, profile.autocast),
+            autocast_dtype=fast_dtype(device, getattr(torch, profile.autocast)),
             channels_last=profile.channels_last,
             pin_memory=profile.pin_memory,
             compile=profile.compile,
@@ -81,8 +81,16 @@ class Compute:
         )
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.autocast_dtype)
+        """Matrix products in the profile's type; as they are, where the machine has no arithmetic of that type."""
+        narrow = self.autocast_dtype != torch.float32
+        return torch.autocast(self.device.type, self.autocast_dtype if narrow else None, enabled=narrow)
 
     def attention(self) -> AbstractContextManager[Any]:
         """Which attention a backward pass goes through."""
         return sdpa_kernel(SDPBackend.MATH) if self.plain_attention else nullcontext()
+
+
+def fast_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """`dtype`, or float32 on a processor that would compute bfloat16 bit by bit, hundreds of times slower."""
+    slow = device.type == CPU.device and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.float32 if slow and dtype == torch.bfloat16 else dtype

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.training.scenes.labels import labels_of
 from engine.training.scenes.render import render_with_mask
-from engine.training.scenes.spec import Scene, draw_scenes
+from engine.training.scenes.spec import COUNT_SHARES, Scene, Side, draw_scenes
+from engine.training.scenes.subjects import FLYING
 
 CHUNK = 500
 MASK_CELL = 8
@@ -28,23 +30,31 @@ class Pictures:
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """(n, 5) class indices in the order of ATTRIBUTES."""
-        return np.array([scene.labels for scene in self.scenes], dtype=np.int64)
+        """(n, heads) class indices in the order of HEADS."""
+        return labels_of(self.scenes)
 
     def __len__(self) -> int:
         return len(self.scenes)
 
 
 def pictures(
-    folder: Path, count: int, seed: int, size: tuple[int, int], *, held_out: bool, workers: int
+    folder: Path,
+    count: int,
+    seed: int,
+    size: tuple[int, int],
+    side: Side,
+    *,
+    workers: int,
+    shares: Sequence[float] = COUNT_SHARES,
 ) -> Pictures:
     """`count` renders of one side of the split at (width, height), from the cache or rendered now.
 
     A set is named by everything that decides its bytes. A run that is broken off keeps its whole chunks.
     """
     width, height = size
-    scenes = draw_scenes(count, seed, held_out=held_out)
-    place = folder / f"{'held_out' if held_out else 'train'}-{seed}-{count}-{width}x{height}"
+    scenes = draw_scenes(count, seed, side, shares=shares, flying=FLYING)
+    counts = "-".join(f"{share:g}" for share in shares)
+    place = folder / f"{side.value}-{seed}-{count}-{width}x{height}-{counts}"
     if not (place / "scenes.json").exists():
         place.mkdir(parents=True, exist_ok=True)
         jobs = [
@@ -64,7 +74,7 @@ def pictures(
             whole.flush()
             for part in parts:
                 part.unlink()
-        (place / "scenes.json").write_text(json.dumps([astuple(scene) for scene in scenes]), encoding="utf-8")
+        (place / "scenes.json").write_text(json.dumps([asdict(scene) for scene in scenes]), encoding="utf-8")
     return Pictures(
         scenes, np.load(place / "pixels.npy", mmap_mode="r"), np.load(place / "masks.npy", mmap_mode="r")
     )

@@ -11,10 +11,12 @@ from diffusers import AutoencoderTiny
 from transformers import CLIPTokenizer
 
 from engine.training.denoiser import build_noise_schedule
+from engine.training.distillation import STUDENT_STEPS, FewStepsStage
 from engine.training.pipeline import assemble
 from engine.training.scenes.captions import vocabulary
 
 TITLE = "Fourfold Mini"
+FEW_STEPS = "few-steps.safetensors"
 
 
 def export_model(
@@ -39,19 +41,14 @@ def export_model(
     shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
     # transformers loads a text encoder in the type its config names, diffusers the other parts in float32.
     _edit(folder / "text_encoder" / "config.json", dtype="float32")
-    tokenizer_config = json.loads(
-        (folder / "tokenizer" / "tokenizer_config.json").read_text(encoding="utf-8")
-    )
-    for key in ("is_local", "local_files_only"):
-        tokenizer_config.pop(key, None)
-    _write(folder / "tokenizer" / "tokenizer_config.json", tokenizer_config)
+    tidy_tokenizer(folder / "tokenizer")
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     index.pop("_name_or_path", None)
-    _write(folder / "model_index.json", index)
+    write_json(folder / "model_index.json", index)
     for part in ("vae", "unet"):
         config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
         config.pop("_name_or_path", None)
-        _write(folder / part / "config.json", config)
+        write_json(folder / part / "config.json", config)
     facts = {
         "name": "fourfold-mini",
         "title": TITLE,
@@ -60,12 +57,34 @@ def export_model(
         "native_size": size,
         "vocabulary": list(vocabulary()),
     }
-    _write(folder / "fourfold.json", facts)
+    write_json(folder / "fourfold.json", facts)
+
+
+def export_few_steps(folder: Path, stage: FewStepsStage) -> None:
+    """Write the averaged adapter beside the model, and into its fourfold.json how pictures are drawn with it."""
+    stage.save(folder / FEW_STEPS)
+    _edit(
+        folder / "fourfold.json",
+        few_steps={
+            "adapter": FEW_STEPS,
+            "num_inference_steps": STUDENT_STEPS,
+            "guidance_scale": 1.0,
+            "sampler": "lcm",
+        },
+    )
+
+
+def tidy_tokenizer(folder: Path) -> None:
+    """Forget where it was loaded from."""
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    for key in ("is_local", "local_files_only", "name_or_path"):
+        config.pop(key, None)
+    write_json(folder / "tokenizer_config.json", config)
 
 
 def _edit(file: Path, **values: object) -> None:
-    _write(file, {**json.loads(file.read_text(encoding="utf-8")), **values})
+    write_json(file, {**json.loads(file.read_text(encoding="utf-8")), **values})
 
 
-def _write(file: Path, content: dict[str, Any]) -> None:
+def write_json(file: Path, content: dict[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.training.compute import fast_dtype
+
 NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
 
 
@@ -27,7 +29,7 @@ class Optimiser:
         others: list[nn.Parameter] = []
         for module in modules:
             for name, parameter in module.named_parameters():
-                ends = ("conv_in", "conv_out", "embed", "time_", "add_embedding")
+                ends = ("conv_in", "conv_out", "embed", "time_", "add_embedding", "heads")
                 inner = parameter.ndim in (2, 4) and not any(end in name for end in ends)
                 (self._matrices if inner else others).append(parameter)
         self._momenta = [torch.zeros_like(parameter) for parameter in self._matrices]
@@ -80,7 +82,7 @@ class Optimiser:
 def _orthogonal(matrices: Tensor) -> Tensor:
     """(n, rows, columns) → for each the nearest matrix with singular values near 1: five Newton–Schulz steps."""
     a, b, c = NEWTON_SCHULZ
-    x = matrices.bfloat16()
+    x = matrices.to(fast_dtype(matrices.device, torch.bfloat16))
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
@@ -94,9 +96,15 @@ def _orthogonal(matrices: Tensor) -> Tensor:
 class Average:
     """An exponential average of parameters, faster at first."""
 
-    def __init__(self, modules: Iterable[nn.Module], decay: float) -> None:
+    def __init__(self, modules: Iterable[nn.Module], decay: float, *, trained: bool = False) -> None:
+        """`trained`: of those alone that are not frozen."""
         self._decay = decay
-        self._live = [parameter for module in modules for parameter in module.parameters()]
+        self._live = [
+            parameter
+            for module in modules
+            for parameter in module.parameters()
+            if parameter.requires_grad or not trained
+        ]
         self.values = [parameter.detach().clone() for parameter in self._live]
 
     def update(self, index: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,44 +11,28 @@ import torch
 from diffusers import (
     AutoencoderTiny,
     DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    LCMScheduler,
     StableDiffusionPipeline,
-    UniPCMultistepScheduler,
 )
 from transformers import CLIPTextModel, CLIPTokenizer
-
-from engine.training.compute import Compute
 
 SAMPLE_PROMPTS = (
     "a red sailboat on a calm sea at sunset, watercolor",
     "a blue house in a meadow by day, oil painting",
     "a purple castle in the mountains at dawn, paper cutout",
     "a white lighthouse by the sea at night, comic",
-    "a pink tree in a forest at sunset, pixel art",
-    "a yellow flower in the desert at dawn, watercolor",
-    "a red mushroom in a forest by day, comic",
-    "an orange cat in the city at night, oil painting",
-    "a green fish in the ocean by day, paper cutout",
-    "a black bird in the mountains at sunset, oil painting",
-    "an orange butterfly in a meadow at dawn, comic",
-    "a brown car in the city by day, pixel art",
-    "a white rocket in the desert at night, paper cutout",
-    "a green hot air balloon in the mountains by day, watercolor",
-    "a blue umbrella by the sea at dawn, oil painting",
-    "a purple teapot in a meadow at sunset, comic",
+    "a pink dragon in front of a volcano at sunset, pixel art",
+    "a yellow robot in the desert at dawn, stained glass",
+    "a red fox in a forest in the snow by day, woodcut",
+    "an orange cat in the city in the rain at night, oil painting",
+    "a green turtle on the beach by day, flat illustration",
+    "a black owl in a village at night, pencil drawing",
+    "a red cat and a blue dog in a meadow by day, watercolor",
+    "a white rabbit left of a purple mushroom in a forest at dawn, comic",
+    "a yellow airplane above a brown train in the city by day, paper cutout",
+    "a green hot air balloon over a white house on a farm under a rainbow, pointillism",
+    "a red apple, a yellow cup and a blue teapot in a village at sunset, oil painting",
+    "three pink penguins on the beach at dusk, flat illustration",
 )
-
-SAMPLERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "ddim": (DDIMScheduler, {}),
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler_a": (EulerAncestralDiscreteScheduler, {}),
-    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
-    "unipc": (UniPCMultistepScheduler, {}),
-    "lcm": (LCMScheduler, {}),
-}
 
 
 def assemble(
@@ -67,18 +50,6 @@ def assemble(
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
-
-
-def load(folder: Path, compute: Compute) -> StableDiffusionPipeline:
-    """The exported folder on the device, computed in float32 as the weights' half precision is only how they travel."""
-    pipe = StableDiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe.to(compute.device)
-
-
-def use_sampler(pipe: StableDiffusionPipeline, name: str) -> None:
-    kind, extra = SAMPLERS[name]
-    pipe.scheduler = kind.from_config(pipe.scheduler.config, **extra)
 
 
 def generate(

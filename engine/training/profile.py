@@ -26,6 +26,13 @@ class Profile:
     probe_widths: tuple[int, ...]
     probe_steps: int
     probe_batch: int
+    # CLIP: square pictures of `clip_side`; towers and embeddings of `clip_width`, which the decoder wants equal
+    clip_side: int
+    clip_width: int
+    clip_image_layers: int
+    clip_text_layers: int
+    clip_steps: int
+    clip_batch: int
     # autoencoder: f = 2 ** (levels - 1)
     vae_widths: tuple[int, ...]
     vae_encoder_blocks: tuple[int, ...]
@@ -47,7 +54,23 @@ class Profile:
     polish_pictures: int
     polish_steps: int
     polish_batch: int
+    few_steps_rank: int
+    few_steps_steps: int
+    few_steps_batch: int
     bucket_share: float  # of the batches that are not square
+    # unCLIP: a prior over embeddings, a decoder of pixels at half the native size, a network that enlarges four times
+    prior_layers: int
+    prior_steps: int
+    prior_batch: int
+    decoder_widths: tuple[int, ...]
+    decoder_steps: int
+    decoder_batch: int
+    upscaler_pictures: int
+    upscaler_width: int
+    upscaler_depth: int
+    upscaler_crop: int
+    upscaler_steps: int
+    upscaler_batch: int
     workers: int
 
     @property
@@ -66,12 +89,18 @@ CPU = Profile(
     # The fused attention's backward takes four times as long there as plain matrix products at 64 positions.
     plain_attention=True,
     native_size=128,
-    buckets=((128, 128, 28_000), (160, 96, 6_000), (96, 160, 6_000)),
-    probe_buckets=((128, 128, 16_000), (160, 96, 1_000), (96, 160, 1_000)),
+    buckets=((128, 128, 36_000), (160, 96, 6_000), (96, 160, 6_000)),
+    probe_buckets=((128, 128, 18_000), (160, 96, 1_200), (96, 160, 1_200)),
     test_pictures=2_000,
-    probe_widths=(40, 80, 128, 192),
-    probe_steps=1_800,
+    probe_widths=(56, 88, 144, 168),
+    probe_steps=2_500,
     probe_batch=64,
+    clip_side=128,
+    clip_width=128,
+    clip_image_layers=4,
+    clip_text_layers=3,
+    clip_steps=2_600,
+    clip_batch=128,
     vae_widths=(64, 64, 64, 64),
     vae_encoder_blocks=(0, 1, 2, 3),
     vae_decoder_blocks=(3, 3, 2, 0),
@@ -80,7 +109,7 @@ CPU = Profile(
     vae_batch=16,
     text_width=128,
     text_layers=3,
-    text_length=32,
+    text_length=40,
     text_steps=300,
     text_batch=128,
     unet_widths=(96, 192),
@@ -91,7 +120,22 @@ CPU = Profile(
     polish_pictures=1_600,
     polish_steps=320,
     polish_batch=5,
+    few_steps_rank=24,
+    few_steps_steps=1_500,
+    few_steps_batch=32,
     bucket_share=0.25,
+    prior_layers=6,
+    prior_steps=4_000,
+    prior_batch=256,
+    decoder_widths=(32, 64, 112, 160),
+    decoder_steps=5_000,
+    decoder_batch=32,
+    upscaler_pictures=3_000,
+    upscaler_width=48,
+    upscaler_depth=12,
+    upscaler_crop=96,
+    upscaler_steps=2_400,
+    upscaler_batch=24,
     workers=2,
 )
 
@@ -111,6 +155,12 @@ GPU = Profile(
     probe_widths=(40, 80, 128, 128, 192),
     probe_steps=4_000,
     probe_batch=128,
+    clip_side=256,
+    clip_width=256,
+    clip_image_layers=6,
+    clip_text_layers=4,
+    clip_steps=12_000,
+    clip_batch=512,
     vae_widths=(64, 64, 64, 64),
     vae_encoder_blocks=(1, 3, 3, 3),
     vae_decoder_blocks=(3, 3, 3, 1),
@@ -119,7 +169,7 @@ GPU = Profile(
     vae_batch=32,
     text_width=192,
     text_layers=4,
-    text_length=32,
+    text_length=40,
     text_steps=600,
     text_batch=128,
     unet_widths=(160, 320),
@@ -130,7 +180,22 @@ GPU = Profile(
     polish_pictures=20_000,
     polish_steps=4_000,
     polish_batch=32,
+    few_steps_rank=64,
+    few_steps_steps=8_000,
+    few_steps_batch=128,
     bucket_share=0.25,
+    prior_layers=10,
+    prior_steps=40_000,
+    prior_batch=1_024,
+    decoder_widths=(96, 160, 224, 320),
+    decoder_steps=60_000,
+    decoder_batch=256,
+    upscaler_pictures=20_000,
+    upscaler_width=64,
+    upscaler_depth=16,
+    upscaler_crop=192,
+    upscaler_steps=30_000,
+    upscaler_batch=64,
     workers=16,
 )
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from engine.training import gates
+from engine.config import EMBEDDED_CLIP, EMBEDDED_MODEL
+from engine.training import dataset, gates
 from engine.training.autoencoder import AutoencoderStage, encode, reconstruct
 from engine.training.checkpoint import load_checkpoint
 from engine.training.compute import Compute
-from engine.training.dataset import Pictures, pictures
+from engine.training.contrastive import ClipStage, embed_pictures, embed_texts, retrieval
+from engine.training.dataset import Pictures
 from engine.training.denoiser import DenoiserStage, LatentSet
-from engine.training.evaluate import Sampling
-from engine.training.export import export_model
+from engine.training.distillation import FewStepsStage
+from engine.training.drawing import Sampling
+from engine.training.export import export_few_steps, export_model
+from engine.training.export_clip import export_clip
 from engine.training.loop import train
 from engine.training.polish import PolishStage, near_misses
-from engine.training.probe import Probe, ProbeStage, accuracy, predict
+from engine.training.probe import Probe, ProbeStage, predict, scores
 from engine.training.profile import Profile
+from engine.training.scenes.captions import full_caption
+from engine.training.scenes.spec import Side
 from engine.training.text_encoder import TextStage
 from engine.training.tokenizer import build_tokenizer
 
@@ -57,50 +63,83 @@ class Recipe:
         return self.folder / "reports"
 
     def train_sets(self) -> list[Pictures]:
-        return [self._pictures(n, TRAIN_SEED + i, (w, h)) for i, (w, h, n) in enumerate(self.profile.buckets)]
+        return [self.pictures(n, TRAIN_SEED + i, (w, h)) for i, (w, h, n) in enumerate(self.profile.buckets)]
+
+    def square_sets(self) -> list[Pictures]:
+        """Those training sets whose pictures are as wide as high."""
+        sizes = zip(self.train_sets(), self.profile.buckets, strict=True)
+        return [pictures for pictures, (width, height, _) in sizes if width == height]
 
     def probe_sets(self) -> list[Pictures]:
         return [
-            self._pictures(n, PROBE_SEED + i, (w, h))
-            for i, (w, h, n) in enumerate(self.profile.probe_buckets)
+            self.pictures(n, PROBE_SEED + i, (w, h)) for i, (w, h, n) in enumerate(self.profile.probe_buckets)
         ]
 
     def test_set(self) -> Pictures:
         size = self.profile.native_size
-        return self._pictures(self.profile.test_pictures, TEST_SEED, (size, size), held_out=True)
+        return self.pictures(self.profile.test_pictures, TEST_SEED, (size, size), Side.HELD_OUT)
 
-    def _pictures(self, count: int, seed: int, size: tuple[int, int], *, held_out: bool = False) -> Pictures:
+    def pictures(self, count: int, seed: int, size: tuple[int, int], side: Side = Side.TRAIN) -> Pictures:
         place = self.folder / "pictures"
-        return pictures(place, count, seed, size, held_out=held_out, workers=self.profile.workers)
+        return dataset.pictures(place, count, seed, size, side, workers=self.profile.workers)
 
     def probe(self, minutes: float | None = None) -> bool:
         """Train the probe; gate (a). False when `minutes` ran out first."""
-        self._seed_weights(0)
+        self.seed_weights(0)
         stage = ProbeStage(self.profile, self.compute, self.probe_sets())
         if not train(
             stage, self.folder / "probe", steps=self.profile.probe_steps, seed=self.seed, minutes=minutes
         ):
             return False
-        stage.probe.eval().save(self.folder / "probe" / "final")
+        stage.averaged().save(self.folder / "probe" / "final")
         test = self.test_set()
-        scores = accuracy(predict(self.trained_probe(), np.asarray(test.pixels), self.compute), test.labels)
-        floors = dict.fromkeys(scores, gates.PROBE_FLOOR)
+        read = predict(self.trained_probe(), np.asarray(test.pixels), self.compute)
+        floors = dict.fromkeys(gates.ATTRIBUTES, gates.PROBE_FLOOR)
+        report = self.reports / "gate-a.json"
         if not gates.judge(
-            "a: probe on held-out renders", scores, floors, self.reports / "gate-a.json", pictures=len(test)
+            "a: probe on held-out renders", scores(read, test.labels), floors, report, pictures=len(test)
         ):
             raise GateMissedError(f"the probe misses gate (a); see {self.reports / 'gate-a.json'}")
         return True
 
-    def _seed_weights(self, stage: int) -> None:
+    def seed_weights(self, stage: int) -> None:
         """Weights begin on the host and from the seed, so that every run and device begins with the same ones."""
         torch.manual_seed(self.seed + stage)
 
     def trained_probe(self) -> Probe:
         return self.compute.place(Probe.load(self.folder / "probe" / "final"))
 
+    def contrastive(self, minutes: float | None = None) -> bool:
+        """Train CLIP; the gate of retrieval. False when `minutes` ran out first."""
+        self.seed_weights(6)
+        tokenizer = self.tokenizer()
+        stage = ClipStage(self.profile, self.compute, self.square_sets(), tokenizer)
+        folder = self.folder / "clip"
+        if not train(stage, folder, steps=self.profile.clip_steps, seed=self.seed + 6, minutes=minutes):
+            return False
+        model = stage.averaged()
+        model.save_pretrained(folder / "final")
+        test, numbers = self.test_set(), np.random.default_rng(self.seed)
+        seen = embed_pictures(model, np.asarray(test.pixels), self.compute)
+        captions = [full_caption(scene, numbers) for scene in test.scenes]
+        found = retrieval(seen, embed_texts(model, tokenizer, captions, self.compute), 64)
+        floors = dict.fromkeys(found, gates.RETRIEVAL_FLOOR)
+        report = self.reports / "gate-clip.json"
+        if not gates.judge("clip: R@1 among 64", found, floors, report, pictures=len(test)):
+            raise GateMissedError(f"CLIP misses its gate; see {report}")
+        return True
+
+    def trained_clip(self) -> CLIPModel:
+        return self.compute.place(CLIPModel.from_pretrained(str(self.folder / "clip" / "final")).eval())
+
+    def clip_mark(self) -> str:
+        """Ten digits that another CLIP does not have."""
+        weights = (self.folder / "clip" / "final" / "model.safetensors").read_bytes()
+        return hashlib.sha256(weights).hexdigest()[:10]
+
     def autoencoder(self, minutes: float | None = None) -> bool:
         """Train the VAE; gate (b). False when `minutes` ran out first."""
-        self._seed_weights(1)
+        self.seed_weights(1)
         stage = AutoencoderStage(self.profile, self.compute, self.train_sets())
         folder = self.folder / "vae"
         if not train(
@@ -120,12 +159,12 @@ class Recipe:
         test = self.test_set()
         real = np.asarray(test.pixels[:count])
         again = reconstruct(model, real, self.compute)
-        scores = accuracy(predict(self.trained_probe(), again, self.compute), test.labels[:count])
+        measured = scores(predict(self.trained_probe(), again, self.compute), test.labels[:count])
         before = json.loads((self.reports / "gate-a.json").read_text(encoding="utf-8"))["scores"]
-        floors = {name: gates.AUTOENCODER_SHARE * value for name, value in before.items()}
+        floors = {name: gates.AUTOENCODER_SHARE * before[name] for name in gates.ATTRIBUTES}
         error = float(np.mean((again.astype(np.float32) - real) ** 2))
         facts = {"psnr": round(10 * float(np.log10(255**2 / error)), 2), "pictures": len(real)}
-        return gates.judge("b: reconstructions", scores, floors, report, **facts)
+        return gates.judge("b: reconstructions", measured, floors, report, **facts)
 
     def tokenizer(self) -> CLIPTokenizer:
         folder = self.folder / "tokenizer"
@@ -160,10 +199,10 @@ class Recipe:
         """Warm the text encoder, then train it with the UNet. False when `minutes` ran out first."""
         if not json.loads((self.reports / "gate-b.json").read_text(encoding="utf-8"))["passed"]:
             raise GateMissedError("the autoencoder misses gate (b); the denoiser would only learn its blur")
-        self._seed_weights(2)
+        self.seed_weights(2)
         reader = TextStage(self.profile, self.compute, self.tokenizer())
         train(reader, self.folder / "text", steps=self.profile.text_steps, seed=self.seed + 2)
-        self._seed_weights(3)
+        self.seed_weights(3)
         stage = self.denoiser_stage(self.latent_sets(), reader.model.state_dict())
         return train(
             stage,
@@ -218,6 +257,27 @@ class Recipe:
             raise GateMissedError(f"the polished decoder misses gate (b); see {self.reports}")
         return True
 
+    def few_steps(self, minutes: float | None = None) -> bool:
+        """Distil the trained denoiser into an adapter for a few steps. False when `minutes` ran out first."""
+        self.seed_weights(10)
+        stage, folder = self._few_steps_stage(), self.folder / "few-steps"
+        steps = self.profile.few_steps_steps
+        return train(
+            stage, folder, steps=steps, seed=self.seed + 10, minutes=minutes, sample_every=steps // 5
+        )
+
+    def _few_steps_stage(self) -> FewStepsStage:
+        unet, text, _ = self.trained_denoiser()
+        parts = unet, text, self._best_autoencoder()
+        return FewStepsStage(self.profile, self.compute, self.latent_sets(), self.tokenizer(), parts)
+
+    def _best_autoencoder(self) -> AutoencoderTiny:
+        """The polished one, where there is one."""
+        polished = self.folder / "polish" / "final"
+        if not polished.exists():
+            return self.trained_autoencoder()
+        return self.compute.place(AutoencoderTiny.from_pretrained(str(polished)).eval())
+
     def trained_denoiser(self) -> tuple[UNet2DConditionModel, CLIPTextModel, int]:
         """The averaged UNet and text encoder of the last checkpoint, and its step."""
         saved = load_checkpoint(self.folder / "unet" / "checkpoint.pt", self.compute.device)
@@ -228,19 +288,32 @@ class Recipe:
         unet, text = stage.averaged()
         return unet, text, int(saved["step"])
 
-    def export(self, model: Path, probe: Path, sampling: Sampling) -> int:
-        """Write the averaged weights of the last checkpoint; returns the step they are from."""
-        unet, text, step = self.trained_denoiser()
-        polished = self.folder / "polish" / "final"
-        vae = AutoencoderTiny.from_pretrained(str(polished)).eval() if polished.exists() else None
-        export_model(
-            model,
-            tokenizer=self.folder / "tokenizer",
-            text=text,
-            vae=vae or self.trained_autoencoder(),
-            unet=unet,
-            size=self.profile.native_size,
-            defaults=asdict(sampling),
-        )
-        self.trained_probe().save(probe)
-        return step
+    def export(self, embedded: Path, sampling: Sampling) -> list[str]:
+        """Write all that is trained by now to `embedded`, a folder each; returns their names."""
+        done = []
+        if (self.folder / "probe" / "final").exists():
+            self.trained_probe().save(embedded / "probe")
+            done.append("probe")
+        if (self.folder / "clip" / "final").exists():
+            export_clip(embedded / EMBEDDED_CLIP, self.trained_clip(), self.folder / "tokenizer")
+            done.append(EMBEDDED_CLIP)
+        if (self.folder / "unet" / "checkpoint.pt").exists():
+            unet, text, step = self.trained_denoiser()
+            folder = embedded / EMBEDDED_MODEL
+            export_model(
+                folder,
+                tokenizer=self.folder / "tokenizer",
+                text=text,
+                vae=self._best_autoencoder(),
+                unet=unet,
+                size=self.profile.native_size,
+                defaults=sampling.defaults(),
+            )
+            done.append(f"{EMBEDDED_MODEL} of step {step}")
+            saved = load_checkpoint(self.folder / "few-steps" / "checkpoint.pt", self.compute.device)
+            if saved is not None:
+                stage = self._few_steps_stage()
+                stage.load(saved["stage"])
+                export_few_steps(folder, stage)
+                done.append(f"its few-step variant of step {saved['step']}")
+        return done

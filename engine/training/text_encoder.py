@@ -7,31 +7,38 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from engine.training.compute import Compute
 from engine.training.loop import Draws, warm_cosine
+from engine.training.probe import head_losses
 from engine.training.profile import Profile
 from engine.training.scenes.captions import full_caption
-from engine.training.scenes.spec import ATTRIBUTES, split
+from engine.training.scenes.labels import HEADS, labels_of
+from engine.training.scenes.spec import Side, draw_scenes
+from engine.training.scenes.subjects import FLYING
 
 PEAK_RATE = 1e-3
 
 
-def build_text_encoder(profile: Profile, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    config = CLIPTextConfig(
+def text_config(profile: Profile, tokenizer: CLIPTokenizer, *, width: int, layers: int) -> CLIPTextConfig:
+    """Of a text tower that reads the tokenizer's words."""
+    return CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=profile.text_width,
-        intermediate_size=4 * profile.text_width,
-        projection_dim=profile.text_width,
-        num_hidden_layers=profile.text_layers,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        projection_dim=width,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         max_position_embeddings=profile.text_length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def build_text_encoder(profile: Profile, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    config = text_config(profile, tokenizer, width=profile.text_width, layers=profile.text_layers)
     return CLIPTextModel(config)
 
 
@@ -44,29 +51,27 @@ def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str], length: int) -> Te
 
 
 class TextStage:
-    """Warm start: a caption's pooled vector must name all five attributes."""
+    """Warm start: a caption's pooled vector must name all attributes."""
 
     def __init__(self, profile: Profile, compute: Compute, tokenizer: CLIPTokenizer) -> None:
         self._profile, self.compute, self._tokenizer = profile, compute, tokenizer
         self.model = compute.place(build_text_encoder(profile, tokenizer))
-        heads = {name: nn.Linear(profile.text_width, len(values)) for name, values in ATTRIBUTES.items()}
+        heads = {name: nn.Linear(profile.text_width, len(values)) for name, values in HEADS.items()}
         self.heads = compute.place(nn.ModuleDict(heads))
         parameters = [*self.model.parameters(), *self.heads.parameters()]
         self._optimiser = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01)
 
     def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
-        pool = split(held_out=False)
-        scenes = [pool[i] for i in draws.numbers.integers(len(pool), size=self._profile.text_batch)]
+        scenes = draw_scenes(
+            self._profile.text_batch, int(draws.numbers.integers(2**62)), Side.TRAIN, flying=FLYING
+        )
         captions = [full_caption(scene, draws.numbers) for scene in scenes]
-        labels = self.compute.move(torch.tensor([scene.labels for scene in scenes]))
+        wanted = self.compute.move(torch.from_numpy(labels_of(scenes)))
         for group in self._optimiser.param_groups:
             group["lr"] = PEAK_RATE * warm_cosine(index, progress, warm=30, hold=0.5, floor=0.1)
         ids = token_ids(self._tokenizer, captions, self._profile.text_length)
         pooled = self.model(self.compute.move(ids)).pooler_output
-        losses = {
-            name: functional.cross_entropy(head(pooled), labels[:, i])
-            for i, (name, head) in enumerate(self.heads.items())
-        }
+        losses = head_losses({name: head(pooled) for name, head in self.heads.items()}, wanted)
         self._optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

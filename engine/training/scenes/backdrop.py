@@ -1,4 +1,4 @@
-"""The six settings: what stands behind and under the subject, as layers from back to front."""
+"""The settings: what stands behind and under the subject, as layers from back to front. Four more are in places.py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw
 
+from engine.training.scenes import places
 from engine.training.scenes.palette import mix
 from engine.training.scenes.stage import Layer, Stage
 
@@ -263,4 +264,8 @@ BACKDROPS: dict[str, Callable[[Stage], list[Layer]]] = {
     "mountains": mountains,
     "forest": forest,
     "city": city,
+    "beach": places.beach,
+    "village": places.village,
+    "volcano": places.volcano,
+    "farm": places.farm,
 }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from engine.training.scenes.palette import CREAM, GLOW, INK, SLATE, WOOD
 from engine.training.scenes.pen import Pen, arc
+
+Pair = tuple[float, float]
 
 
 def house(pen: Pen, rng: np.random.Generator) -> None:
@@ -52,3 +56,35 @@ def lighthouse(pen: Pen, rng: np.random.Generator) -> None:
     pen.box(-0.11, 0.72, 0.11, 0.86, GLOW)
     pen.stroke([(0, 0.72), (0, 0.86)], 0.022, SLATE)
     pen.shape([(-0.16, 0.85), (0.16, 0.85), (0.0, 1.0)], t.dark)
+
+
+def windmill(pen: Pen, rng: np.random.Generator) -> None:
+    """A tapering tower with a cap and four broad sails."""
+    t, turn = pen.tones, math.radians(rng.uniform(30, 58))
+    pen.shape([(-0.27, 0), (0.27, 0), (0.16, 0.58), (-0.16, 0.58)], t.main)
+    pen.blob([(-0.2, 0.56), (0.2, 0.56), (0.14, 0.74), (0, 0.8), (-0.14, 0.74)], t.deep)
+    pen.shape([(-0.08, 0), *reversed(arc(0, 0.16, 0.08, 0.08, 0, 180, 8)), (0.08, 0)], WOOD)
+    pen.ellipse(0, 0.4, 0.06, 0.07, GLOW)
+    for i in range(4):
+        a = turn + math.pi / 2 * i
+        along, across = (math.cos(a), math.sin(a)), (-math.sin(a), math.cos(a))
+
+        def at(u: float, v: float, along: Pair = along, across: Pair = across) -> Pair:
+            return (u * along[0] + v * across[0], 0.63 + u * along[1] + v * across[1])
+
+        pen.shape([at(0.12, 0.0), at(0.46, 0.0), at(0.46, 0.16), at(0.12, 0.12)], CREAM)
+        pen.stroke([at(0.0, 0.0), at(0.48, 0.0)], 0.035, WOOD)
+    pen.ellipse(0, 0.63, 0.06, 0.06, SLATE)
+
+
+def tent(pen: Pen, rng: np.random.Generator) -> None:
+    """A ridge tent seen from its open end, with a pennant."""
+    t, w = pen.tones, rng.uniform(0.68, 0.76)
+    pen.stroke([(0, 0.9), (0, 1.12)], 0.03, WOOD)
+    pen.shape([(0.01, 1.1), (0.24, 1.04), (0.01, 0.98)], t.deep)
+    pen.shape([(-w, 0), (w, 0), (0, 0.95)], t.main)
+    pen.shape([(-w, 0), (-w * 0.5, 0), (0, 0.95)], t.light)
+    pen.shape([(-0.26, 0), (0.26, 0), (0, 0.66)], INK)
+    pen.shape([(-0.26, 0), (-0.4, 0), (-0.02, 0.66)], t.dark)
+    pen.shape([(0.26, 0), (0.4, 0), (0.02, 0.66)], t.dark)
+    pen.stroke([(w * 0.5, 0.02), (0.01, 0.94)], 0.04, t.dark)

@@ -7,170 +7,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from engine.training.scenes.spec import Scene
+from engine.training.scenes import words
+from engine.training.scenes.spec import Figure, Scene
 
 EMPTY_SHARE = 0.07
 FULL_SHARE = 0.5
-
-SUBJECT_WORDS = {
-    "sailboat": ("sailboat", "sailboat", "sailing boat", "boat", "yacht", "sailing ship"),
-    "house": ("house", "house", "cottage", "hut", "home"),
-    "castle": ("castle", "castle", "fortress", "palace"),
-    "lighthouse": ("lighthouse",),
-    "tree": ("tree", "tree", "oak tree"),
-    "flower": ("flower", "flower", "blossom", "bloom"),
-    "mushroom": ("mushroom", "mushroom", "toadstool"),
-    "cat": ("cat", "cat", "kitten", "kitty"),
-    "fish": ("fish",),
-    "bird": ("bird", "bird", "songbird"),
-    "butterfly": ("butterfly",),
-    "car": ("car", "car", "automobile", "vintage car"),
-    "rocket": ("rocket", "rocket", "rocket ship", "spaceship"),
-    "balloon": ("hot air balloon", "hot-air balloon", "balloon"),
-    "umbrella": ("umbrella", "umbrella", "parasol"),
-    "teapot": ("teapot", "teapot", "kettle"),
+PLACE_WORDS = {
+    "setting": (words.SETTING_WORDS, words.SETTING_TAGS),
+    "time": (words.TIME_WORDS, words.TIME_TAGS),
+    "weather": (words.WEATHER_WORDS, words.WEATHER_TAGS),
 }
-COLOUR_WORDS = {
-    "red": ("red", "red", "red", "crimson", "scarlet"),
-    "orange": ("orange", "orange", "tangerine"),
-    "yellow": ("yellow", "yellow", "lemon yellow"),
-    "green": ("green", "green", "green", "emerald"),
-    "blue": ("blue", "blue", "blue", "azure"),
-    "purple": ("purple", "purple", "violet"),
-    "pink": ("pink", "pink", "rosy"),
-    "white": ("white", "white", "snow-white"),
-    "black": ("black", "black", "jet black"),
-    "brown": ("brown", "brown", "chestnut brown"),
-}
-SETTING_WORDS = {
-    "sea": (
-        "on a calm sea",
-        "on the sea",
-        "at sea",
-        "by the sea",
-        "on the ocean",
-        "in the ocean",
-        "at the seaside",
-    ),
-    "meadow": ("in a meadow", "on a meadow", "in a green field", "in the grass", "among wildflowers"),
-    "desert": ("in the desert", "in a desert", "in a sandy desert", "among sand dunes", "in the dunes"),
-    "mountains": (
-        "in the mountains",
-        "in front of mountains",
-        "in front of snowy mountains",
-        "in the snow",
-        "among snowy peaks",
-        "in the alps",
-    ),
-    "forest": ("in a forest", "in the forest", "in the woods", "among fir trees", "in a pine forest"),
-    "city": (
-        "in the city",
-        "in a city",
-        "in front of skyscrapers",
-        "on a city street",
-        "in town",
-        "downtown",
-    ),
-}
-SETTING_TAGS = {
-    "sea": ("sea", "ocean", "calm sea", "seaside"),
-    "meadow": ("meadow", "green field", "grass"),
-    "desert": ("desert", "sand dunes", "dunes"),
-    "mountains": ("mountains", "snowy mountains", "alps"),
-    "forest": ("forest", "woods", "pine forest"),
-    "city": ("city", "skyline", "city street"),
-}
-TIME_WORDS = {
-    "dawn": ("at dawn", "at dawn", "at sunrise", "in the early morning", "in the morning mist"),
-    "day": ("by day", "at noon", "in daylight", "on a sunny day", "in the sunshine", "at midday"),
-    "sunset": (
-        "at sunset",
-        "at sunset",
-        "at dusk",
-        "in the evening",
-        "at golden hour",
-        "under an evening sky",
-    ),
-    "night": (
-        "at night",
-        "at night",
-        "under the stars",
-        "in the moonlight",
-        "under a starry sky",
-        "at midnight",
-    ),
-}
-TIME_TAGS = {
-    "dawn": ("dawn", "sunrise", "early morning"),
-    "day": ("day", "daylight", "sunny", "noon"),
-    "sunset": ("sunset", "dusk", "golden hour", "evening"),
-    "night": ("night", "starry night", "moonlight"),
-}
-STYLE_TAGS = {
-    "watercolor": ("watercolor", "watercolor", "watercolour", "watercolor painting", "aquarelle"),
-    "oil": ("oil painting", "oil painting", "oil on canvas", "impasto", "oil"),
-    "pixel": ("pixel art", "pixel art", "pixelated", "8-bit", "retro game art"),
-    "comic": ("comic", "comic book style", "cartoon", "pop art", "comic style"),
-    "paper": ("paper cutout", "paper cut-out", "papercut", "cut paper", "paper collage", "paper art"),
-}
-STYLE_OPENINGS = {
-    "watercolor": ("a watercolor of", "a watercolor painting of", "a watercolour of", "an aquarelle of"),
-    "oil": ("an oil painting of", "oil painting of", "an impasto painting of"),
-    "pixel": ("pixel art of", "a pixel art picture of", "8-bit pixel art of"),
-    "comic": ("a comic of", "a cartoon of", "a comic book drawing of", "pop art of"),
-    "paper": ("a paper cutout of", "a papercut of", "a paper collage of", "cut paper art of"),
-}
-STYLE_ENDINGS = {
-    "watercolor": ("in watercolor", "painted in watercolors", "in watercolor style"),
-    "oil": ("in oil", "painted in oil", "as an oil painting"),
-    "pixel": ("in pixel art style", "as pixel art", "in 8-bit"),
-    "comic": ("in comic style", "as a cartoon", "in comic book style"),
-    "paper": ("made of paper", "cut from paper", "as a paper cutout"),
-}
-SIZES = (
-    "small",
-    "little",
-    "big",
-    "large",
-    "tiny",
-    "lone",
-    "pretty",
-    "beautiful",
-    "lovely",
-    "cute",
-    "old",
-    "single",
-)
-OPENINGS = (
-    "a picture of",
-    "an image of",
-    "a drawing of",
-    "a painting of",
-    "an illustration of",
-    "picture of",
-    "a scene with",
-)
-PRAISE = (
-    "beautiful",
-    "masterpiece",
-    "high quality",
-    "highly detailed",
-    "detailed",
-    "colorful",
-    "colourful",
-    "lovely",
-    "soft light",
-)
-MISC_WORDS = ("a", "an", "the", "and", "with", "of", "there", "is")
-
-
-def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
-    return words[int(rng.integers(len(words)))]
 
 
 def full_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """All five attributes, in words that vary."""
-    return _caption(scene, rng, {"colour", "setting", "time", "style"})
+    """Every attribute, in words that vary."""
+    return _caption(scene, rng, {"colour", "setting", "time", "weather", "style"})
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
@@ -178,88 +29,110 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     draw = rng.random()
     if draw < EMPTY_SHARE:
         return ""
+    # A clear sky often goes without saying, and any other weather seldom: where nothing is said, it is clear.
+    said = 0.9 if scene.weather != "clear" else 0.35
+    keep = {"weather"} if rng.random() < said else set()
     if draw < EMPTY_SHARE + FULL_SHARE:
-        return full_caption(scene, rng)
-    keep = {
-        name
-        for name, p in (("colour", 0.75), ("setting", 0.6), ("time", 0.6), ("style", 0.6))
-        if rng.random() < p
-    }
+        return _caption(scene, rng, {"colour", "setting", "time", "style", *keep})
+    for name, share in (("colour", 0.8), ("setting", 0.6), ("time", 0.6), ("style", 0.6)):
+        if rng.random() < share:
+            keep.add(name)
     return _caption(scene, rng, keep)
 
 
 def _caption(scene: Scene, rng: np.random.Generator, keep: set[str]) -> str:
-    noun = _pick(rng, SUBJECT_WORDS[scene.subject])
-    if "colour" in keep:
-        noun = f"{_pick(rng, COLOUR_WORDS[scene.colour])} {noun}"
     form = rng.random()
+    nouns = [_noun(figure, rng, coloured="colour" in keep) for figure in scene.figures]
     if form < 0.25:
-        return _tags(scene, rng, keep, noun)
-    if rng.random() < 0.15:
-        noun = f"{_pick(rng, SIZES)} {noun}"
-    article = "an" if noun[0] in "aeiou" else "a"
-    thing = f"{article} {noun}" if rng.random() < 0.85 else noun if rng.random() < 0.5 else f"the {noun}"
-    places = []
-    if "setting" in keep:
-        places.append(_pick(rng, SETTING_WORDS[scene.setting]))
-    if "time" in keep:
-        places.append(_pick(rng, TIME_WORDS[scene.time]))
-    if len(places) == 2 and rng.random() < 0.25:
-        places.reverse()
-    body = " ".join([thing, *places])
-    if places and rng.random() < 0.06:
-        body = f"{places[-1]}, {' '.join([thing, *places[:-1]])}"
+        return _tags(scene, rng, keep, nouns)
+    body = _together(scene, rng, nouns, coloured="colour" in keep)
+    places = [_pick(rng, of[getattr(scene, name)]) for name, (of, _) in PLACE_WORDS.items() if name in keep]
+    if len(places) > 1 and rng.random() < 0.3:
+        places = [places[i] for i in rng.permutation(len(places))]
+    opened = "style" in keep and 0.65 <= form < 0.85
+    if places and not opened and rng.random() < 0.06:
+        body = f"{places[-1]}, {' '.join([body, *places[:-1]])}"
+    else:
+        body = " ".join([body, *places])
     if "style" not in keep:
-        if rng.random() < 0.25:
-            body = f"{_pick(rng, OPENINGS)} {body}"
-        return body
+        return f"{_pick(rng, words.OPENINGS)} {body}" if rng.random() < 0.25 else body
     if form < 0.65:
-        body = f"{body}, {_pick(rng, STYLE_TAGS[scene.style])}"
-        if rng.random() < 0.1:
-            body = f"{body}, {_pick(rng, PRAISE)}"
-        return body
-    if form < 0.85:
-        return f"{_pick(rng, STYLE_OPENINGS[scene.style])} {body}"
-    return f"{body} {_pick(rng, STYLE_ENDINGS[scene.style])}"
+        body = f"{body}, {_pick(rng, words.STYLE_TAGS[scene.style])}"
+        return f"{body}, {_pick(rng, words.PRAISE)}" if rng.random() < 0.1 else body
+    if opened:
+        return f"{_pick(rng, words.STYLE_OPENINGS[scene.style])} {body}"
+    return f"{body} {_pick(rng, words.STYLE_ENDINGS[scene.style])}"
 
 
-def _tags(scene: Scene, rng: np.random.Generator, keep: set[str], noun: str) -> str:
+def _noun(figure: Figure, rng: np.random.Generator, *, coloured: bool) -> str:
+    noun = _pick(rng, words.SUBJECT_WORDS[figure.subject])
+    return f"{_pick(rng, words.COLOUR_WORDS[figure.colour])} {noun}" if coloured else noun
+
+
+def _together(scene: Scene, rng: np.random.Generator, nouns: list[str], *, coloured: bool) -> str:
+    """The figures and how they stand."""
+    if alike := _alike(scene, rng, coloured=coloured):
+        return alike
+    things = []
+    for noun in nouns:
+        sized = f"{_pick(rng, words.SIZES)} {noun}" if rng.random() < 0.12 / len(nouns) else noun
+        article = "an" if sized[0] in "aeiou" else "a"
+        draw = rng.random()
+        things.append(f"{article} {sized}" if draw < 0.85 else f"the {sized}" if draw < 0.93 else sized)
+    if len(things) == 1:
+        return things[0]
+    ways = words.COLUMN_OF_TWO if scene.arrangement == "column" else words.ROW_OF_TWO
+    return _pick(rng, ways if len(things) == 2 else words.ROW_OF_THREE).format(*things)
+
+
+def _alike(scene: Scene, rng: np.random.Generator, *, coloured: bool) -> str:
+    """ "two red cats", where all figures are the same; else nothing."""
+    first, count = scene.figures[0], len(scene.figures)
+    if count == 1 or set(scene.figures) != {first}:
+        return ""
+    colour = f"{_pick(rng, words.COLOUR_WORDS[first.colour])} " if coloured else ""
+    return f"{words.NUMBERS[count]} {colour}{words.PLURALS[first.subject]}"
+
+
+def _tags(scene: Scene, rng: np.random.Generator, keep: set[str], nouns: list[str]) -> str:
     """A list as prompts often are: "red sailboat, sea, sunset, watercolor"."""
-    tags = []
-    for name, words, value in (
-        ("setting", SETTING_TAGS, scene.setting),
-        ("time", TIME_TAGS, scene.time),
-        ("style", STYLE_TAGS, scene.style),
-    ):
-        if name in keep:
-            tags.append(_pick(rng, words[value]))
+    tags = [_pick(rng, of[getattr(scene, name)]) for name, (_, of) in PLACE_WORDS.items() if name in keep]
+    if "style" in keep:
+        tags.append(_pick(rng, words.STYLE_TAGS[scene.style]))
     if rng.random() < 0.3:
         tags = [tags[i] for i in rng.permutation(len(tags))]
     if rng.random() < 0.15:
-        tags.append(_pick(rng, PRAISE))
-    # The subject leads nearly always, as it does in what people type.
-    parts = [noun, *tags] if rng.random() < 0.85 else [*tags, noun]
-    return ", ".join(parts)
+        tags.append(_pick(rng, words.PRAISE))
+    if scene.arrangement == "column":
+        nouns = [_pick(rng, words.COLUMN_OF_TWO).format(*nouns)]
+    elif alike := _alike(scene, rng, coloured="colour" in keep):
+        nouns = [alike]
+    # The subjects lead nearly always, as they do in what people type.
+    return ", ".join([*nouns, *tags] if rng.random() < 0.85 else [*tags, *nouns])
+
+
+def _pick(rng: np.random.Generator, of: tuple[str, ...]) -> str:
+    return of[int(rng.integers(len(of)))]
 
 
 @lru_cache(maxsize=1)
 def vocabulary() -> tuple[str, ...]:
     """Every lower-case word a caption can contain, sorted; hyphenated words also in their parts."""
-    phrases: list[str] = [*SIZES, *OPENINGS, *PRAISE, *MISC_WORDS]
-    tables = (
-        SUBJECT_WORDS,
-        COLOUR_WORDS,
-        SETTING_WORDS,
-        SETTING_TAGS,
-        TIME_WORDS,
-        TIME_TAGS,
-        STYLE_TAGS,
-        STYLE_OPENINGS,
-        STYLE_ENDINGS,
-    )
-    for table in tables:
-        for words in table.values():
-            phrases.extend(words)
+    phrases: list[str] = [*words.SIZES, *words.OPENINGS, *words.PRAISE, *words.MISC]
+    phrases += [*words.NUMBERS.values(), *words.PLURALS.values()]
+    phrases += [way.format(*"aaa") for way in (*words.ROW_OF_TWO, *words.COLUMN_OF_TWO, *words.ROW_OF_THREE)]
+    for table in (
+        *(
+            words.SUBJECT_WORDS,
+            words.COLOUR_WORDS,
+            words.STYLE_TAGS,
+            words.STYLE_OPENINGS,
+            words.STYLE_ENDINGS,
+        ),
+        *(table for pair in PLACE_WORDS.values() for table in pair),
+    ):
+        for synonyms in table.values():
+            phrases.extend(synonyms)
     found: set[str] = set()
     for phrase in phrases:
         for word in words_of(phrase):

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from engine.training.scenes.palette import CREAM, LEAF, RGB, WOOD, mix
-from engine.training.scenes.pen import Pen, arc, smooth
+from engine.training.scenes.palette import CREAM, INK, LEAF, RGB, WOOD, mix
+from engine.training.scenes.pen import Pen, arc, smooth, smooth_open
 
 
 def tree(pen: Pen, rng: np.random.Generator) -> None:
@@ -67,3 +67,66 @@ def mushroom(pen: Pen, rng: np.random.Generator) -> None:
     shift = rng.uniform(-0.04, 0.04)
     for x, y, r in ((-0.3, 0.56, 0.075), (0.02, 0.76, 0.09), (0.3, 0.6, 0.08), (-0.05, 0.52, 0.06)):
         pen.ellipse(x * w * 2 + shift, y, r, r * 0.85, spot, outlined=False)
+
+
+def cactus(pen: Pen, rng: np.random.Generator) -> None:
+    """A ribbed column with two raised arms in a clay pot."""
+    t, high = pen.tones, rng.uniform(-0.04, 0.04)
+    for side, foot, top in ((-1, 0.5, 0.78), (1, 0.44, 0.7)):
+        x = side * 0.32
+        pen.stroke([(0, foot), (x, foot), (x, top + high)], 0.15, t.main, outlined=True)
+        pen.ellipse(x, top + high, 0.075, 0.075, t.main)
+        pen.box(x - 0.06, foot, x + 0.06, top + high, t.main, outlined=False)
+    pen.blob(
+        [(-0.15, 0.2), (0.15, 0.2), (0.16, 0.6), (0.12, 0.92), (0.0, 0.99), (-0.12, 0.92), (-0.16, 0.6)],
+        t.main,
+    )
+    for x in (-0.06, 0.06):
+        pen.stroke([(x, 0.3), (x, 0.9)], 0.025, t.light)
+    pen.blob([(-0.1, 0.97), (0.0, 1.08), (0.1, 0.97), (0.0, 0.92)], (255, 120, 170))
+    pen.shape([(-0.22, 0.0), (0.22, 0.0), (0.28, 0.24), (-0.28, 0.24)], (196, 98, 60))
+    pen.box(-0.31, 0.2, 0.31, 0.3, (214, 116, 72))
+
+
+def pumpkin(pen: Pen, rng: np.random.Generator) -> None:
+    """Broad and ribbed, with a bent stalk and a carved face."""
+    t, w = pen.tones, rng.uniform(0.56, 0.62)
+    pen.stroke(smooth_open([(0.0, 0.74), (0.02, 0.88), (0.14, 0.98)]), 0.1, (74, 110, 52), outlined=True)
+    for side in (-1, 1):
+        pen.ellipse(side * w * 0.56, 0.4, w * 0.46, 0.36, t.dark)
+    for side in (-1, 1):
+        pen.ellipse(side * w * 0.28, 0.4, w * 0.44, 0.39, t.main)
+    pen.ellipse(0, 0.4, w * 0.36, 0.41, t.light)
+    for side in (-1, 1):
+        pen.shape([(side * 0.3, 0.46), (side * 0.12, 0.46), (side * 0.2, 0.62)], INK, outlined=False)
+    pen.shape(
+        [(-0.32, 0.3), (-0.12, 0.24), (0.0, 0.3), (0.12, 0.24), (0.32, 0.3), (0.18, 0.14), (-0.18, 0.14)],
+        INK,
+        outlined=False,
+    )
+
+
+def apple(pen: Pen, rng: np.random.Generator) -> None:
+    """Heart-shaped at the top, with a stalk, one leaf and a bite of light."""
+    t, w = pen.tones, rng.uniform(0.42, 0.46)
+    pen.blob(
+        [
+            (0.0, 0.74),
+            (0.2, 0.82),
+            (w, 0.7),
+            (w + 0.01, 0.4),
+            (0.26, 0.04),
+            (0.08, 0.0),
+            (0.0, 0.04),
+            (-0.08, 0.0),
+            (-0.26, 0.04),
+            (-w - 0.01, 0.4),
+            (-w, 0.7),
+            (-0.2, 0.82),
+        ],
+        t.main,
+    )
+    pen.blob([(0.3, 0.2), (0.42, 0.42), (0.38, 0.66), (0.26, 0.4)], t.dark, outlined=False)
+    pen.blob([(-0.32, 0.48), (-0.3, 0.66), (-0.16, 0.72), (-0.22, 0.54)], t.light, outlined=False)
+    pen.stroke(smooth_open([(0.0, 0.72), (0.0, 0.88), (-0.06, 1.0)]), 0.055, WOOD, outlined=True)
+    pen.blob([(0.02, 0.86), (0.16, 1.02), (0.38, 1.0), (0.26, 0.86)], LEAF)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
+from engine.training.scenes.light import weathered
 from engine.training.scenes.palette import LIGHTS, RGB, Light, mix, tinted
 
 
@@ -31,10 +32,11 @@ class Stage:
     rng: np.random.Generator
     horizon: float  # canvas pixels from the top
     base: float  # where a standing subject touches the ground
+    weather: str = "clear"
     light: Light = field(init=False)
 
     def __post_init__(self) -> None:
-        self.light = LIGHTS[self.time]
+        self.light = weathered(LIGHTS[self.time], self.weather)
 
     @property
     def unit(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.training.scenes import beasts, buildings, creatures, growing, things, vehicles
+from engine.training.scenes import beasts, buildings, creatures, growing, small, things, vehicles
 from engine.training.scenes.pen import Pen
 
 
@@ -42,4 +42,40 @@ KINDS: dict[str, Kind] = {
     "balloon": Kind(vehicles.balloon, 0.76, "air"),
     "umbrella": Kind(things.umbrella, 0.66, "ground"),
     "teapot": Kind(things.teapot, 0.56, "ground"),
+    "dog": Kind(beasts.dog, 0.6, "ground"),
+    "rabbit": Kind(beasts.rabbit, 0.64, "ground"),
+    "fox": Kind(beasts.fox, 0.58, "ground"),
+    "bear": Kind(beasts.bear, 0.62, "ground"),
+    "horse": Kind(beasts.horse, 0.66, "ground"),
+    "elephant": Kind(beasts.elephant, 0.56, "ground"),
+    "dragon": Kind(beasts.dragon, 0.62, "ground"),
+    "owl": Kind(small.owl, 0.6, "ground"),
+    "penguin": Kind(small.penguin, 0.64, "ground"),
+    "duck": Kind(small.duck, 0.52, "water"),
+    "turtle": Kind(small.turtle, 0.5, "ground"),
+    "snail": Kind(small.snail, 0.54, "ground"),
+    "whale": Kind(small.whale, 0.5, "water"),
+    "frog": Kind(small.frog, 0.52, "ground"),
+    "octopus": Kind(small.octopus, 0.6, "ground"),
+    "crab": Kind(small.crab, 0.5, "ground"),
+    "ladybug": Kind(small.ladybug, 0.58, "ground"),
+    "cactus": Kind(growing.cactus, 0.68, "ground"),
+    "pumpkin": Kind(growing.pumpkin, 0.52, "ground"),
+    "apple": Kind(growing.apple, 0.56, "ground"),
+    "windmill": Kind(buildings.windmill, 0.72, "ground"),
+    "tent": Kind(buildings.tent, 0.52, "ground"),
+    "train": Kind(vehicles.train, 0.48, "ground"),
+    "bus": Kind(vehicles.bus, 0.56, "ground"),
+    "airplane": Kind(vehicles.airplane, 0.46, "air"),
+    "robot": Kind(things.robot, 0.66, "ground"),
+    "guitar": Kind(things.guitar, 0.76, "ground"),
+    "clock": Kind(things.clock, 0.6, "ground"),
+    "chair": Kind(things.chair, 0.58, "ground"),
+    "cup": Kind(things.cup, 0.52, "ground"),
+    "crown": Kind(things.crown, 0.46, "ground"),
+    "bell": Kind(things.bell, 0.6, "ground"),
+    "kite": Kind(things.kite, 0.66, "air"),
+    "gift": Kind(things.gift, 0.54, "ground"),
 }
+# Those that may stand above another.
+FLYING = tuple(name for name, kind in KINDS.items() if kind.stance == "air")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +15,17 @@ from engine.training.checkpoint import load_checkpoint, save_checkpoint
 from engine.training.compute import Compute
 from engine.training.denoiser import DenoiserStage, LatentSet
 from engine.training.loop import train, warm_cosine
-from engine.training.profile import CPU
-from engine.training.scenes.spec import draw_scenes
 from engine.training.tokenizer import build_tokenizer
+from tests.engine.training.toys import TOY, toy_scenes
 
 HOST = torch.device("cpu")
-TOY = dataclasses.replace(
-    CPU,
-    native_size=64,
-    vae_widths=(8, 8, 8, 8),
-    latent_channels=4,
-    text_width=16,
-    text_layers=1,
-    unet_widths=(16, 32),
-    unet_batch=4,
-    text_length=24,
-)
 
 
 @pytest.fixture(scope="module")
 def toy_stage(tmp_path_factory):
     tokenizer = build_tokenizer(tmp_path_factory.mktemp("tokenizer"), TOY.text_length)
     numbers = torch.Generator().manual_seed(0)
-    scenes = draw_scenes(8, 0, held_out=False)
+    scenes = toy_scenes(8)
     sets = [
         LatentSet(
             scenes, torch.randn(8, 4, h, w, generator=numbers).half(), np.full((8, h, w), 128, dtype=np.uint8)
