@@ -33,9 +33,9 @@ def around(stage: Stage) -> Iterator[Layer]:
     (w, h), unit = stage.size, stage.unit
     if stage.weather == "fog":
         colour = mix(stage.light.haze, (255, 255, 255), 0.3 if stage.time != "night" else 0.12)
-        mask = Image.new("L", stage.size, 70)
+        mask = Image.new("L", stage.size, 22)
         draw = ImageDraw.Draw(mask)
-        for share, depth in ((-0.16, 150), (-0.02, 190), (0.1, 150), (0.24, 110)):
+        for share, depth in ((-0.16, 60), (-0.02, 84), (0.1, 76), (0.24, 52)):
             y = stage.horizon + share * unit
             for _ in range(5 * w // unit + 1):
                 x, half = stage.rng.uniform(0, w), unit * stage.rng.uniform(0.2, 0.42)
@@ -86,9 +86,9 @@ def in_front(stage: Stage) -> Iterator[Layer]:
         yield Layer(Image.new("RGB", stage.size, (252, 253, 255)), mask, 0.0)
     if stage.weather == "fog":
         colour = mix(stage.light.haze, (255, 255, 255), 0.2 if stage.time != "night" else 0.05)
-        mask = Image.new("L", stage.size, 44)
+        mask = Image.new("L", stage.size, 30)
         y = stage.base
-        ImageDraw.Draw(mask).ellipse((-0.2 * w, y - 0.06 * unit, 1.2 * w, y + 0.24 * unit), fill=120)
+        ImageDraw.Draw(mask).ellipse((-0.2 * w, y - 0.06 * unit, 1.2 * w, y + 0.24 * unit), fill=90)
         small = mask.reduce(4).filter(ImageFilter.BoxBlur(unit / 50))
         yield Layer(
             Image.new("RGB", stage.size, colour), small.resize(stage.size, Image.Resampling.BILINEAR), 0.0

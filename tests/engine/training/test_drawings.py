@@ -38,7 +38,7 @@ WEATHER_DIGESTS = {
     "cloudy": "0da0fbccc34d7ac3",
     "rain": "2b740f74ff3406c9",
     "snow": "afae2007defa46d3",
-    "fog": "51fbee7950a7ac5d",
+    "fog": "885d661a5e8e57ed",
     "storm": "cb3d8edfdaffc82b",
     "rainbow": "644821d1dc78b8e2",
 }
