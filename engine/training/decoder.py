@@ -28,8 +28,10 @@ EXTRA_TOKENS = 4
 """Beside the words, the image embedding comes as this many tokens."""
 SHRINKS = 2
 """How many times smaller than the renders its pictures are."""
-DROPPED_SHARE = 0.1
-"""Of the embeddings; as many captions are empty besides."""
+UNTOLD_SHARE = 0.08
+"""Of the pictures that are told nothing at all, which is what guidance leads away from."""
+DROPPED_SHARE = 0.05
+"""Of the embeddings alone, the caption being there."""
 
 
 class Decoder(nn.Module):
@@ -121,10 +123,14 @@ class DecoderStage(AveragedStage[Decoder]):
         clean = functional.avg_pool2d(to_tensor(self._pictures.pixels[rows], self.compute), SHRINKS)
         masks = self.compute.move(torch.from_numpy(np.array(self._pictures.masks[rows]))).float().div_(255)
         masks = functional.interpolate(masks[:, None], clean.shape[2:], mode="bilinear")
-        captions = [caption(self._pictures.scenes[row], numbers) for row in rows]
+        chance = numbers.random(count)
+        captions = [
+            "" if at < UNTOLD_SHARE else caption(self._pictures.scenes[row], numbers)
+            for at, row in zip(chance, rows, strict=True)
+        ]
         told = read_captions(self._clip, self._tokenizer, captions, self._profile.text_length, self.compute)
         embeddings = self.compute.move(self._embeddings[rows])
-        dropped = self.compute.move(torch.rand(count, 1, generator=draws.tensors) < DROPPED_SHARE)
+        dropped = self.compute.move(torch.from_numpy(chance[:, None] < UNTOLD_SHARE + DROPPED_SHARE))
         embeddings = torch.where(dropped, self.model.nothing, embeddings)
         even = (torch.arange(count) + torch.rand(count, generator=draws.tensors)) / count
         times = self.compute.move((even * 1000).long().clamp(0, 999))

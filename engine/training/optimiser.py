@@ -29,6 +29,8 @@ class Optimiser:
         others: list[nn.Parameter] = []
         for module in modules:
             for name, parameter in module.named_parameters():
+                if not parameter.requires_grad:  # Weight decay alone would carry it off.
+                    continue
                 ends = ("conv_in", "conv_out", "embed", "time_", "add_embedding", "heads")
                 inner = parameter.ndim in (2, 4) and not any(end in name for end in ends)
                 (self._matrices if inner else others).append(parameter)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from diffusers import PriorTransformer, UnCLIPScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from engine.training.compute import Compute
@@ -33,7 +33,7 @@ class EmbeddedSet:
 
 
 def build_prior(profile: Profile, space: EmbeddingSpace) -> PriorTransformer:
-    return PriorTransformer(
+    prior = PriorTransformer(
         num_attention_heads=profile.clip_width // HEAD_WIDTH,
         attention_head_dim=HEAD_WIDTH,
         num_layers=profile.prior_layers,
@@ -43,6 +43,10 @@ def build_prior(profile: Profile, space: EmbeddingSpace) -> PriorTransformer:
         # Words are as wide as the prior already.
         encoder_hid_proj_type=None,
     )
+    # What brings a prior's output back to embeddings begins as zeros there. The space does that work here.
+    nn.init.zeros_(prior.clip_mean.requires_grad_(False))
+    nn.init.ones_(prior.clip_std.requires_grad_(False))
+    return prior
 
 
 def build_prior_schedule(reach: float) -> UnCLIPScheduler:

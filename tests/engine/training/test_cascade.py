@@ -15,14 +15,15 @@ from engine.training.decoder import Decoder
 from engine.training.drawing import Sampling, artist, shrunk
 from engine.training.export_clip import export_clip
 from engine.training.export_unclip import export_unclip
+from engine.training.loop import Draws
 from engine.training.measures import frechet_distance, sharpness, spread
-from engine.training.prior import build_prior, build_prior_schedule, read_captions
+from engine.training.prior import EmbeddedSet, PriorStage, build_prior, build_prior_schedule, read_captions
 from engine.training.tokenizer import build_tokenizer
 from engine.training.upscaler import build_upscaler, degraded, enlarge, gain, lanczos, psnr, save_upscaler
 from engine.worker.embedding_space import EmbeddingSpace
-from engine.worker.prior import read_sentence
+from engine.worker.prior import drawn_embedding, read_sentence
 from engine.worker.super_resolution import CompactUpscaler
-from tests.engine.training.toys import TOY
+from tests.engine.training.toys import TOY, toy_scenes
 
 COMPUTE = Compute.of(TOY)
 
@@ -80,6 +81,20 @@ async def test_an_exported_cascade_draws_in_the_engine(
     assert np.abs(first.astype(int) - again).max() <= 1
     assert not np.array_equal(first, second)
     assert shrunk(first, 64).shape == (64, 64, 3)
+
+
+def test_what_a_prior_draws_is_a_coordinate_before_training_and_after(
+    clip: CLIPModel, tokenizer: tuple[CLIPTokenizer, Path]
+) -> None:
+    torch.manual_seed(2)
+    embedded = EmbeddedSet(toy_scenes(8), torch.randn(8, TOY.clip_width))
+    space = EmbeddingSpace.of(embedded.embeddings, 0.9)
+    stage = PriorStage(TOY, COMPUTE, embedded, space, clip.float(), tokenizer[0])
+    drawn = torch.randn(3, space.width)
+    for _ in range(2):
+        assert torch.equal(drawn_embedding(stage.averaged(), drawn), drawn)
+        for index in range(3):
+            stage.step(index, index / 3, Draws(0, index))
 
 
 def test_a_few_step_variant_that_is_not_there_is_said(tmp_path: Path) -> None:
