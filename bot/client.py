@@ -19,6 +19,7 @@ from discord import app_commands
 from bot.cogs import COMMANDS
 from bot.errors import StartupError, UserError
 from bot.services import Services
+from bot.views.forms import answer_form
 from bot.views.interactions import tell_error
 from bot.views.job_button import JobButton
 
@@ -156,6 +157,11 @@ class FourfoldClient(discord.AutoShardedClient):
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
                 return
+
+    async def on_interaction(self, interaction: discord.Interaction[FourfoldClient]) -> None:
+        """Forms, which discord.py itself would only know until the next start; the rest is its own business."""
+        if interaction.type is discord.InteractionType.modal_submit:
+            await answer_form(interaction)
 
     async def on_ready(self) -> None:
         log.info("online as %s in %d servers", self.user, len(self.guilds))

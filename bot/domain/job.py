@@ -80,6 +80,8 @@ class Order:
     parent_id: UUID | None = None
     index: int | None = None
     """UPSCALE and VARY: the parent's picture, 0–3."""
+    text_difference: bool = False
+    """VARY with a prompt: move the picture along the difference between the parent's words and these."""
     uploads: tuple[Upload, ...] = ()
     """DESCRIBE: one; BLEND: one or more."""
     aspect: tuple[int, int] | None = None

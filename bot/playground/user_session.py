@@ -233,9 +233,11 @@ def _filled(component: Json, label: str | None, values: dict[str, Any]) -> Json:
     filled["custom_id"] = custom_id
     if component["type"] == TEXT_INPUT:
         return filled | {"value": component.get("value") or "" if given is None else given}
-    if component["type"] in (RADIO_GROUP, CHECKBOX):
-        return filled | {"value": component.get("default") if given is None else given}
     presets = [option["value"] for option in component.get("options", ()) if option.get("default")]
+    if component["type"] == RADIO_GROUP:
+        return filled | {"value": next(iter(presets), None) if given is None else given}
+    if component["type"] == CHECKBOX:
+        return filled | {"value": component.get("default") if given is None else given}
     chosen = presets if given is None else given
     filled["values"] = [item["id"] if isinstance(item, dict) else item for item in chosen]
     return filled

@@ -13,17 +13,20 @@ VERSIONS: Mapping[str, str] = {"sd": "fourfold-mini", "unclip": "fourfold-unclip
 """What is typed after `--v` → the model that it stands for."""
 
 
-def chosen_model(parameters: Parameters, models: Sequence[ModelInfo]) -> tuple[ModelInfo, Parameters]:
+def chosen_model(
+    parameters: Parameters, models: Sequence[ModelInfo], *, default: ModelInfo | None = None
+) -> tuple[ModelInfo, Parameters]:
     """The model that draws, and the parameters with what became of `--draft` and `--best`.
 
     Args:
         models: those that are offered, the default first.
+        default: the one for a prompt that names none, where it is not the first.
 
     Raises:
         UserError: `version_not_offered`.
     """
     by_name = {model.name: model for model in models}
-    name = VERSIONS[parameters.version] if parameters.version else models[0].name
+    name = VERSIONS[parameters.version] if parameters.version else (default or models[0]).name
     if name not in by_name:
         offered = [f"`--v {version}`" for version, its in VERSIONS.items() if its in by_name]
         if not offered:

@@ -18,7 +18,7 @@ from bot.image_store import ImageStore
 from bot.prompting import source_count
 from bot.services.embedder import Embedder
 from bot.services.job_run import UNFINISHED, JobRun
-from bot.services.new_jobs import child_job, first_job, model_of, retried_job
+from bot.services.new_jobs import can_move, child_job, first_job, model_of, retried_job
 from bot.services.update_feed import UpdateFeed
 from bot.services.waiting_line import Limits, WaitingLine
 from engine import Engine, EngineStats, ModelInfo
@@ -251,6 +251,10 @@ class JobService:
     def models(self) -> Sequence[ModelInfo]:
         """What the engine offers, the default first."""
         return self._engine.models()
+
+    def can_move(self, job: Job) -> bool:
+        """Whether a remix may move the job's pictures along the difference of two texts."""
+        return can_move(job, self.models())
 
     def stats(self) -> EngineStats:
         """The engine's queue and device."""

@@ -47,7 +47,7 @@ def first_job(asker: Asker, order: Order, models: Sequence[ModelInfo], now: date
 
 
 def child_job(asker: Asker, order: Order, parent: Job, models: Sequence[ModelInfo], now: datetime) -> Job:
-    """UPSCALE, VARY and REROLL: the parent's prompt and parameters again.
+    """UPSCALE, VARY and REROLL: the parent's prompt and parameters again, or the order's own.
 
     Raises:
         UserError: `no_such_picture` or `picture_flagged` for the parent's picture, `request_rejected` by the model.
@@ -63,19 +63,23 @@ def child_job(asker: Asker, order: Order, parent: Job, models: Sequence[ModelInf
     prompt, parameters = parent.prompt, replace(parent.parameters, seed=None)
     if order.action is Action.VARY:
         _picture_of(parent, order.index)
+        if order.prompt is not None:
+            remix = parse(order.prompt)
+            prompt = remix.text
+            model, parameters = chosen_model(remix.parameters, models, default=_whole(model, parent, models))
         # A model that knows image embeddings keeps the picture's own and draws new noise (Ramesh et al. 2022).
         references = int(Operation.VARIATION in model.operations)
         strength = 1.0 if references else VARY_STRENGTH
-        moved_from = None
-        if order.prompt is not None:
-            remix = parse(order.prompt)
-            prompt, parameters = remix.text, replace(remix.parameters, version=parameters.version)
-            moved_from = parent.prompt if references and parent.prompt not in ("", prompt) else None
+        moves = references and order.text_difference and parent.prompt not in ("", prompt)
+        moved_from = parent.prompt if moves else None
     elif parent.action in (Action.DESCRIBE, Action.BLEND):
         order = replace(order, action=parent.action)
     job = _job(asker, order, prompt, parameters, model, now)
     # The values a job was made with outlive changes of the defaults, as long as its model is there.
-    sampling = heeded(parent.sampling, model) if model.name == parent.model else job.sampling
+    same = model.name == parent.model and replace(parameters, seed=None) == replace(
+        parent.parameters, seed=None
+    )
+    sampling = heeded(parent.sampling, model) if same else job.sampling
     job = replace(job, sampling=replace(sampling, strength=strength))
     job = replace(job, reference_count=references, moved_from=moved_from)
     job = _stripped(job) if parent.strip and order.action is not Action.VARY else job
@@ -116,6 +120,18 @@ def check(job: Job, model: ModelInfo) -> None:
 def model_of(job: Job, models: Sequence[ModelInfo]) -> ModelInfo:
     """The job's model, or the default where its own is not offered any more."""
     return next((model for model in models if model.name == job.model), models[0])
+
+
+def can_move(parent: Job, models: Sequence[ModelInfo]) -> bool:
+    """Whether new words can move the parent's pictures along their difference from the old ones."""
+    return bool(parent.prompt) and Operation.VARIATION in model_of(parent, models).operations
+
+
+def _whole(model: ModelInfo, parent: Job, models: Sequence[ModelInfo]) -> ModelInfo:
+    """The model that the parent's was the variant of for few steps; else its own."""
+    if not parent.parameters.draft:
+        return model
+    return next((other for other in models if other.fast == model.name), model)
 
 
 def _job_of_uploads(asker: Asker, order: Order, models: Sequence[ModelInfo], now: datetime) -> Job:

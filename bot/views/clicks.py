@@ -28,6 +28,7 @@ from bot.views.interactions import (
 )
 from bot.views.job_text import named, shown
 from bot.views.looks_page import turn_looks_page
+from bot.views.remix import open_remix
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +161,7 @@ async def _details(interaction: Interaction, job_id: UUID, _cell: int) -> None:
 CLICKS: dict[str, Click] = {
     "u": _upscale,
     "v": _order(Action.VARY),
+    "m": open_remix,
     "r": _order(Action.REROLL),
     "s": _details,
     "p": _imagine_described,

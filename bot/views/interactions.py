@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar, cast
@@ -15,7 +16,7 @@ from bot.domain import Asker
 from bot.errors import UserError
 from bot.services import Services
 from bot.texts import say
-from bot.views.job_text import error_text
+from bot.views.job_text import error_text, shown
 
 log = logging.getLogger(__name__)
 
@@ -98,15 +99,25 @@ async def tell(interaction: Interaction, content: str, file: discord.File | None
     await interaction.followup.send(content, files=files, ephemeral=True, suppress_embeds=True)
 
 
-async def tell_error(interaction: Interaction, error: Exception, job_id: UUID | None = None) -> None:
-    """Answer the asker with what went wrong: no interaction ends in silence. Unexpected errors are logged."""
+async def tell_error(
+    interaction: Interaction, error: Exception, job_id: UUID | None = None, *, typed: str = ""
+) -> None:
+    """Answer the asker with what went wrong: no interaction ends in silence. Unexpected errors are logged.
+
+    Args:
+        typed: what the asker would otherwise have to type once more.
+    """
     if isinstance(error, UserError):
         sentence = error_text(error, locale_of(interaction))
     else:
         log.error("interaction %s (job %s) failed", interaction.id, job_id, exc_info=error)
         sentence = say("message.unexpected", locale_of(interaction), reference=interaction.id)
+    kept = None
+    if typed:
+        sentence = "\n".join([sentence, say("message.typed", locale_of(interaction), text=shown(typed, 300))])
+        kept = discord.File(io.BytesIO(typed.encode()), "prompt.txt") if len(typed) > 300 else None
     try:
-        await tell(interaction, sentence)
+        await tell(interaction, sentence, kept)
     except UNREACHABLE as refusal:
         # Typically 10062: the interaction came too late, for example replayed after a lost connection.
         log.info("interaction %s could not be answered (%s): %s", interaction.id, refusal, sentence)

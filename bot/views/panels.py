@@ -26,11 +26,12 @@ def failed_buttons(job: Job) -> discord.ui.View:
 
 
 def result_buttons(job: Job) -> discord.ui.View:
-    """Below finished pictures: U1–U4 🔄 over V1–V4 🗑️ over ℹ️ for a grid, one row for a picture that stands alone."""
+    """Below finished pictures: U1–U4 🔄 over V1–V4 🗑️ over ℹ️ ✏️ for a grid, one row for a picture that stands alone."""
     if job.action is Action.UPSCALE:
         return _view(
             [
                 _button("v", job.id, label=say("message.button_vary", job.locale), emoji="🪄"),
+                _remix_button(job),
                 _button("r", job.id, emoji="🔄"),
                 _button("s", job.id, label=say("message.button_details", job.locale), emoji="ℹ️"),
                 _button("d", job.id, emoji="🗑️"),
@@ -51,7 +52,10 @@ def result_buttons(job: Job) -> discord.ui.View:
             *(_button("v", job.id, cell, label=f"V{cell + 1}") for cell in cells),
             _button("d", job.id, emoji="🗑️"),
         ],
-        [_button("s", job.id, label=say("message.button_details", job.locale), emoji="ℹ️")],
+        [
+            _button("s", job.id, label=say("message.button_details", job.locale), emoji="ℹ️"),
+            _remix_button(job),
+        ],
     )
 
 
@@ -73,6 +77,10 @@ def looks_buttons(search_id: UUID, locale: str, *, number: int, more: bool) -> d
     if number:
         row.append(_button("l", search_id, 0, label=say("message.button_best", locale)))
     return _view(row)
+
+
+def _remix_button(job: Job) -> discord.ui.Button[Any]:
+    return _button("m", job.id, label=say("message.button_remix", job.locale), emoji="✏️")
 
 
 def _button(

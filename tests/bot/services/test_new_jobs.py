@@ -153,6 +153,29 @@ async def test_a_withheld_picture_is_told_of_and_not_worked_with(bench: Bench) -
     assert (await refused(bench.order(action=Action.UPSCALE, **click))).code == "picture_flagged"
 
 
+async def test_a_remix_keeps_what_the_parent_was_made_with_unless_it_says_otherwise(bench: Bench) -> None:
+    parent = await bench.made(prompt="a cat --ar 2:1")
+    await bench.jobs.close()
+    async with bench.process(small(default_steps=9, max_side=512)):
+        kept = await bench.order(BOB, "a dog --ar 2:1", action=Action.VARY, parent_id=parent.id, index=0)
+        assert replace(kept.sampling, strength=1.0) == parent.sampling
+        other = await bench.order(BOB, "a dog --seed 3", action=Action.VARY, parent_id=parent.id, index=0)
+        assert other.sampling.num_inference_steps == 9
+        assert (other.sampling.width, other.seeds[0]) == (other.sampling.height, 3)
+
+
+async def test_a_remix_without_draft_leaves_the_variant_for_few_steps(bench: Bench) -> None:
+    whole, fast = small(name="whole", fast="fast"), small(name="fast")
+    await bench.jobs.close()
+    async with bench.process(whole, fast):
+        parent = await bench.made(prompt="a cat --draft")
+        assert parent.model == "fast"
+        again = await bench.order(BOB, "a dog --draft", action=Action.VARY, parent_id=parent.id, index=0)
+        assert (again.model, unheeded(again)) == ("fast", ())
+        slow = await bench.order(BOB, "a dog", action=Action.VARY, parent_id=parent.id, index=0)
+        assert slow.model == "whole"
+
+
 async def test_a_model_that_is_gone_is_replaced(bench: Bench) -> None:
     parent = await bench.made(prompt="a cat --ar 2:1")
     await bench.jobs.close()

@@ -44,9 +44,9 @@ async def test_panels():
     assert rows(result_buttons(GRID)) == [
         ["u:0", "u:1", "u:2", "u:3", "r:0"],
         ["v:0", "v:1", "v:2", "v:3", "d:0"],
-        ["s:0"],
+        ["s:0", "m:0"],
     ]
-    assert rows(result_buttons(SINGLE)) == [["v:0", "r:0", "s:0", "d:0"]]
+    assert rows(result_buttons(SINGLE)) == [["v:0", "m:0", "r:0", "s:0", "d:0"]]
     assert rows(unfinished_buttons(JOB)) == [["c:0"]]
     assert rows(failed_buttons(JOB)) == [["t:0"]]
     assert rows(history_buttons(JOB.id, "en", first=True, more=True)) == [["h:0"]]
@@ -61,7 +61,7 @@ async def test_every_button_has_an_answer(panel):
 
 async def test_the_buttons_of_a_smaller_grid_match_its_pictures():
     smaller = replace(GRID, images=GRID.images[:2])
-    assert rows(result_buttons(smaller)) == [["u:0", "u:1", "r:0"], ["v:0", "v:1", "d:0"], ["s:0"]]
+    assert rows(result_buttons(smaller)) == [["u:0", "u:1", "r:0"], ["v:0", "v:1", "d:0"], ["s:0", "m:0"]]
 
 
 async def test_posted_views_are_not_kept_in_memory():
