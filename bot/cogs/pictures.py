@@ -5,10 +5,10 @@ from __future__ import annotations
 import discord
 from discord import app_commands
 
-from bot.domain import Action, Order, Upload
+from bot.domain import Action, Order
 from bot.texts import say
 from bot.views.first_answer import start_job
-from bot.views.interactions import Interaction, services_of
+from bot.views.interactions import Interaction, services_of, upload_of
 
 SHAPES = [
     app_commands.Choice(name=f"{name} {aspect}", value=aspect)
@@ -68,10 +68,7 @@ async def _start(
     strip: bool = False,
 ) -> None:
     jobs = services_of(interaction).jobs
-    uploads = tuple(
-        Upload(url=picture.url, name=picture.filename, size=picture.size, content_type=picture.content_type)
-        for picture in pictures
-    )
+    uploads = tuple(map(upload_of, pictures))
     await start_job(
         interaction,
         lambda asker, source: jobs.create(

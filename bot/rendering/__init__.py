@@ -3,7 +3,6 @@
 grid.py       the picture that is posted: a grid, one cell alone, or the contact sheet of /history
 preview.py    the small JPEG shown while pictures are being made
 encoding.py   PNG, WebP and JPEG with the generation parameters inside, fitted to an upload limit
-uploads.py    pictures that people send, read within bounds
 layout.py     how many columns and rows n cells take
 """
 
@@ -12,7 +11,6 @@ from __future__ import annotations
 from bot.rendering.encoding import ENCODERS, EncodedFile, encode_as, encode_png, picture_size
 from bot.rendering.grid import compose_grid, contact_sheet, grid_file, single_file
 from bot.rendering.preview import compose_preview, smaller_preview
-from bot.rendering.uploads import small_png
 
 __all__ = [
     "ENCODERS",
@@ -25,6 +23,5 @@ __all__ = [
     "grid_file",
     "picture_size",
     "single_file",
-    "small_png",
     "smaller_preview",
 ]

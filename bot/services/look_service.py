@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 from bot.database import Database, EmbeddingRepository, JobRepository
-from bot.domain import Job, StoredImage
+from bot.domain import Job, StoredImage, Upload
+from bot.downloads import Downloads, check_upload
 from bot.errors import UserError
 from bot.image_store import ImageStore
-from bot.rendering import contact_sheet, small_png
+from bot.rendering import contact_sheet
 from bot.services.embedder import Embedder
 from bot.services.vectors import PictureVectors, from_stored, stored_form
 
@@ -60,6 +61,7 @@ class LookService:
         embedder: Embedder,
         database: Database,
         image_store: ImageStore,
+        downloads: Downloads,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -67,16 +69,17 @@ class LookService:
         self._embeddings = EmbeddingRepository(database)
         self._jobs = JobRepository(database)
         self._image_store = image_store
+        self._downloads = downloads
         self._now = now
         self._cache: OrderedDict[tuple[int, str], tuple[int, PictureVectors]] = OrderedDict()
         # Two searches of one user must not both read all of their vectors.
         self._reading = asyncio.Lock()
 
-    async def search(self, user_id: int, *, words: str = "", example: bytes | None = None) -> LooksPage:
+    async def search(self, user_id: int, *, words: str = "", example: Upload | None = None) -> LooksPage:
         """The first page of what looks like these words, like this picture, or like both.
 
         Raises:
-            UserError: `cannot_compare`, `example_unreadable`, or why the engine could not.
+            UserError: `cannot_compare`, as `check_upload` and `Downloads.picture` for the example, or why the engine could not.
         """
         model = self._embedder.model
         if model is None:
@@ -86,12 +89,11 @@ class LookService:
         if example is None:
             vectors = await self._embedder.vectors(texts=texts, share_key=key)
         else:
+            check_upload(example)
             path = self._image_store.source_path(search_id)
             try:
-                await self._image_store.write(path, await asyncio.to_thread(small_png, example))
+                await self._image_store.write(path, await self._downloads.picture(example.url))
                 vectors = await self._embedder.vectors(images=[path], texts=texts, share_key=key)
-            except ValueError as error:
-                raise UserError("example_unreadable") from error
             finally:
                 await self._image_store.delete(search_id)
         wanted = stored_form(_middle(vectors))

@@ -71,7 +71,7 @@ def make_services(
             on_posted=embeddings.posted,
         ),
         history=HistoryService(database),
-        looks=LookService(embedder, database, image_store),
+        looks=LookService(embedder, database, image_store, downloads),
         embeddings=embeddings,
         likeness=likeness,
         notes=FactRepository(database),

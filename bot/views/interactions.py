@@ -12,7 +12,7 @@ from uuid import UUID
 import aiohttp
 import discord
 
-from bot.domain import Asker
+from bot.domain import Asker, Upload
 from bot.errors import UserError
 from bot.services import Services
 from bot.texts import say
@@ -56,6 +56,16 @@ def asker_of(interaction: Interaction) -> Asker:
         locale=locale_of(interaction),
         may_manage=in_guild and interaction.permissions.manage_messages,
         bot_may_post=not in_guild or (ours.view_channel and may_send and ours.attach_files),
+    )
+
+
+def upload_of(attachment: discord.Attachment) -> Upload:
+    """What came with a command; nothing of it is fetched yet."""
+    return Upload(
+        url=attachment.url,
+        name=attachment.filename,
+        size=attachment.size,
+        content_type=attachment.content_type,
     )
 
 

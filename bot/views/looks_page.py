@@ -13,12 +13,11 @@ from bot.services import LooksPage, Match
 from bot.services.look_service import PAGE
 from bot.texts import say
 from bot.views.history_page import LINE_CHARACTERS, LINE_ROOM, link_to
-from bot.views.interactions import UNREACHABLE, Interaction, in_time, locale_of, services_of
+from bot.views.interactions import Interaction, in_time, locale_of, services_of, upload_of
 from bot.views.job_text import shown, typed
 from bot.views.panels import looks_buttons
 
 MOST_CHARACTERS = 1000
-MOST_MEGABYTES = 25
 
 
 async def open_looks(interaction: Interaction, words: str, example: discord.Attachment | None) -> None:
@@ -48,15 +47,9 @@ async def turn_looks_page(interaction: Interaction, search_id: UUID, cell: int) 
 async def _search(interaction: Interaction, words: str, example: discord.Attachment | None) -> LooksPage:
     if len(words) > MOST_CHARACTERS:
         raise UserError("looks_like_too_long", got=len(words), maximum=MOST_CHARACTERS)
-    data = None
-    if example is not None:
-        if example.size > MOST_MEGABYTES * 1_000_000:
-            raise UserError("example_too_large", got=example.size // 1_000_000, maximum=MOST_MEGABYTES)
-        try:
-            data = await example.read()
-        except UNREACHABLE as error:
-            raise UserError("example_gone") from error
-    return await services_of(interaction).looks.search(interaction.user.id, words=words, example=data)
+    return await services_of(interaction).looks.search(
+        interaction.user.id, words=words, example=None if example is None else upload_of(example)
+    )
 
 
 async def _sheet(

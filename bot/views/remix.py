@@ -81,18 +81,21 @@ def _form(job: Job, cell: int, locale: str, *, moves: bool) -> discord.ui.Modal:
         choice = discord.ui.Select[Any](custom_id=PICTURE, options=pictures)
         form.add_item(_labelled(say("message.remix_picture", locale), choice))
     if moves:
-        ways = [
-            discord.RadioGroupOption(
-                label=say(f"message.remix_{way}", locale),
-                description=say(f"message.remix_{way}_more", locale),
-                value=way,
-                default=way == MOVE,
-            )
-            for way in (MOVE, REDRAW)
-        ]
+        move = discord.RadioGroupOption(
+            label=say("message.remix_move", locale),
+            description=say("message.remix_move_more", locale),
+            value=MOVE,
+            default=True,
+        )
+        redraw = discord.RadioGroupOption(
+            label=say("message.remix_redraw", locale),
+            description=say("message.remix_redraw_more", locale),
+            value=REDRAW,
+        )
         form.add_item(
             _labelled(
-                say("message.remix_how", locale), discord.ui.RadioGroup[Any](custom_id=HOW, options=ways)
+                say("message.remix_how", locale),
+                discord.ui.RadioGroup[Any](custom_id=HOW, options=[move, redraw]),
             )
         )
     return form

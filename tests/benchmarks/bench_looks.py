@@ -17,6 +17,7 @@ from uuid import UUID
 import numpy as np
 
 from bot.database import JobRepository, open_database
+from bot.downloads import Downloads
 from bot.image_store import ImageStore
 from bot.services import LookService
 from bot.services.embedder import Embedder
@@ -33,7 +34,9 @@ async def _main(count: int, width: int) -> None:
             job = await jobs.add(new_job())
             _fill(file, job.id, count, width)
             engine = LookingEngine()
-            looks = LookService(Embedder(engine), database, ImageStore(Path(folder) / "pictures"))
+            looks = LookService(
+                Embedder(engine), database, ImageStore(Path(folder) / "pictures"), Downloads()
+            )
             longest = asyncio.create_task(_longest_pause())
             for name in ("first", "again", "again"):
                 started = time.perf_counter()

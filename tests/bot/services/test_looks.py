@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from bot.database import Database, EmbeddingRepository, JobRepository, Vectors, open_database
-from bot.domain import Job, JobState, Likeness
+from bot.domain import Job, JobState, Likeness, Upload
+from bot.downloads import Downloads, plain_png
 from bot.image_store import ImageStore
 from bot.rendering import encode_png
 from bot.services import LookService
@@ -78,9 +80,20 @@ def engine() -> LookingEngine:
     return LookingEngine()
 
 
+class Sent(Downloads):
+    """Attachments whose address is what lies there."""
+
+    async def picture(self, url: str) -> bytes:
+        return plain_png(bytes.fromhex(url))
+
+
+def sent(data: bytes) -> Upload:
+    return Upload(url=data.hex(), name="example.png", size=len(data), content_type="image/png")
+
+
 @pytest.fixture
 def looks(engine: LookingEngine, database: Database, image_store: ImageStore) -> LookService:
-    return LookService(Embedder(engine), database, image_store)
+    return LookService(Embedder(engine), database, image_store, Sent())
 
 
 async def posted(database: Database, number: int = 0, count: int = 1, **changes: object) -> Job:
@@ -116,7 +129,7 @@ async def test_the_best_come_first_and_pages_turn_after_a_restart(database, engi
     await seen_all(database, engine)
     assert all(request.lane is Lane.RELAXED for request in engine.asked)
     first = await looks.search(OWNER, words="a boat")
-    again = LookService(Embedder(engine), database, image_store)
+    again = LookService(Embedder(engine), database, image_store, Sent())
     second = await again.page(OWNER, first.search_id, 1)
     found = [match.job for match in (*first.matches, *second.matches)]
     assert found == [jobs[number] for number in (3, 4, 2, 5, 1, 6, 0, 7)]
@@ -131,10 +144,12 @@ async def test_an_example_leads_to_its_likes_and_is_not_kept(database, engine, l
     engine.seen |= {str(near.id): 5, str(far.id): 80}
     await seen_all(database, engine)
     example = encode_png(np.zeros((700, 400, 3), np.uint8), "")
-    page = await looks.search(OWNER, example=example)
+    page = await looks.search(OWNER, example=sent(example))
     assert [match.job for match in page.matches] == [near, far]
     assert not list((tmp_path / "pictures").rglob("*.png"))
-    assert (await refused(looks.search(OWNER, example=b"<svg/>"))).code == "example_unreadable"
+    assert (await refused(looks.search(OWNER, example=sent(b"<svg/>")))).code == "upload_unreadable"
+    large = replace(sent(example), size=10**9)
+    assert (await refused(looks.search(OWNER, example=large))).code == "upload_too_large"
 
 
 async def test_new_and_deleted_pictures_are_told_from_those_in_memory(database, engine, looks):

@@ -75,7 +75,7 @@ async def test_own_pictures_are_found_by_words_and_by_example(client, engine, mi
     await private_answer(mia, "picture 0")
     bad = await mia.upload("boat.png", b"<svg/>")
     await mia.slash("history", example=bad)
-    await private_answer(mia, "cannot be read as a picture")
+    await private_answer(mia, "damaged or of a kind that I cannot read")
     await theo.slash("history", looks_like="a boat")
     await private_answer(theo, "moments after they are posted")
 
