@@ -15,12 +15,12 @@ from importlib import metadata
 import psutil
 
 from engine.async_engine import AsyncEngine
-from engine.catalog import ModelInfo, configured_models, list_models
+from engine.catalog import ModelInfo, configured_models, list_models, locate_model
 from engine.config import EngineConfig
 from engine.errors import EngineError, GenerationFailed
 from engine.executor import DirectExecutor, WorkerInterface
 
-__all__ = ["DeviceReport", "ModelInfo", "describe_device", "launch_engine", "list_models"]
+__all__ = ["DeviceReport", "ModelInfo", "describe_device", "launch_engine", "list_models", "try_upscaler"]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,21 @@ async def launch_engine(config: EngineConfig) -> AsyncIterator[AsyncEngine]:
         yield engine
     finally:
         await engine.close()
+
+
+def try_upscaler(config: EngineConfig) -> None:
+    """Read the network that enlarges as the worker will: what only its weights tell, and whether spandrel is here for it.
+
+    Raises:
+        ModelUnavailable: it cannot be read, or enlarges no colour pictures.
+    """
+    import torch
+
+    from engine.worker.upscalers import read_upscaler
+
+    path = locate_model(config.upscaler, config)
+    if path is not None:
+        read_upscaler(config.upscaler, path, torch.float32, torch.device("cpu"))
 
 
 @dataclass(frozen=True, kw_only=True)

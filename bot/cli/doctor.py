@@ -13,7 +13,7 @@ from bot.cli.engine_config import engine_config
 from bot.errors import StartupError
 from bot.settings import Settings, unknown_setting_sentence, unknown_settings
 from engine import EngineConfig, EngineError
-from engine.launch import DeviceReport, describe_device
+from engine.launch import DeviceReport, ModelInfo, describe_device, try_upscaler
 
 TOKEN_SHAPE = re.compile(r"[\w-]{18,}\.[\w-]{6,}\.[\w-]{27,}")
 LOW_DISK_BYTES = 2 * 10**9
@@ -47,6 +47,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     device = describe_device(EngineConfig(device=settings.device, dtype=settings.dtype, exact=settings.exact))
     yield from check_device(device)
     yield from check_models(settings, device)
+    yield from check_assistants(settings, device)
 
 
 def check_names() -> Iterator[Finding]:
@@ -161,25 +162,55 @@ def check_models(settings: Settings, device: DeviceReport) -> Iterator[Finding]:
             yield Finding(False, f"Model: {error}")
             continue
         together += model.memory_bytes
-        if model.present and device.memory_bytes and model.memory_bytes > device.memory_bytes:
-            yield Finding(
-                False,
-                f"Model: {model.title} needs {model.memory_bytes / 1e9:,.1f} GB for its weights alone, and {device.device} has"
-                f" {device.memory_bytes / 1e9:,.1f} GB of memory. Name a smaller model in FOURFOLD_MODEL.",
-            )
-        elif model.present:
-            yield Finding(True, f"Model: {model.title} ({model.memory_bytes / 1e6:,.0f} MB, {model.family}).")
-        elif settings.offline:
-            yield Finding(
-                False,
-                f"Model: {name} is not on disk, and FOURFOLD_OFFLINE forbids to download it. Start once without"
-                " FOURFOLD_OFFLINE, or name a folder or another model in FOURFOLD_MODEL.",
-            )
-        else:
-            yield Finding(None, f"Model: {name} is not on disk; the first start downloads it from the hub.")
+        yield _check_presence("Model", model, "FOURFOLD_MODEL", settings, device)
     if len(config.models) > 1 and 0 < device.memory_bytes < together:
         yield Finding(
             None,
             f"Models: together they need {together / 1e9:,.1f} GB, and {device.device} has"
             f" {device.memory_bytes / 1e9:,.1f} GB of memory; each stays there once it was asked for.",
         )
+
+
+def check_assistants(settings: Settings, device: DeviceReport) -> Iterator[Finding]:
+    """What enlarges and what compares pictures can be read and does what it is named for."""
+    from engine.catalog import configured_clip, configured_upscaler
+
+    try:
+        config = engine_config(settings)
+    except StartupError:
+        return  # A line above says it.
+    for label, read, setting in (
+        ("Upscaler", configured_upscaler, "FOURFOLD_UPSCALER"),
+        ("CLIP", configured_clip, "FOURFOLD_CLIP"),
+    ):
+        try:
+            model = read(config)
+            if model is not None and read is configured_upscaler and not device.error:
+                try_upscaler(config)
+        except EngineError as error:
+            yield Finding(False, f"{label}: {error}")
+            continue
+        if model is not None:
+            yield _check_presence(label, model, setting, settings, device)
+        else:
+            yield Finding(None, f"{label}: the embedded one is not here. Name another one in {setting}.")
+
+
+def _check_presence(
+    label: str, model: ModelInfo, setting: str, settings: Settings, device: DeviceReport
+) -> Finding:
+    if model.present and device.memory_bytes and model.memory_bytes > device.memory_bytes:
+        return Finding(
+            False,
+            f"{label}: {model.title} needs {model.memory_bytes / 1e9:,.1f} GB for its weights alone, and {device.device} has"
+            f" {device.memory_bytes / 1e9:,.1f} GB of memory. Name a smaller model in {setting}.",
+        )
+    if model.present:
+        return Finding(True, f"{label}: {model.title} ({model.memory_bytes / 1e6:,.1f} MB, {model.family}).")
+    if settings.offline:
+        return Finding(
+            False,
+            f"{label}: {model.name} is not on disk, and FOURFOLD_OFFLINE forbids to download it. Start once without"
+            f" FOURFOLD_OFFLINE, or name a folder or another model in {setting}.",
+        )
+    return Finding(None, f"{label}: {model.name} is not on disk; the first start downloads it from the hub.")

@@ -24,7 +24,14 @@ from engine.catalog.families import (
 )
 from engine.catalog.files import read_header
 from engine.catalog.location import EMBEDDED_DIR, locate_model
-from engine.catalog.models import configured_models, list_models, read_model, unknown_words
+from engine.catalog.models import (
+    configured_clip,
+    configured_models,
+    configured_upscaler,
+    list_models,
+    read_model,
+    unknown_words,
+)
 from engine.catalog.single_files import missing_parts, single_file_family
 from engine.catalog.upscalers import is_upscaler
 
@@ -37,7 +44,9 @@ __all__ = [
     "Guidance",
     "ModelInfo",
     "Operation",
+    "configured_clip",
     "configured_models",
+    "configured_upscaler",
     "is_clip_folder",
     "is_upscaler",
     "list_models",

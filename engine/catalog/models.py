@@ -74,18 +74,40 @@ def configured_models(config: EngineConfig) -> list[ModelInfo]:
         if name and name not in config.models:
             with suppress(ModelUnavailable):
                 found.append(read_model(name, config))
-    for name, embedded, operation, code, sentence in (
-        (config.upscaler, EMBEDDED_UPSCALER, Operation.UPSCALE, "upscaler_unfit", _NO_UPSCALER),
-        (config.clip, EMBEDDED_CLIP, Operation.EMBED, "clip_unfit", _NO_CLIP),
-    ):
-        missing = name == embedded and not (EMBEDDED_DIR / name / "config.json").is_file()
-        if missing or name in config.models:
-            continue
-        model = read_model(name, config)
-        if operation not in model.operations:
-            raise ModelUnavailable(code, sentence.format(name=name, family=model.family), model=name)
-        found.append(model)
+    others = configured_upscaler(config), configured_clip(config)
+    found.extend(model for model in others if model is not None and model.name not in config.models)
     return found
+
+
+def configured_upscaler(config: EngineConfig) -> ModelInfo | None:
+    """The network that enlarges pictures; None where it is the embedded one and not there.
+
+    Raises:
+        ModelUnavailable: it does not exist, cannot be read, or enlarges nothing.
+    """
+    model = _unless_left_out(config.upscaler, EMBEDDED_UPSCALER, config)
+    if model is not None and Operation.UPSCALE not in model.operations:
+        sentence = _NO_UPSCALER.format(name=model.name, family=model.family)
+        raise ModelUnavailable("upscaler_unfit", sentence, model=model.name)
+    return model
+
+
+def configured_clip(config: EngineConfig) -> ModelInfo | None:
+    """The model that compares pictures; None where it is the embedded one and not there.
+
+    Raises:
+        ModelUnavailable: it does not exist, cannot be read, or compares nothing.
+    """
+    model = _unless_left_out(config.clip, EMBEDDED_CLIP, config)
+    if model is not None and Operation.EMBED not in model.operations:
+        sentence = _NO_CLIP.format(name=model.name, family=model.family)
+        raise ModelUnavailable("clip_unfit", sentence, model=model.name)
+    return model
+
+
+def _unless_left_out(name: str, embedded: str, config: EngineConfig) -> ModelInfo | None:
+    left_out = name == embedded and not (EMBEDDED_DIR / name / "config.json").is_file()
+    return None if left_out else read_model(name, config)
 
 
 def list_models(config: EngineConfig | None = None) -> list[ModelInfo]:

@@ -38,6 +38,7 @@ def export_clip(folder: Path, model: CLIPModel, tokenizer: Path) -> None:
         image_std=[0.5, 0.5, 0.5],
     ).save_pretrained(folder)
     write_json(folder / "phrases.json", phrases())
+    write_json(folder / "fourfold.json", {"title": "Fourfold CLIP", "licence": "MIT"})
 
 
 def phrases() -> dict[str, Any]:

@@ -153,7 +153,7 @@ def save_upscaler(network: CompactUpscaler, folder: Path) -> None:
     """`config.json` and half-precision weights, as CompactUpscaler.load reads them."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = {"features": network.features, "depth": network.depth, "scale": network.scale}
-    config = {"architecture": "compact", **shape}
+    config = {"architecture": "compact", **shape, "title": "Fourfold Upscaler", "licence": "MIT"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     weights = {name: value.half().contiguous().cpu() for name, value in network.state_dict().items()}
     save_file(weights, folder / "model.safetensors")

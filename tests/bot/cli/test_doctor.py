@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from bot.cli import doctor, models
 from bot.settings import Settings
@@ -60,6 +62,27 @@ def test_a_model_that_may_not_be_downloaded_fails(capsys: pytest.CaptureFixture[
     status, lines = examine(capsys, tmp_path, model=HUB_MODEL, offline=True)
     assert status == 1
     assert "Start once without FOURFOLD_OFFLINE" in only(lines, "FAIL  Model:")
+
+
+def test_what_enlarges_and_what_compares_is_examined(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    status, lines = examine(capsys, tmp_path, device="cpu")
+    assert status == 0
+    assert only(lines, "ok    Upscaler:")
+    assert only(lines, "ok    CLIP:")
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    save_file({"conv_first.weight": torch.zeros(2, 2)}, tmp_path / "x4.safetensors")
+    status, lines = examine(
+        capsys, tmp_path, upscaler=str(tmp_path / "x4.safetensors"), clip=EMBEDDED_MODEL, device="cpu"
+    )
+    assert status == 1
+    assert "pip install -e '.[upscalers]'" in only(lines, "FAIL  Upscaler:")
+    assert "compares nothing" in only(lines, "FAIL  CLIP:")
+    status, lines = examine(capsys, tmp_path, upscaler="none.safetensors", clip="nobody/clip", device="cpu")
+    assert status == 1
+    assert "Check FOURFOLD_UPSCALER" in only(lines, "FAIL  Upscaler:")
+    assert "the first start downloads it" in only(lines, "note  CLIP:")
 
 
 @pytest.mark.parametrize("origin", ["http://example.com", "127.0.0.1:80"])
