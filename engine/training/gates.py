@@ -14,6 +14,11 @@ UPSCALER_GAIN = 2.0
 """In dB of PSNR over Lanczos."""
 AUTOENCODER_SHARE = 0.97
 PICTURES_SHARE = 0.98
+"""Of what the probe reads off real renders, for pictures of one figure."""
+SHORT_WAY_SHARE = 0.9
+"""The same for few steps, and for a cascade, which draws after embeddings."""
+FIGURES_FLOORS = {"two": 0.85, "unseen": 0.9}
+"""By the evaluation's groups: all subjects and colours right and in their places, and nothing more."""
 ATTRIBUTES = ("subject", "colour", "setting", "time", "weather", "style")
 """What the gates of pictures ask for, each by itself."""
 

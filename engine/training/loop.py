@@ -1,4 +1,4 @@
-"""The loop every stage runs in: steps, a schedule by steps, checkpoints by the clock, a CSV and its curve."""
+"""The loop every stage runs in: steps, a schedule by steps, checkpoints by the clock, a progress bar, a CSV and its curve."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from engine.training.charts import draw_curves
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
@@ -68,8 +70,9 @@ def train(
     last_save = time.monotonic()
     sums: dict[str, float] = {}
     spent = float(saved["seconds"]) if saved is not None else 0.0
-    index, began = start, start
-    for index in range(start, steps):
+    began = start
+    bar = tqdm(range(start, steps), folder.name, initial=start, total=steps, unit="step", disable=None)
+    for index in bar:
         measured = stage.step(index, index / steps, Draws(seed, index))
         for name, value in ((name, float(loss)) for name, loss in measured.items()):
             if not math.isfinite(value):
@@ -83,7 +86,8 @@ def train(
             _append(table, {"step": done, "seconds": round(seconds, 1), **means})
             if done % (LOG_EVERY * 5) == 0:
                 text = " ".join(f"{name} {value:.4f}" for name, value in means.items())
-                logger.info("%s %d/%d %.0f s %s", folder.name, done, steps, seconds, text)
+                with logging_redirect_tqdm():
+                    logger.info("%s %d/%d %.0f s %s", folder.name, done, steps, seconds, text)
             sums, began = {}, done
         out_of_time = minutes is not None and time.monotonic() - begun > minutes * 60
         if time.monotonic() - last_save > SAVE_SECONDS or done == steps or out_of_time:

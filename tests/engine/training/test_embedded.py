@@ -118,4 +118,8 @@ def test_a_model_is_measured_from_its_weights_alone(tmp_path: Path) -> None:
     for name in ("diversity", "sharpness"):
         assert report[name]["generated"] > 0 < report[name]["real"]
     assert report["seconds_per_grid"] > 0
-    assert len(list(reports.glob("*.png"))) == 4
+    missed = {name for name, group in report["groups"].items() if group["missed_captions"]}
+    assert missed
+    sheets = {f"evaluate-fourfold-mini-{name}" for name in report["groups"]}
+    sheets |= {f"evaluate-fourfold-mini-{name}-missed" for name in missed}
+    assert {file.stem for file in reports.glob("*.png")} == sheets
