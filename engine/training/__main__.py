@@ -34,7 +34,7 @@ STAGES = {
     "probe": "train the attribute probe; gate (a)",
     "clip": "train CLIP; its gate is retrieval among 64",
     "vae": "train the autoencoder; gate (b)",
-    "unet": "train text encoder and UNet",
+    "unet": "train the UNet, and CLIP's text tower with it",
     "upscaler": "train the network that enlarges four times; its gate is PSNR beside Lanczos",
     "prior": "train unCLIP's prior over image embeddings",
     "decoder": "train unCLIP's decoder",

@@ -39,11 +39,8 @@ def build_clip(profile: Profile, tokenizer: CLIPTokenizer) -> CLIPModel:
         image_size=profile.clip_side,
         patch_size=profile.clip_side // 8,
     )
-    text = text_config(profile, tokenizer, width=profile.clip_width, layers=profile.clip_text_layers)
-    text.projection_dim = profile.clip_width
-    text.num_attention_heads = profile.clip_width // 32
     config = CLIPConfig(
-        text_config=text.to_dict(),
+        text_config=text_config(profile, tokenizer).to_dict(),
         vision_config=vision.to_dict(),
         projection_dim=profile.clip_width,
         logit_scale_init_value=float(np.log(FIRST_SCALE)),

@@ -1,4 +1,4 @@
-"""The denoiser: a small UNet2DConditionModel and its text encoder, trained together on fresh captions."""
+"""The denoiser: a small UNet2DConditionModel, and CLIP's text tower, trained on together with it on fresh captions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build_unet(profile: Profile) -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         block_out_channels=profile.unet_widths,
         layers_per_block=profile.unet_layers,
-        cross_attention_dim=profile.text_width,
+        cross_attention_dim=profile.clip_width,
         attention_head_dim=4,
         norm_num_groups=16,
         resnet_time_scale_shift="scale_shift",
@@ -84,6 +84,7 @@ class DenoiserStage:
         vae: AutoencoderTiny,
         text_weights: dict[str, Tensor] | None = None,
     ) -> None:
+        """`text_weights`: what the text encoder begins with."""
         self._profile, self._sets, self._tokenizer, self._vae = profile, sets, tokenizer, vae
         self.compute = compute
         self.unet = compute.place(build_unet(profile), convolutional=True)

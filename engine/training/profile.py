@@ -40,12 +40,8 @@ class Profile:
     latent_channels: int
     vae_steps: int
     vae_batch: int
-    # text encoder and denoiser
-    text_width: int
-    text_layers: int
+    # denoiser, which is told captions by CLIP's text tower
     text_length: int
-    text_steps: int
-    text_batch: int
     unet_widths: tuple[int, ...]
     unet_layers: int
     unet_steps: int
@@ -107,11 +103,7 @@ CPU = Profile(
     latent_channels=16,
     vae_steps=3_000,
     vae_batch=16,
-    text_width=128,
-    text_layers=3,
     text_length=40,
-    text_steps=300,
-    text_batch=128,
     unet_widths=(96, 192),
     unet_layers=1,
     unet_steps=2_400,
@@ -167,11 +159,7 @@ GPU = Profile(
     latent_channels=16,
     vae_steps=40_000,
     vae_batch=32,
-    text_width=192,
-    text_layers=4,
     text_length=40,
-    text_steps=600,
-    text_batch=128,
     unet_widths=(160, 320),
     unet_layers=2,
     unet_steps=60_000,

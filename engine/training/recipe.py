@@ -30,7 +30,6 @@ from engine.training.probe import Probe, ProbeStage, predict, scores
 from engine.training.profile import Profile
 from engine.training.scenes.captions import full_caption
 from engine.training.scenes.spec import Side
-from engine.training.text_encoder import TextStage
 from engine.training.tokenizer import build_tokenizer
 
 # Sets differ in their seeds: nothing is measured on pictures that anything was trained on.
@@ -196,14 +195,11 @@ class Recipe:
         return found
 
     def denoiser(self, minutes: float | None = None) -> bool:
-        """Warm the text encoder, then train it with the UNet. False when `minutes` ran out first."""
+        """Train the UNet, and CLIP's text tower with it. False when `minutes` ran out first."""
         if not json.loads((self.reports / "gate-b.json").read_text(encoding="utf-8"))["passed"]:
             raise GateMissedError("the autoencoder misses gate (b); the denoiser would only learn its blur")
-        self.seed_weights(2)
-        reader = TextStage(self.profile, self.compute, self.tokenizer())
-        train(reader, self.folder / "text", steps=self.profile.text_steps, seed=self.seed + 2)
         self.seed_weights(3)
-        stage = self.denoiser_stage(self.latent_sets(), reader.model.state_dict())
+        stage = self.denoiser_stage(self.latent_sets(), self.trained_clip().text_model.state_dict())
         return train(
             stage,
             self.folder / "unet",

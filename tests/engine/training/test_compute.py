@@ -30,7 +30,6 @@ NAMES = [
     "probe",
     "clip",
     "autoencoder",
-    "text",
     "denoiser",
     "upscaler",
     "prior",

@@ -15,7 +15,7 @@ from tests.engine.training.toys import TOY
 def answer(unet: torch.nn.Module) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     noisy = torch.randn((2, TOY.latent_channels, 8, 8), generator=generator)
-    words = torch.randn((2, 5, TOY.text_width), generator=generator)
+    words = torch.randn((2, 5, TOY.clip_width), generator=generator)
     with torch.no_grad():
         made: Tensor = unet(noisy, torch.tensor([10, 700]), words).sample
     return made

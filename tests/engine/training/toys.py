@@ -24,7 +24,7 @@ from engine.training.probe import ProbeStage
 from engine.training.profile import CPU
 from engine.training.scenes.spec import Scene, Side, draw_scenes
 from engine.training.scenes.subjects import FLYING
-from engine.training.text_encoder import TextStage, build_text_encoder
+from engine.training.text_encoder import build_text_encoder
 from engine.training.upscaler import UpscalerStage
 from engine.worker.embedding_space import EmbeddingSpace
 
@@ -41,10 +41,7 @@ TOY = dataclasses.replace(
     vae_widths=(8, 8, 8, 8),
     vae_batch=2,
     latent_channels=4,
-    text_width=16,
-    text_layers=1,
     text_length=24,
-    text_batch=4,
     unet_widths=(16, 32),
     unet_layers=1,
     unet_batch=4,
@@ -76,7 +73,6 @@ def stages(compute: Compute, tokenizer: CLIPTokenizer) -> Iterator[tuple[str, Ca
     yield "probe", lambda: ProbeStage(TOY, compute, [renders])
     yield "clip", lambda: ClipStage(TOY, compute, [renders], tokenizer)
     yield "autoencoder", lambda: AutoencoderStage(TOY, compute, [renders])
-    yield "text", lambda: TextStage(TOY, compute, tokenizer)
     vae = build_autoencoder(TOY)
     sets = [LatentSet(scenes, latents, renders.masks)]
     yield "denoiser", lambda: DenoiserStage(TOY, compute, sets, tokenizer, vae)
