@@ -10,10 +10,12 @@ from typing import Any
 from diffusers import AutoencoderTiny
 from transformers import CLIPTokenizer
 
+from engine.config import EMBEDDED_UPSCALER
 from engine.training.denoiser import build_noise_schedule
 from engine.training.distillation import STUDENT_STEPS, FewStepsStage
 from engine.training.pipeline import assemble
 from engine.training.scenes.captions import vocabulary
+from engine.training.upscaler import SCALE
 
 TITLE = "Fourfold Mini"
 FEW_STEPS = "few-steps.safetensors"
@@ -29,7 +31,9 @@ def export_model(
     size: int,
     defaults: dict[str, Any],
 ) -> None:
-    """Write model_index.json, the five parts and fourfold.json to `folder`; what else lies there stays."""
+    """Write model_index.json, the five parts and fourfold.json to `folder`, whose neighbour is the network that enlarges its
+    pictures; what else lies there stays. `size`: pixels of a side before that.
+    """
     pipe = assemble(
         CLIPTokenizer.from_pretrained(str(tokenizer)),
         text.half(),
@@ -44,6 +48,12 @@ def export_model(
     tidy_tokenizer(folder / "tokenizer")
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     index.pop("_name_or_path", None)
+    # Stock pipelines read over these.
+    index |= {
+        "_shared": {"super_resolution": EMBEDDED_UPSCALER},
+        "enlarges": SCALE,
+        "super_resolution": ["fourfold", "CompactUpscaler"],
+    }
     write_json(folder / "model_index.json", index)
     for part in ("vae", "unet"):
         config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
@@ -54,7 +64,7 @@ def export_model(
         "title": TITLE,
         "licence": "MIT",
         "defaults": defaults,
-        "native_size": size,
+        "native_size": SCALE * size,
         "vocabulary": list(vocabulary()),
     }
     write_json(folder / "fourfold.json", facts)

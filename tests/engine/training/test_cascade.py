@@ -7,17 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from engine.training.autoencoder import build_autoencoder
 from engine.training.compute import Compute
 from engine.training.contrastive import build_clip, embed_pictures, embed_texts, retrieval
 from engine.training.decoder import Decoder
+from engine.training.denoiser import build_unet
 from engine.training.drawing import Sampling, artist, shrunk
+from engine.training.export import export_model
 from engine.training.export_clip import export_clip
 from engine.training.export_unclip import export_unclip
 from engine.training.loop import Draws
 from engine.training.measures import frechet_distance, sharpness, spread
 from engine.training.prior import EmbeddedSet, PriorStage, build_prior, build_prior_schedule, read_captions
+from engine.training.text_encoder import build_text_encoder
 from engine.training.tokenizer import build_tokenizer
 from engine.training.upscaler import build_upscaler, degraded, enlarge, gain, lanczos, psnr, save_upscaler
 from engine.worker.embedding_space import EmbeddingSpace
@@ -81,6 +86,31 @@ async def test_an_exported_cascade_draws_in_the_engine(
     assert np.abs(first.astype(int) - again).max() <= 1
     assert not np.array_equal(first, second)
     assert shrunk(first, 64).shape == (64, 64, 3)
+
+
+async def test_an_exported_model_is_enlarged_in_the_engine_and_read_by_stock_diffusers(
+    tokenizer: tuple[CLIPTokenizer, Path], tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    save_upscaler(build_upscaler(TOY), tmp_path / "upscaler")
+    export_model(
+        tmp_path / "fourfold-mini",
+        tokenizer=tokenizer[1],
+        text=build_text_encoder(TOY, tokenizer[0]),
+        vae=build_autoencoder(TOY),
+        unet=build_unet(TOY),
+        size=TOY.native_size,
+        defaults=Sampling("ddim", 3, 2.0).defaults(),
+    )
+    async with artist(str(tmp_path / "fourfold-mini"), Sampling()) as painter:
+        side = 4 * TOY.native_size
+        assert (painter.info.native_width, painter.info.enlarges) == (side, 4)
+        (picture,) = await painter.draw(["a red cat"], [1])
+    assert picture.shape == (side, side, 3)
+    pipe = StableDiffusionPipeline.from_pretrained(str(tmp_path / "fourfold-mini"), local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    made = pipe("a red cat", num_inference_steps=2, height=TOY.native_size, width=TOY.native_size).images[0]
+    assert made.size == (TOY.native_size, TOY.native_size)
 
 
 def test_what_a_prior_draws_is_a_coordinate_before_training_and_after(
