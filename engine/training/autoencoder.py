@@ -1,10 +1,9 @@
-"""The VAE: diffusers' AutoencoderTiny, trained on crops with latents held near unit variance, at last against a critic."""
+"""The VAE: diffusers' AutoencoderTiny, trained on crops with latents held near unit variance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,6 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
-from engine.training.adversary import Adversary
 from engine.training.compute import Compute
 from engine.training.dataset import Pictures
 from engine.training.loop import Draws
@@ -23,8 +21,6 @@ from engine.training.stage import AveragedStage
 
 CROP = 64
 PEAK_RATE = 2e-3
-CRITIC_FROM = 2 / 3
-"""The share of the run after which a critic asks for texture: before, there is nothing to be critical of."""
 # RGB → brightness and two colour differences; the differences weigh more than in luma-chroma video, because
 # small autoencoders lose colour first.
 OPPONENT = ((0.35, 0.5, 0.15), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))
@@ -66,7 +62,6 @@ class AutoencoderStage(AveragedStage[AutoencoderTiny]):
         self._profile, self.sets = profile, sets
         sizes = np.array([len(pictures) for pictures in sets])
         self._shares = sizes / sizes.sum()
-        self._adversary = Adversary(compute)
 
     def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
         inputs = self.compute.lay_out(to_tensor(self._crops(draws.numbers), self.compute))
@@ -75,25 +70,11 @@ class AutoencoderStage(AveragedStage[AutoencoderTiny]):
             # Noise in the latents teaches the decoder to forgive what a denoiser gets slightly wrong.
             noisy = latents + 0.05 * self.compute.move(torch.randn(latents.shape, generator=draws.tensors))
             output = self.model.decoder(noisy)
-        output = output.float()
-        error = reconstruction_loss(output, inputs)
-        loss, criticises = error, progress >= CRITIC_FROM
-        if criticises:
-            loss = error + self._adversary.objection(
-                output, inputs, error, self.model.decoder.layers[-1].weight
-            )
+        loss = reconstruction_loss(output.float(), inputs)
         spread = latents.std(dim=(0, 2, 3))
         shape = latents.mean(dim=(0, 2, 3)).square().mean() + (spread - 1).square().mean()
         self.descend(loss + 0.05 * shape, index, progress, hold=0.2)
-        critic = self._adversary.learn(output, inputs) if criticises else torch.zeros(())
-        return {"loss": error.detach(), "shape": shape.detach(), "critic": critic}
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "adversary": self._adversary.state()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        super().load(state)
-        self._adversary.load(state["adversary"])
+        return {"loss": loss.detach(), "shape": shape.detach()}
 
     def _crops(self, numbers: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Crops on the latent grid, so that lattices and blocks keep the place a latent knows them at."""

@@ -10,6 +10,9 @@ from PIL import Image, ImageDraw
 
 from engine.training.scenes.texture import Mask, Picture, blur, brightness, grain, noise, vivid
 
+STROKE = 4.0
+"""Pixels of a picture of 128 from one pencil stroke to the next."""
+
 
 def watercolor(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
     """Wobbly edges with pigment gathered along them, blooms, and bare paper around."""
@@ -120,10 +123,9 @@ def pencil(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture
     h, w = subject.shape
     g = grain(subject)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) / g
-    lean = rng.uniform(0.75, 1.15)
-    bent = 1.6 * noise(rng, w, h, 20 * g)
-    hatch = 0.5 + 0.5 * np.sin((x * lean + y) * 1.55 + bent + 2.0 * noise(rng, w, h, 6 * g))
-    pressed = 0.52 + 0.38 * hatch + 0.16 * noise(rng, w, h, 2 * g) + 0.16 * subject
+    # Strokes of an even hand, which repeat with the pixels of a latent: where lines bend by chance, an autoencoder sees grey.
+    hatch = 0.5 + 0.5 * np.sin((x + y) * (2 * np.pi / STROKE))
+    pressed = 0.52 + 0.36 * hatch + 0.12 * noise(rng, w, h, 12 * g) + 0.16 * subject
     paper = np.array([0.985, 0.98, 0.965], dtype=np.float32)
     share = np.clip(pressed, 0.2, 0.97)[..., None]
     # A dark ground is laid on more heavily, so that a night stays a night on white paper.

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from engine.training.scenes.texture import Mask, Picture, blur, brightness, grain, noise, vivid
 
+THREAD = 4.0
+"""Pixels of a picture of 128 from one thread of linen to the next but one; as with a pencil's strokes, latents repeat with it."""
+
 
 def pixel(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
     """Blocks of four pixels in few tones, with a rim of one block around the subject, pale by night."""
@@ -45,13 +48,12 @@ def comic(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
 
 
 def paper(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
-    """The grain of coloured card; the shadows were cast while the layers were laid."""
+    """The weave of linen card; the shadows were cast while the layers were laid."""
     h, w = subject.shape
     g = grain(subject)
-    fibre = (
-        0.022 * rng.standard_normal((h, w, 1), dtype=np.float32) + 0.02 * noise(rng, w, h, 5 * g)[..., None]
-    )
-    return picture * (1 + fibre)
+    y, x = (2 * np.pi / THREAD) * (np.mgrid[0:h, 0:w].astype(np.float32) / g + 0.5)
+    weave = 0.07 * np.sin(x) * np.sin(y) + 0.03 * noise(rng, w, h, 12 * g)
+    return picture * (1 + weave[..., None])
 
 
 @lru_cache(maxsize=16)
