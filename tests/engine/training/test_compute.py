@@ -63,11 +63,13 @@ class Elsewhere(Compute):
         return nullcontext()
 
 
+# torch lets Python name one more kind of device, without a kernel behind it: before the process computes its first gradient.
+if torch._C._get_privateuse1_backend_name() != "elsewhere":
+    backend_registration._setup_privateuseone_for_python_backend("elsewhere")
+
+
 @pytest.fixture(scope="module")
 def elsewhere() -> Compute:
-    """torch lets Python name one more kind of device, without a kernel behind it."""
-    if torch._C._get_privateuse1_backend_name() != "elsewhere":
-        backend_registration._setup_privateuseone_for_python_backend("elsewhere")
     here = dataclasses.asdict(Compute.of(CPU))
     return Elsewhere(**here | {"device": torch.device("elsewhere"), "plain_attention": GPU.plain_attention})
 
