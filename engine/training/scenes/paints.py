@@ -10,8 +10,9 @@ from PIL import Image, ImageDraw
 
 from engine.training.scenes.texture import Mask, Picture, blur, brightness, grain, noise, vivid
 
-STROKE = 4.0
-"""Pixels of a picture of 128 from one pencil stroke to the next."""
+STROKE = 16 / 3
+"""Pixels of a picture of 128 from one pencil stroke to the next. Neighbouring latents, 8 pixels apart, must not see the same:
+from latents that are all alike, convolutions make pictures without a texture."""
 
 
 def watercolor(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
@@ -123,7 +124,7 @@ def pencil(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture
     h, w = subject.shape
     g = grain(subject)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) / g
-    # Strokes of an even hand, which repeat with the pixels of a latent: where lines bend by chance, an autoencoder sees grey.
+    # Strokes of an even hand: where lines bend by chance, an autoencoder sees grey.
     hatch = 0.5 + 0.5 * np.sin((x + y) * (2 * np.pi / STROKE))
     pressed = 0.52 + 0.36 * hatch + 0.12 * noise(rng, w, h, 12 * g) + 0.16 * subject
     paper = np.array([0.985, 0.98, 0.965], dtype=np.float32)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from engine.training.scenes.texture import Mask, Picture, blur, brightness, grain, noise, vivid
 
-THREAD = 4.0
-"""Pixels of a picture of 128 from one thread of linen to the next but one; as with a pencil's strokes, latents repeat with it."""
+THREAD = 16 / 3
+"""Pixels of a picture of 128 from one thread of linen to the next but one; as long as a pencil's stroke, for the same reason."""
 
 
 def pixel(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
