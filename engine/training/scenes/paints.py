@@ -10,9 +10,8 @@ from PIL import Image, ImageDraw
 
 from engine.training.scenes.texture import Mask, Picture, blur, brightness, grain, noise, vivid
 
-STROKE = 16 / 3
-"""Pixels of a picture of 128 from one pencil stroke to the next. Neighbouring latents, 8 pixels apart, must not see the same:
-from latents that are all alike, convolutions make pictures without a texture."""
+STROKE = 18.0
+"""Pixels of a picture of 128 from one pencil stroke to the next: broad enough to be told by latents, of which each has 8."""
 
 
 def watercolor(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
@@ -120,17 +119,20 @@ def points(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture
 
 
 def pencil(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
-    """Slanting pencil strokes on rough white paper, pressed harder on the subject and along its edges."""
+    """Broad slanting strokes on white paper, ending raggedly before its edge; pressed harder on the subject and along edges."""
     h, w = subject.shape
     g = grain(subject)
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32) / g
-    # Strokes of an even hand: where lines bend by chance, an autoencoder sees grey.
-    hatch = 0.5 + 0.5 * np.sin((x + y) * (2 * np.pi / STROKE))
-    pressed = 0.52 + 0.36 * hatch + 0.12 * noise(rng, w, h, 12 * g) + 0.16 * subject
+    rows, columns = np.mgrid[0:h, 0:w]
+    slant = (rows + columns) / g
+    hatch = 0.5 + 0.5 * np.sin(slant * (2 * np.pi / STROKE))
+    ends = rng.uniform(2.5, 10.0, h + w)[(slant * 2 / STROKE).astype(int)]
+    from_edge = np.minimum(np.minimum(rows, h - 1 - rows), np.minimum(columns, w - 1 - columns)) / g
+    covered = np.clip((from_edge - ends) / 2, 0, 1)[..., None]
+    pressed = 0.58 + 0.3 * hatch + 0.12 * noise(rng, w, h, 12 * g) + 0.16 * subject
     paper = np.array([0.985, 0.98, 0.965], dtype=np.float32)
     share = np.clip(pressed, 0.2, 0.97)[..., None]
     # A dark ground is laid on more heavily, so that a night stays a night on white paper.
-    share = share + (1 - share) * 0.72 * np.clip(0.75 - brightness(picture), 0, 1)
+    share = covered * (share + (1 - share) * 0.72 * np.clip(0.75 - brightness(picture), 0, 1))
     edge = np.abs(picture - blur(picture, 1.6 * g)).max(axis=2, keepdims=True)
     drawn: Picture = paper * (1 - share) + (vivid(picture, 0.25) - 0.8 * edge) * share
-    return drawn
+    return drawn.astype(np.float32)

@@ -9,9 +9,6 @@ import numpy.typing as npt
 
 from engine.training.scenes.texture import Mask, Picture, blur, brightness, grain, noise, vivid
 
-THREAD = 16 / 3
-"""Pixels of a picture of 128 from one thread of linen to the next but one; as long as a pencil's stroke, for the same reason."""
-
 
 def pixel(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
     """Blocks of four pixels in few tones, with a rim of one block around the subject, pale by night."""
@@ -48,12 +45,9 @@ def comic(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
 
 
 def paper(picture: Picture, subject: Mask, rng: np.random.Generator) -> Picture:
-    """The weave of linen card; the shadows were cast while the layers were laid."""
+    """Card that took its colour a little unevenly; rims and shadows came while the layers were laid."""
     h, w = subject.shape
-    g = grain(subject)
-    y, x = (2 * np.pi / THREAD) * (np.mgrid[0:h, 0:w].astype(np.float32) / g + 0.5)
-    weave = 0.07 * np.sin(x) * np.sin(y) + 0.03 * noise(rng, w, h, 12 * g)
-    return picture * (1 + weave[..., None])
+    return picture * (1 + 0.04 * noise(rng, w, h, 14 * grain(subject))[..., None])
 
 
 @lru_cache(maxsize=16)

@@ -85,8 +85,8 @@ def _figure(canvas: Image.Image, stage: Stage, scene: Scene, placed: Placed, med
     if not medium.flat:
         _model(subject, unit)
     elif medium.shadows:
-        rim = grown(pen.mask, unit / 128)
-        cast_shadow(canvas, rim, unit * 0.016)
+        rim = grown(pen.mask, unit / 64)
+        cast_shadow(canvas, rim, unit * 0.03)
         canvas.paste((252, 248, 240), (0, 0), rim)
     canvas.paste(subject.image, (0, 0), subject.mask)
     return pen.mask
@@ -94,7 +94,7 @@ def _figure(canvas: Image.Image, stage: Stage, scene: Scene, placed: Placed, med
 
 def _lay(canvas: Image.Image, layer: Layer, medium: Medium, unit: int) -> None:
     if medium.shadows:
-        cast_shadow(canvas, layer.mask, unit * 0.012)
+        cast_shadow(canvas, layer.mask, unit * 0.024)
     if medium.ink:
         canvas.paste(INK, (0, 0), grown(layer.mask, unit / 150))
     canvas.paste(layer.image, (0, 0), layer.mask)
