@@ -64,13 +64,12 @@ def try_upscaler(config: EngineConfig) -> None:
     Raises:
         ModelUnavailable: it cannot be read, or enlarges no colour pictures.
     """
-    import torch
-
-    from engine.worker.upscalers import read_upscaler
+    # Imported here so that this module, which every command imports, does not load torch.
+    from engine.worker.upscalers import try_to_read
 
     path = locate_model(config.upscaler, config)
     if path is not None:
-        read_upscaler(config.upscaler, path, torch.float32, torch.device("cpu"))
+        try_to_read(config.upscaler, path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,14 @@ _TOLD_AS = {
     ),
     "model_without_safetensors": "error.model_pickled",
     **dict.fromkeys(
-        ("device_unavailable", "dtype_unknown", "offload_unknown", "spandrel_missing"),
+        (
+            "device_unavailable",
+            "dtype_unknown",
+            "offload_unknown",
+            "spandrel_missing",
+            "upscaler_unfit",
+            "clip_unfit",
+        ),
         "error.engine_misconfigured",
     ),
     "generation_failed": "error.internal_error",

@@ -37,6 +37,15 @@ def read_upscaler(name: str, path: Path, dtype: torch.dtype, device: torch.devic
         return _Foreign(name, path, dtype, device)
 
 
+def try_to_read(name: str, path: Path) -> None:
+    """Read a network and let it go, for who asks whether it can be read.
+
+    Raises:
+        ModelUnavailable: as above.
+    """
+    read_upscaler(name, path, torch.float32, torch.device("cpu"))
+
+
 def _compact_shape(header: Mapping[str, Any]) -> tuple[int, int, int] | None:
     """Features, depth and scale of one of Real-ESRGAN's compact networks, whose layers are called as ours; None: another."""
     if "body.1.weight" not in header or not all(map(_COMPACT.fullmatch, header)):

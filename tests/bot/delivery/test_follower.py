@@ -31,7 +31,7 @@ async def test_progress_is_edited_and_the_grid_posted_anew(client, playground, j
     assert grid["attachments"][0]["description"] == "a cat"
     assert [mention["id"] for mention in grid["mentions"]] == [user.id]
     faces = [[b.get("label") or b["emoji"]["name"] for b in row["components"]] for row in grid["components"]]
-    assert faces == [["U1", "U2", "U3", "U4", "🔄"], ["V1", "V2", "V3", "V4", "🗑️"], ["Details"]]
+    assert faces == [["U1", "U2", "U3", "U4", "🔄"], ["V1", "V2", "V3", "V4", "🗑️"], ["Details", "Remix"]]
 
 
 async def test_a_dying_token_gives_way_to_the_message_id(client, playground, jobs, time, user):
