@@ -25,6 +25,8 @@ from engine.training.sheets import save_sheet
 from engine.training.text_encoder import build_text_encoder, token_ids
 
 MATRIX_RATE, OTHER_RATE, TEXT_RATE_SHARE = 1.5e-3, 8e-4, 0.25
+ROUNDS = 2
+"""Of the learning rate, so that half the steps make a usable model already."""
 SUBJECT_WEIGHT = 2.5
 
 
@@ -123,7 +125,7 @@ class DenoiserStage:
         error = (guess.float() - velocity).square()
         loss = (error * weight).mean()
         loss.backward()
-        factor = warm_cosine(index, progress, warm=100, hold=0.25, floor=0.02)
+        factor = warm_cosine(index, progress, warm=100, hold=0.25, floor=0.02, rounds=ROUNDS)
         norm = self._optimiser.step(factor)
         torch.nn.utils.clip_grad_norm_(self.text.parameters(), 1.0)
         for group in self._text_optimiser.param_groups:

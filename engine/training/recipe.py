@@ -142,7 +142,7 @@ class Recipe:
         stage = AutoencoderStage(self.profile, self.compute, self.train_sets())
         folder = self.folder / "vae"
         if not train(
-            stage, folder, steps=self.profile.vae_steps, seed=self.seed + 1, minutes=minutes, sample_every=600
+            stage, folder, steps=self.profile.vae_steps, seed=self.seed + 1, minutes=minutes, sample_every=700
         ):
             return False
         model = stage.averaged()
@@ -206,7 +206,7 @@ class Recipe:
             steps=self.profile.unet_steps,
             seed=self.seed + 3,
             minutes=minutes,
-            sample_every=500,
+            sample_every=700,
         )
 
     def denoiser_stage(
