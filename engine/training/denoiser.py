@@ -14,6 +14,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.training.alignment import WEIGHT, Alignment
 from engine.training.compute import Compute
 from engine.training.loop import Draws, warm_cosine
 from engine.training.optimiser import Average, Optimiser
@@ -25,18 +26,19 @@ from engine.training.sheets import save_sheet
 from engine.training.text_encoder import build_text_encoder, token_ids
 
 MATRIX_RATE, OTHER_RATE, TEXT_RATE_SHARE = 1.5e-3, 8e-4, 0.25
-ROUNDS = 2
-"""Of the learning rate, so that half the steps make a usable model already."""
 SUBJECT_WEIGHT = 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class LatentSet:
-    """On the host: `latents` (n, channels, h, w) float16, `masks` (n, h, w) uint8: how much of a latent is subject."""
+    """On the host: `latents` (n, channels, h, w) float16, `masks` (n, h, w) uint8: how much of a latent is subject, `features`
+    (n, width, rows, columns) float16: what CLIP sees; None where it was not asked, as it is of what is not square.
+    """
 
     scenes: Sequence[Scene]
     latents: Tensor
     masks: npt.NDArray[np.uint8]
+    features: Tensor | None = None
 
 
 def build_unet(profile: Profile) -> UNet2DConditionModel:
@@ -91,11 +93,14 @@ class DenoiserStage:
         self.compute = compute
         self.unet = compute.place(build_unet(profile), convolutional=True)
         self.text = compute.place(build_text_encoder(profile, tokenizer))
+        self.alignment = compute.place(Alignment(self.unet, profile.clip_width))
         compute.trained(self.unet)
         if text_weights is not None:
             self.text.load_state_dict(text_weights)
         self.average = Average((self.unet, self.text), decay=0.9985)
-        self._optimiser = Optimiser([self.unet], matrix_rate=MATRIX_RATE, other_rate=OTHER_RATE)
+        self._optimiser = Optimiser(
+            [self.unet, self.alignment], matrix_rate=MATRIX_RATE, other_rate=OTHER_RATE
+        )
         self._text_optimiser = torch.optim.AdamW(
             self.text.parameters(),
             lr=OTHER_RATE * TEXT_RATE_SHARE,
@@ -107,7 +112,7 @@ class DenoiserStage:
         self._signal, self._noise = alphas.sqrt(), (1 - alphas).sqrt()
 
     def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
-        latents, masks, captions = self._batch(draws.numbers)
+        latents, masks, captions, features = self._batch(draws.numbers)
         count = len(latents)
         # Stratified over the batch and drawn to the middle, where composition is decided.
         even = (torch.arange(count) + torch.rand(count, generator=draws.tensors)) / count
@@ -124,8 +129,9 @@ class DenoiserStage:
         weight = weight / weight.mean()
         error = (guess.float() - velocity).square()
         loss = (error * weight).mean()
-        loss.backward()
-        factor = warm_cosine(index, progress, warm=100, hold=0.25, floor=0.02, rounds=ROUNDS)
+        apart = loss.new_zeros(()) if features is None else self.alignment(features)
+        (loss + WEIGHT * apart).backward()
+        factor = warm_cosine(index, progress, warm=100, hold=0.25, floor=0.02)
         norm = self._optimiser.step(factor)
         torch.nn.utils.clip_grad_norm_(self.text.parameters(), 1.0)
         for group in self._text_optimiser.param_groups:
@@ -133,10 +139,15 @@ class DenoiserStage:
         self._text_optimiser.step()
         self._text_optimiser.zero_grad()
         self.average.update(index)
-        return {"loss": loss.detach(), "error": error.detach().mean(), "gradient": norm}
+        return {
+            "loss": loss.detach(),
+            "error": error.detach().mean(),
+            "apart": apart.detach(),
+            "gradient": norm,
+        }
 
-    def _batch(self, numbers: np.random.Generator) -> tuple[Tensor, Tensor, list[str]]:
-        """Latents, the subject's share (n, 1, h, w) and captions of one bucket; the first is square."""
+    def _batch(self, numbers: np.random.Generator) -> tuple[Tensor, Tensor, list[str], Tensor | None]:
+        """Latents, the subject's share (n, 1, h, w), captions and features of one bucket; the first is square."""
         others = len(self._sets) - 1
         which = 0
         if others and numbers.random() < self._profile.bucket_share:
@@ -145,7 +156,8 @@ class DenoiserStage:
         rows = numbers.choice(len(chosen.scenes), self._profile.unet_batch, replace=False)
         captions = [caption(chosen.scenes[row], numbers) for row in rows]
         masks = self.compute.move(torch.from_numpy(chosen.masks[rows])).float().div_(255)[:, None]
-        return self.compute.move(chosen.latents[rows]).float(), masks, captions
+        features = None if chosen.features is None else self.compute.move(chosen.features[rows]).float()
+        return self.compute.move(chosen.latents[rows]).float(), masks, captions, features
 
     def averaged(self) -> tuple[UNet2DConditionModel, CLIPTextModel]:
         unet = self.compute.place(build_unet(self._profile))
@@ -160,6 +172,7 @@ class DenoiserStage:
         return {
             "unet": self.unet.state_dict(),
             "text": self.text.state_dict(),
+            "alignment": self.alignment.state_dict(),
             "average": self.average.values,
             "optimiser": self._optimiser.state(),
             "text_optimiser": self._text_optimiser.state_dict(),
@@ -168,6 +181,7 @@ class DenoiserStage:
     def load(self, state: dict[str, Any]) -> None:
         self.unet.load_state_dict(state["unet"])
         self.text.load_state_dict(state["text"])
+        self.alignment.load_state_dict(state["alignment"])
         self.average.load(state["average"])
         self._optimiser.load(state["optimiser"])
         self._text_optimiser.load_state_dict(state["text_optimiser"])

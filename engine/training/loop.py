@@ -121,18 +121,10 @@ def _forget_rows_after(table: Path, step: int) -> None:
             csv.writer(stream).writerows([header, *(row for row in rows if float(row[0]) <= step)])
 
 
-def warm_cosine(
-    index: int, progress: float, *, warm: int, hold: float, floor: float, rounds: int = 1
-) -> float:
-    """The factor on a learning rate: linear over `warm` steps, 1 until `hold` of the run, cosine to `floor`.
-
-    With several `rounds` of the same length (Loshchilov & Hutter 2017) each later one begins at seven tenths of the peak
-    before; at the end of every round there is a model that can be used.
-    """
+def warm_cosine(index: int, progress: float, *, warm: int, hold: float, floor: float) -> float:
+    """The factor on a learning rate: linear over `warm` steps, 1 until `hold` of the run, cosine to `floor`."""
     if index < warm:
         return (index + 1) / warm
-    done, within = divmod(progress * rounds, 1)
-    peak: float = 0.7**done
-    if within < hold:
-        return peak
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * (within - hold) / (1 - hold)))
+    if progress < hold:
+        return 1.0
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - hold) / (1 - hold)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from engine.config import EMBEDDED_CLIP, EMBEDDED_MODEL
 from engine.training import dataset, gates
+from engine.training.alignment import patch_features
 from engine.training.autoencoder import AutoencoderStage, encode, reconstruct
 from engine.training.checkpoint import load_checkpoint
 from engine.training.compute import Compute
@@ -199,7 +200,18 @@ class Recipe:
         if not json.loads((self.reports / "gate-b.json").read_text(encoding="utf-8"))["passed"]:
             raise GateMissedError("the autoencoder misses gate (b); the denoiser would only learn its blur")
         self.seed_weights(3)
-        stage = self.denoiser_stage(self.latent_sets(), self.trained_clip().text_model.state_dict())
+        clip = self.trained_clip()
+        sets = [
+            replace(
+                latents, features=patch_features(clip, renders.pixels[: len(latents.scenes)], self.compute)
+            )
+            if width == height
+            else latents
+            for latents, renders, (width, height, _) in zip(
+                self.latent_sets(), self.train_sets(), self.profile.buckets, strict=True
+            )
+        ]
+        stage = self.denoiser_stage(sets, clip.text_model.state_dict())
         return train(
             stage,
             self.folder / "unet",

@@ -73,14 +73,6 @@ def test_schedule_warms_holds_and_falls():
     assert rates[-1] == pytest.approx(0.1, abs=0.01)
 
 
-def test_every_round_begins_anew_and_ends_as_low():
-    rates = [warm_cosine(i, i / 200, warm=10, hold=0.5, floor=0.1, rounds=2) for i in range(200)]
-    assert rates[20] == 1.0
-    assert rates[99] == pytest.approx(0.1, abs=0.01)
-    assert rates[100] == pytest.approx(0.7)
-    assert rates[-1] == pytest.approx(0.1, abs=0.01)
-
-
 def test_curves_are_drawn(tmp_path):
     table = tmp_path / "loss.csv"
     table.write_text("step,loss\n1,3\n2,2\n3,1\n", encoding="utf-8")

@@ -74,7 +74,8 @@ def stages(compute: Compute, tokenizer: CLIPTokenizer) -> Iterator[tuple[str, Ca
     yield "clip", lambda: ClipStage(TOY, compute, [renders], tokenizer)
     yield "autoencoder", lambda: AutoencoderStage(TOY, compute, [renders])
     vae = build_autoencoder(TOY)
-    sets = [LatentSet(scenes, latents, renders.masks)]
+    features = torch.from_numpy(numbers.standard_normal((12, TOY.clip_width, 2, 2))).half()
+    sets = [LatentSet(scenes, latents, renders.masks, features)]
     yield "denoiser", lambda: DenoiserStage(TOY, compute, sets, tokenizer, vae)
     embedded = EmbeddedSet(scenes, torch.from_numpy(numbers.standard_normal((12, TOY.clip_width))).float())
     space = EmbeddingSpace(torch.zeros(1, TOY.clip_width), torch.eye(TOY.clip_width)[:6], torch.tensor(1.0))
