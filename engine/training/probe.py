@@ -23,6 +23,8 @@ from engine.training.scenes.spec import COLOURS, PLACES, SUBJECTS
 from engine.training.stage import AveragedStage
 
 MATRIX_RATE, OTHER_RATE = 3e-3, 2e-3
+GRAIN = 0.04
+"""Noise that a picture may get before the probe reads it, in standard deviations of −1 to 1."""
 WAVES = 3
 _PLACED = ("subject", "colour")
 
@@ -104,6 +106,14 @@ def to_tensor(pixels: npt.NDArray[np.uint8], compute: Compute) -> Tensor:
     return compute.move(torch.from_numpy(np.array(pixels))).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
+def soften(pictures: Tensor) -> Tensor:
+    """(n, 3, h, w) → the same, blurred by the 3 × 3 binomial filter."""
+    weights = pictures.new_tensor([0.25, 0.5, 0.25])
+    kernel = (weights[:, None] * weights).expand(pictures.shape[1], 1, 3, 3)
+    padded = functional.pad(pictures, (1, 1, 1, 1), mode="reflect")
+    return functional.conv2d(padded, kernel, groups=pictures.shape[1])
+
+
 @torch.inference_mode()
 def predict(
     probe: Probe, pixels: npt.NDArray[np.uint8], compute: Compute, batch: int = 100
@@ -183,9 +193,11 @@ class ProbeStage(AveragedStage[Probe]):
         pictures = self._sets[which]
         rows = np.sort(draws.numbers.choice(len(pictures), self._profile.probe_batch, replace=False))
         inputs = to_tensor(pictures.pixels[rows], self.compute)
-        strength = torch.rand(len(inputs), 1, 1, 1, generator=draws.tensors)
+        # What it will read was decoded from latents: never quite as sharp as a render, nor free of grain.
+        softness, strength = torch.rand(2, len(inputs), 1, 1, 1, generator=draws.tensors)
+        inputs = torch.lerp(inputs, soften(inputs), self.compute.move(softness))
         noise = torch.randn(inputs.shape, generator=draws.tensors)
-        inputs += 0.04 * self.compute.move(strength) * self.compute.move(noise)
+        inputs += GRAIN * self.compute.move(strength) * self.compute.move(noise)
         wanted = self.compute.move(self._labels[which][rows])
         with self.compute.autocast():
             logits = self.model(self.compute.lay_out(inputs))
