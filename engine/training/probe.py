@@ -151,6 +151,12 @@ def read_rightly(
     return found
 
 
+def figure_counts(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n, heads) → (n,): how many figures each picture has."""
+    columns = [_COLUMN[f"subject_{place}"] for place in range(PLACES)]
+    return np.asarray((labels[:, columns] != len(SUBJECTS)).sum(axis=1))
+
+
 def scores(predicted: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> dict[str, float]:
     """The share read rightly, per attribute."""
     return {name: float(right.mean()) for name, right in read_rightly(predicted, wanted).items()}
