@@ -18,6 +18,7 @@ previews        thumbnails of what is not done  safety_checker   the checkpoint'
 prompts/        from text to vectors            lora/          what LoRAs add, per row
 autoencoder     pixels and latents              autoencoder_store  those that requests name
 file_cache      what was read of files lately   movq           Kandinsky's autoencoder
+kandinsky_picture  what its decoder begins with
 seamless        edges that fit together         hires          large pictures in two passes
 super_resolution  pictures enlarged in tiles    upscalers      where the networks for it come from
 inpainting      masks and what they keep        initial_picture  what requests begin with

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from engine.output import ImageReady, Result, Safety
 from engine.passes import PRIOR
@@ -25,9 +24,9 @@ from engine.worker.compiled import CompiledDenoiser
 from engine.worker.ddpm_sampler import DDPM, ddpm_schedule
 from engine.worker.hires import begin_second_pass
 from engine.worker.image_embeddings import embed_pictures, referred_to
-from engine.worker.initial_picture import InitialPicture, as_tensor
 from engine.worker.inpainting import keep_outside
 from engine.worker.interface import Stage
+from engine.worker.kandinsky_picture import EncodedPicture
 from engine.worker.loader import Components
 from engine.worker.movq import Movq
 from engine.worker.previews import thumbnails
@@ -39,8 +38,6 @@ from engine.worker.samplers import Samplers
 from engine.worker.unclip_sampler import unclip_schedule, unclip_step
 
 _DECODER = "decoder"
-_NEIGHBOURS = ((-1, -1), (-1, 0), (0, -1), (0, 1), (1, 0), (1, 1))
-"""Of a latent that is drawn anew: those that diffusers' pipeline draws anew with it."""
 
 
 class Kandinsky:
@@ -335,13 +332,13 @@ class _Shared:
             LaterPass(_DECODER, params.width, params.height, again.steps(params.stop), again),
         )
 
-    def encoded(self, state: RequestState) -> _Encoded | None:
+    def encoded(self, state: RequestState) -> EncodedPicture | None:
         """The picture that a request begins with, if any, for all of its pictures."""
         picture = state.files.picture
-        return None if picture is None else _Encoded(picture, self.autoencoder)
+        return None if picture is None else EncodedPicture(picture, self.autoencoder)
 
     def start(
-        self, state: RequestState, begun: LaterPass, generator: torch.Generator, source: _Encoded | None
+        self, state: RequestState, begun: LaterPass, generator: torch.Generator, source: EncodedPicture | None
     ) -> tuple[Tensor, Region | None]:
         """The first latents of one picture's pass, and the region to be drawn in it."""
         assert begun.schedule is not None, "noise is taken away by a schedule"
@@ -383,28 +380,3 @@ class _Shared:
         if params.sampler == DDPM:
             return self._ddpm_schedule(self.parts.scheduler, params.num_inference_steps, strength)
         return self.samplers.schedule(params.sampler, params.num_inference_steps, strength)
-
-
-class _Encoded:
-    """An initial picture as the decoder reads it."""
-
-    def __init__(self, picture: InitialPicture, autoencoder: Autoencoder) -> None:
-        pixels = as_tensor(picture.pixels)
-        if picture.mask is not None:
-            # diffusers' inpaint pipeline comes to the same another way, which rounds otherwise.
-            pixels = (
-                torch.from_numpy(picture.pixels[None].transpose(0, 3, 1, 2)).to(torch.float32) / 127.5 - 1.0
-            )
-        # An encoder leaves channels last in memory; as diffusers' pipelines repeat what it says, they come first there.
-        self.latents: Tensor = autoencoder.encode(pixels).latents.contiguous()
-        """(1, c, h, w)."""
-        self.mask: Tensor | None = None
-        """(1, 1, h, w): 1 where it is drawn anew, which is a little more than what was asked for."""
-        if picture.mask is not None:
-            asked = torch.from_numpy(picture.mask).to(torch.float32)[None, None]
-            mask = functional.interpolate(asked, self.latents.shape[-2:])
-            around = functional.pad(mask, (1, 1, 1, 1))
-            height, width = mask.shape[-2:]
-            for down, right in _NEIGHBOURS:
-                mask = mask.maximum(around[..., 1 - down :, 1 - right :][..., :height, :width])
-            self.mask = mask.to(autoencoder.device, autoencoder.dtype)
