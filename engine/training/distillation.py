@@ -1,7 +1,9 @@
-"""The few-step variant: latent consistency distillation (Song et al. 2023, Luo et al. 2023) into a low-rank adapter.
+"""The few-step variant: multistep consistency distillation (Heek et al. 2024) into a low-rank adapter that LCMScheduler
+samples (Luo et al. 2023).
 
-Whatever the noise, the student names the picture at the end of the teacher's way from it; the teacher's guidance is built in,
-so that a step costs one row instead of two.
+From the noise of each of its few times the student names the picture at the end of the teacher's way: the teacher walks as far as
+the student's next time, and from there the student itself is asked. The teacher's guidance is built in, so that a step costs one
+row instead of two.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ from engine.training.sheets import save_sheet
 from engine.training.text_encoder import token_ids
 
 PEAK_RATE = 1e-3
-TEACHER_STEPS = 50
-"""The grid that the teacher walks on, as LCMScheduler assumes it."""
 STUDENT_STEPS = 4
+WALK = 4
+"""The teacher's steps between two times of the student."""
 GUIDANCE = 3.0
 DATA_SPREAD, TIME_SCALE = 0.5, 10.0
 """LCMScheduler's: at the last times the student's answer is its input."""
@@ -61,13 +63,15 @@ class FewStepsStage:
         self.average = Average([*self._adapters.values()], decay=0.995, trained=True)
         alphas = compute.move(build_noise_schedule().alphas_cumprod)
         self._signal, self._noise = alphas.sqrt(), (1 - alphas).sqrt()
+        schedule = LCMScheduler.from_config(build_noise_schedule().config)
+        schedule.set_timesteps(STUDENT_STEPS)
+        self._times = compute.move(torch.cat([schedule.timesteps, torch.tensor([-1])]))
 
     def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
         latents, captions = self._batch(draws.numbers)
-        count, stride = len(latents), 1000 // TEACHER_STEPS
-        late = torch.randint(1, TEACHER_STEPS + 1, (count,), generator=draws.tensors) * stride - 1
-        late = self.compute.move(late)
-        early = late - stride
+        count = len(latents)
+        place = torch.randint(0, STUDENT_STEPS, (count,), generator=draws.tensors)
+        late, early = self._times[place], self._times[place + 1]
         noise = self.compute.move(torch.randn(latents.shape, generator=draws.tensors))
         noisy = self._at(self._signal, late) * latents + self._at(self._noise, late) * noise
         with torch.no_grad(), self.compute.autocast():
@@ -76,15 +80,10 @@ class FewStepsStage:
         told = words[:count]
         with torch.no_grad():
             switch([*self._adapters.values()], on=False)
-            with_words, without = self._velocity(noisy.repeat(2, 1, 1, 1), late.repeat(2), words).chunk(2)
+            earlier = self._walk(noisy, late, early, words)
             switch([*self._adapters.values()], on=True)
-            guided = without + GUIDANCE * (with_words - without)
-            signal, spread = self._at(self._signal, late), self._at(self._noise, late)
-            clean, residue = signal * noisy - spread * guided, spread * noisy + signal * guided
-            done = (early < 0)[:, None, None, None]
-            earlier = self._at(self._signal, early) * clean + self._at(self._noise, early) * residue
-            target = self._foreseen(torch.where(done, clean, earlier), early.clamp(min=0), told)
-            target = torch.where(done, clean, target)
+            arrived = (early < 0)[:, None, None, None]
+            target = torch.where(arrived, earlier, self._foreseen(earlier, early.clamp(min=0), told))
         with self.compute.attention():
             guess = self._foreseen(noisy, late, told)
         loss = ((guess - target).square() + SOFTNESS**2).sqrt().mean() - SOFTNESS
@@ -103,6 +102,19 @@ class FewStepsStage:
         return self.compute.move(chosen.latents[rows]).float(), [
             caption(chosen.scenes[row], numbers) for row in rows
         ]
+
+    def _walk(self, state: Tensor, since: Tensor, until: Tensor, words: Tensor) -> Tensor:
+        """The teacher's way, guided and by DDIM, from the time `since` to `until`; −1 is the clean picture."""
+        for index in range(WALK):
+            now = since + (until - since) * index // WALK
+            then = since + (until - since) * (index + 1) // WALK
+            with_words, without = self._velocity(state.repeat(2, 1, 1, 1), now.repeat(2), words).chunk(2)
+            guided = without + GUIDANCE * (with_words - without)
+            signal, spread = self._at(self._signal, now), self._at(self._noise, now)
+            clean, residue = signal * state - spread * guided, spread * state + signal * guided
+            moved = self._at(self._signal, then) * clean + self._at(self._noise, then) * residue
+            state = torch.where((then < 0)[:, None, None, None], clean, moved)
+        return state
 
     def _at(self, table: Tensor, times: Tensor) -> Tensor:
         return table[times.clamp(min=0), None, None, None]
