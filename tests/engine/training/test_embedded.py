@@ -18,6 +18,7 @@ from engine.launch import launch_engine
 from engine.training.__main__ import main
 from engine.training.compute import Compute
 from engine.training.contrastive import embed_pictures, embed_texts, retrieval
+from engine.training.drawing import Sampling, artist, shrunk
 from engine.training.gates import ATTRIBUTES
 from engine.training.probe import Probe, predict, scores
 from engine.training.profile import CPU
@@ -71,6 +72,17 @@ def test_stock_pipeline_makes_a_picture(pipe: StableDiffusionPipeline) -> None:
         "a red sailboat on a calm sea at sunset, watercolor", num_inference_steps=2, output_type="np"
     )
     assert output.images.shape == (1, 128, 128, 3)
+
+
+async def test_a_few_steps_draw_what_is_asked_for() -> None:
+    """By the adapter that `--draft` takes; how well, over many captions, is in the card."""
+    scenes, numbers = draw_scenes(8, 9, Side.HELD_OUT, shares=(1, 0, 0)), np.random.default_rng(0)
+    async with artist(MODEL.name, Sampling(few_steps=True)) as painter:
+        assert (painter.params.num_inference_steps, painter.params.guidance_scale) == (4, 1.0)
+        made = await painter.draw([full_caption(scene, numbers) for scene in scenes], range(8))
+    pixels = np.stack([shrunk(picture, 128) for picture in made])
+    found = scores(predict(Probe.load(EMBEDDED / "probe"), pixels, Compute.of(CPU)), labels_of(scenes))
+    assert min(found["subject"], found["colour"]) >= 7 / 8, found
 
 
 def test_probe_reads_real_renders() -> None:
