@@ -106,7 +106,7 @@ def _with_cascade(info: ModelInfo, folder: Path, index: Mapping[str, Any]) -> Mo
         drawn, _ = sides(read_json(folder / last / "config.json").get("sample_size"))
     with understood(folder / "fourfold.json" if card else folder):
         info = _enlarging(info, index)
-        side = drawn * info.enlarges
+        side = drawn * int(index.get("patch", 1)) * info.enlarges
         info = replace(info, size_multiple=side)
         only = {"native_size": side, "min_side": side, "max_side": side}
         return with_card(info, only | card, scheduler, (side, side), 1)

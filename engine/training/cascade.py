@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.config import EMBEDDED_CLIP, EMBEDDED_UPSCALER
 from engine.training import gates
@@ -63,10 +65,11 @@ class Cascade:
         return train(stage, folder, steps=steps, seed=recipe.seed + 8, minutes=minutes)
 
     def decoder(self, minutes: float | None = None) -> bool:
-        """Train the decoder. False when `minutes` ran out first."""
+        """Train the decoder, from the denoiser's weights on. False when `minutes` ran out first."""
         recipe = self.recipe
         recipe.seed_weights(9)
-        stage, folder = self._decoder_stage(), recipe.folder / "decoder"
+        unet, _, _ = recipe.trained_denoiser()
+        stage, folder = self._decoder_stage(unet.state_dict()), recipe.folder / "decoder"
         steps = recipe.profile.decoder_steps
         return train(stage, folder, steps=steps, seed=recipe.seed + 9, minutes=minutes, sample_every=500)
 
@@ -128,7 +131,7 @@ class Cascade:
             recipe.tokenizer(),
         )
 
-    def _decoder_stage(self) -> DecoderStage:
+    def _decoder_stage(self, denoiser: Mapping[str, Tensor] | None = None) -> DecoderStage:
         recipe = self.recipe
         return DecoderStage(
             recipe.profile,
@@ -137,4 +140,5 @@ class Cascade:
             self.embedded_pictures(),
             recipe.trained_clip(),
             recipe.tokenizer(),
+            denoiser,
         )

@@ -1,8 +1,12 @@
-"""The decoder of unCLIP: small pictures by diffusion in pixels, told CLIP's image embedding and the caption's words."""
+"""The decoder of unCLIP: small pictures by diffusion in pixels, told CLIP's image embedding and the caption's words.
+
+Its network sees squares of pixels as one place each, as transformers do (Dosovitskiy et al. 2021), so that its grid is the
+latent denoiser's, whose trained blocks it begins with: shapes and words need not be learnt a second time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,27 +34,33 @@ SHRINKS = 2
 """How many times smaller than the renders its pictures are."""
 UNTOLD_SHARE = 0.08
 """Of the pictures that are told nothing at all, which is what guidance leads away from."""
-DROPPED_SHARE = 0.05
+DROPPED_SHARE = 0.08
 """Of the embeddings alone, the caption being there."""
+BLURRED_SHARE = 0.25
+"""Of the embeddings that have noise added, because a prior's are not exact either: then words have to be believed too."""
+ENDS = ("conv_in.", "conv_out.")
+"""The layers of the network that know latents from pixels."""
+BLUR = 0.5
+"""The most noise that is added, as a share of the embedding's length."""
 
 
 class Decoder(nn.Module):
     """The network and what turns embeddings into its conditions, trained together."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, denoiser: Mapping[str, Tensor] | None = None) -> None:
+        """`denoiser`: the state dictionary of the latent denoiser's network, which it begins with."""
         super().__init__()
-        widths = profile.decoder_widths
-        levels = len(widths)
-        # Attention at a quarter of the side and below: above, it costs most of the time and brings little.
-        attended = [i >= 2 for i in range(levels)]
+        self.patch = profile.factor // SHRINKS
+        """Pixels along the side of what is one place to the network."""
+        channels = 3 * self.patch**2
         self.unet = UNet2DConditionModel(
-            sample_size=profile.native_size // SHRINKS,
-            in_channels=3,
-            out_channels=3,
-            down_block_types=tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in attended),
-            up_block_types=tuple("CrossAttnUpBlock2D" if on else "UpBlock2D" for on in reversed(attended)),
-            block_out_channels=widths,
-            layers_per_block=1,
+            sample_size=profile.native_size // profile.factor,
+            in_channels=channels,
+            out_channels=channels,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            block_out_channels=profile.unet_widths,
+            layers_per_block=profile.unet_layers,
             cross_attention_dim=profile.clip_width,
             attention_head_dim=4,
             norm_num_groups=16,
@@ -60,9 +70,11 @@ class Decoder(nn.Module):
         self.text_proj = UnCLIPTextProjModel(
             clip_extra_context_tokens=EXTRA_TOKENS,
             clip_embeddings_dim=profile.clip_width,
-            time_embed_dim=4 * widths[0],
+            time_embed_dim=4 * profile.unet_widths[0],
             cross_attention_dim=profile.clip_width,
         )
+        if denoiser is not None:
+            self._take_over(denoiser)
 
     def forward(
         self, noisy: Tensor, times: Tensor, embeddings: Tensor, told: Tensor, words: Tensor, mask: Tensor
@@ -77,19 +89,29 @@ class Decoder(nn.Module):
             do_classifier_free_guidance=False,
         )
         velocity: Tensor = self.unet(
-            noisy,
+            functional.pixel_unshuffle(noisy, self.patch),
             times,
             context,
             class_labels=added,
             encoder_attention_mask=functional.pad(mask, (EXTRA_TOKENS, 0), value=True),
         ).sample
-        return velocity
+        return functional.pixel_shuffle(velocity, self.patch)
 
     @property
     def nothing(self) -> Tensor:
         """(width,): the embedding that stands for none, which guidance leads away from."""
         learnt: Tensor = self.text_proj.learned_classifier_free_guidance_embeddings
         return learnt
+
+    def _take_over(self, denoiser: Mapping[str, Tensor]) -> None:
+        own = self.unet.state_dict()
+        shared = {
+            name: value for name, value in denoiser.items() if name in own and not name.startswith(ENDS)
+        }
+        self.unet.load_state_dict(own | shared)
+        # Its attention knows words as a text tower says them.
+        nn.init.eye_(self.text_proj.encoder_hidden_states_proj.weight)
+        nn.init.zeros_(self.text_proj.encoder_hidden_states_proj.bias)
 
 
 class DecoderStage(AveragedStage[Decoder]):
@@ -103,10 +125,11 @@ class DecoderStage(AveragedStage[Decoder]):
         embedded: EmbeddedSet,
         clip: CLIPModel,
         tokenizer: CLIPTokenizer,
+        denoiser: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(
             compute,
-            lambda: Decoder(profile),
+            lambda: Decoder(profile, denoiser),
             matrix_rate=1.5e-3,
             other_rate=8e-4,
             decay=0.9985,
@@ -129,7 +152,7 @@ class DecoderStage(AveragedStage[Decoder]):
             for at, row in zip(chance, rows, strict=True)
         ]
         told = read_captions(self._clip, self._tokenizer, captions, self._profile.text_length, self.compute)
-        embeddings = self.compute.move(self._embeddings[rows])
+        embeddings = self.compute.move(self._blurred(self._embeddings[rows], draws))
         dropped = self.compute.move(torch.from_numpy(chance[:, None] < UNTOLD_SHARE + DROPPED_SHARE))
         embeddings = torch.where(dropped, self.model.nothing, embeddings)
         even = (torch.arange(count) + torch.rand(count, generator=draws.tensors)) / count
@@ -146,6 +169,14 @@ class DecoderStage(AveragedStage[Decoder]):
         loss = (error * (weight / weight.mean())).mean()
         norm = self.descend(loss, index, progress, hold=0.25, clip=2.0)
         return {"loss": loss.detach(), "error": error.detach().mean(), "gradient": norm}
+
+    @staticmethod
+    def _blurred(embeddings: Tensor, draws: Draws) -> Tensor:
+        numbers, count = draws.numbers, len(embeddings)
+        shares = BLUR * numbers.random((count, 1)) * (numbers.random((count, 1)) < BLURRED_SHARE)
+        noise = torch.randn(embeddings.shape, generator=draws.tensors)
+        length = embeddings.norm(dim=1, keepdim=True) / embeddings.shape[1] ** 0.5
+        return embeddings + torch.from_numpy(shares).float() * length * noise
 
     @torch.inference_mode()
     def sample(self, folder: Path, index: int) -> None:

@@ -54,6 +54,7 @@ def export_unclip(
             "super_resolution": EMBEDDED_UPSCALER,
         },
         "enlarges": SCALE**2,
+        "patch": decoder.patch,
         "embedding_space": ["fourfold", "EmbeddingSpace"],
         "feature_extractor": ["transformers", "CLIPImageProcessor"],
         "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
@@ -68,7 +69,7 @@ def export_unclip(
         "title": "Fourfold unCLIP",
         "licence": "MIT",
         "defaults": defaults,
-        "native_size": decoder.unet.config.sample_size * SCALE**2,
+        "native_size": decoder.unet.config.sample_size * decoder.patch * SCALE**2,
         "vocabulary": list(vocabulary()),
     }
     write_json(folder / "fourfold.json", facts)

@@ -58,7 +58,6 @@ class Profile:
     prior_layers: int
     prior_steps: int
     prior_batch: int
-    decoder_widths: tuple[int, ...]
     decoder_steps: int
     decoder_batch: int
     upscaler_pictures: int
@@ -119,9 +118,8 @@ CPU = Profile(
     prior_layers=6,
     prior_steps=4_000,
     prior_batch=256,
-    decoder_widths=(32, 64, 112, 160),
-    decoder_steps=5_000,
-    decoder_batch=32,
+    decoder_steps=2_400,
+    decoder_batch=48,
     upscaler_pictures=3_000,
     upscaler_width=48,
     upscaler_depth=12,
@@ -175,7 +173,6 @@ GPU = Profile(
     prior_layers=10,
     prior_steps=40_000,
     prior_batch=1_024,
-    decoder_widths=(96, 160, 224, 320),
     decoder_steps=60_000,
     decoder_batch=256,
     upscaler_pictures=20_000,

@@ -34,6 +34,8 @@ WIDTH = 32
 WINDOW = 16
 """Tokens."""
 SMALL, LARGE = 16, 32
+PATCH = 2
+"""Of the embedded kind: pixels along the side of what is one place to its decoder."""
 """Pixels of what the decoder draws, and of the picture."""
 
 
@@ -178,8 +180,9 @@ def _add_eyes(folder: Path) -> None:
 
 
 def write_tiny_unclip(folder: Path, *, seed: int = 0) -> Path:
-    """As the embedded one is made: a prior in a space of fewer axes, a decoder that is told by ordinary cross-attention and
-    predicts velocities, and a convolutional network that enlarges twice; text and image encoder lie with another model.
+    """As the embedded one is made: a prior in a space of fewer axes, a decoder that sees squares of pixels, is told by
+    ordinary cross-attention and predicts velocities, and a convolutional network that enlarges twice; text and image encoder lie
+    with another model.
     """
     torch.manual_seed(seed)
     mine = folder / "mine"
@@ -202,9 +205,9 @@ def write_tiny_unclip(folder: Path, *, seed: int = 0) -> Path:
     parts = {
         "prior": prior,
         "decoder": tiny_unet(
-            in_channels=3,
-            out_channels=3,
-            sample_size=SMALL,
+            in_channels=3 * PATCH**2,
+            out_channels=3 * PATCH**2,
+            sample_size=SMALL // PATCH,
             cross_attention_dim=16,
             attention_head_dim=4,
             class_embed_type="identity",
@@ -226,6 +229,7 @@ def write_tiny_unclip(folder: Path, *, seed: int = 0) -> Path:
         "_class_name": "UnCLIPPipeline",
         "_shared": {"text_encoder": "words", "image_encoder": "eyes"},
         "enlarges": 4,
+        "patch": PATCH,
         "embedding_space": ["fourfold", "EmbeddingSpace"],
         "super_resolution": ["fourfold", "CompactUpscaler"],
         "text_encoder": ["transformers", "CLIPTextModelWithProjection"],

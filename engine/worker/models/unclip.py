@@ -54,12 +54,21 @@ class _Cascade:
             None if self.learned_sampler else Samplers(components.decoder_scheduler, mend_old_config=False)
         )
         self.enlarges = int(components.settings.get("enlarges", 1))
+        self.patch = int(components.settings.get("patch", 1))
+        """Pixels along the side of what is one place to the decoder's network."""
         self.larger: SuperResolution | None = None
         """What enlarges pictures by a convolutional network; Karlo does it by diffusion."""
         if self.enlarges > 1:
             self.larger = SuperResolution(
                 components.super_resolution, components.device, components.dtype, exact=exact
             )
+
+    @property
+    def drawn(self) -> tuple[int, int, int]:
+        """Channels and sides of what the decoder draws."""
+        config = self.parts.decoder.config
+        side = config.sample_size * self.patch
+        return config.in_channels // self.patch**2, side, side
 
     def groups(self, pictures: Sequence[EmbeddingState]) -> Sequence[Sequence[EmbeddingState]]:
         """Those that are computed together."""
@@ -92,8 +101,8 @@ class _Cascade:
     def super_resolution_pass(self, state: RequestState) -> LaterPass:
         params = state.request.params
         if self.larger is not None:
-            side = self.parts.decoder.config.sample_size
-            return self.larger.later_pass(side, side, self.enlarges)
+            _, height, width = self.drawn
+            return self.larger.later_pass(width, height, self.enlarges)
         schedule = unclip_schedule(self.parts.super_res_scheduler, DIFFUSED_STEPS)
         return LaterPass(SUPER_RESOLUTION, params.width, params.height, schedule.steps(), schedule)
 
@@ -111,15 +120,13 @@ class _Cascade:
             text_encoder_hidden_states=torch.cat([sentence.words for sentence in sentences]),
             do_classifier_free_guidance=guided,
         )
-        side = self.parts.decoder.config.sample_size
-        channels = self.parts.decoder.config.in_channels
         for row, picture in enumerate(pictures):
             own = row + len(pictures) if guided else row
             picture.cond, picture.pooled = context[own : own + 1], added[own : own + 1]
             if guided:
                 picture.uncond, picture.uncond_pooled = context[row : row + 1], added[row : row + 1]
             picture.predicted = None
-            picture.latents = self.noise(picture, (channels, side, side))
+            picture.latents = self.noise(picture, self.drawn)
 
 
 class _Prior:
@@ -278,12 +285,13 @@ class _Decoder:
         extra = cascade.parts.text_proj.clip_extra_context_tokens
         times = torch.tensor([int(picture.schedule.timesteps[picture.step]) for picture in pictures])
         prediction = cascade.parts.decoder(
-            sample=latents if not guided else latents[rows],
+            sample=functional.pixel_unshuffle(latents if not guided else latents[rows], cascade.patch),
             timestep=times[rows].to(cascade.device),
             encoder_hidden_states=torch.cat([*_there(unconds), *(picture.cond for picture in pictures)]),
             class_labels=torch.cat(_there(added)),
             **{self._mask_name: functional.pad(torch.cat(masks), (extra, 0), value=True)},
         ).sample
+        prediction = functional.pixel_shuffle(prediction, cascade.patch)
         if guided:
             without, prediction = prediction[: len(guided)], prediction[len(guided) :]
             prediction = self._guided(pictures, guided, without, prediction, latents.shape[1])

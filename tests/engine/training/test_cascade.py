@@ -113,6 +113,16 @@ async def test_an_exported_model_is_enlarged_in_the_engine_and_read_by_stock_dif
     assert made.size == (TOY.native_size, TOY.native_size)
 
 
+def test_a_decoder_begins_with_what_the_denoiser_knows() -> None:
+    torch.manual_seed(4)
+    denoiser = build_unet(TOY).state_dict()
+    own = Decoder(TOY, denoiser).unet.state_dict()
+    shared = [name for name in own if name in denoiser and not name.startswith(("conv_in.", "conv_out."))]
+    assert all(torch.equal(own[name], denoiser[name]) for name in shared)
+    assert len(shared) > 0.9 * len(own)
+    assert own["conv_in.weight"].shape[1] == 3 * 4**2, "what is one place to it are pixels, not latents"
+
+
 def test_what_a_prior_draws_is_a_coordinate_before_training_and_after(
     clip: CLIPModel, tokenizer: tuple[CLIPTokenizer, Path]
 ) -> None:

@@ -50,7 +50,6 @@ TOY = dataclasses.replace(
     few_steps_batch=2,
     prior_layers=1,
     prior_batch=4,
-    decoder_widths=(16, 16, 32),
     decoder_batch=4,
     upscaler_width=8,
     upscaler_depth=1,

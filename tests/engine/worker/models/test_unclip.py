@@ -40,7 +40,7 @@ from tests.engine.bench import (
     make_request,
     with_params,
 )
-from tests.engine.tiny_cascade import LARGE, SMALL, write_tiny_karlo, write_tiny_unclip
+from tests.engine.tiny_cascade import LARGE, PATCH, SMALL, write_tiny_karlo, write_tiny_unclip
 
 
 @pytest.fixture(scope="module")
@@ -310,9 +310,9 @@ def by_hand(folder: Path, request: GenerateRequest) -> torch.Tensor:
     steps.set_timesteps(params.num_inference_steps)
     picture = torch.randn(1, 3, SMALL, SMALL, generator=generator, dtype=torch.float64)
     for time in steps.timesteps:
-        found = decoder(
-            torch.cat([picture] * 2), time, context, class_labels=added, encoder_attention_mask=counted
-        ).sample
+        places = torch.nn.functional.pixel_unshuffle(torch.cat([picture] * 2), PATCH)
+        found = decoder(places, time, context, class_labels=added, encoder_attention_mask=counted).sample
+        found = torch.nn.functional.pixel_shuffle(found, PATCH)
         guided = found[:1] + params.guidance_scale * (found[1:] - found[:1])
         picture = steps.step(guided, time, picture).prev_sample
     network = CompactUpscaler.load(folder / "super_resolution", torch.float64)
