@@ -65,8 +65,12 @@ def with_card(
     defaults = card.get("defaults", {})
     own_sampler = _SAMPLER_OF_SCHEDULER.get(scheduler.get("_class_name", ""), info.default_sampler)
     sampler = defaults.get("sampler", own_sampler)
-    if sampler not in info.samplers:
-        raise ValueError(f"{sampler!r} is none of the samplers {', '.join(info.samplers)}")
+    # diffusers' Heun cannot step by what predicts the picture itself.
+    samplers = tuple(
+        name for name in info.samplers if name != "heun" or scheduler.get("prediction_type") != "sample"
+    )
+    if sampler not in samplers:
+        raise ValueError(f"{sampler!r} is none of the samplers {', '.join(samplers)}")
     distilled = _looks_distilled(scheduler)
     steps = 4 if sampler in ("lcm", "tcd") or distilled else info.default_steps
     words = card.get("vocabulary")
@@ -76,6 +80,7 @@ def with_card(
         info,
         title=str(card.get("title", info.title)),
         licence=str(card.get("licence", info.licence)),
+        samplers=samplers,
         native_width=native_width,
         native_height=native_height,
         size_multiple=multiple,

@@ -181,7 +181,7 @@ def _add_eyes(folder: Path) -> None:
 
 def write_tiny_unclip(folder: Path, *, seed: int = 0) -> Path:
     """As the embedded one is made: a prior in a space of fewer axes, a decoder that sees squares of pixels, is told by
-    ordinary cross-attention and predicts velocities, and a convolutional network that enlarges twice; text and image encoder lie
+    ordinary cross-attention and predicts pictures, and a convolutional network that enlarges twice; text and image encoder lie
     with another model.
     """
     torch.manual_seed(seed)
@@ -215,7 +215,7 @@ def write_tiny_unclip(folder: Path, *, seed: int = 0) -> Path:
         ),
         "text_proj": text_proj,
         "prior_scheduler": UnCLIPScheduler(prediction_type="sample", clip_sample_range=5.0),
-        "decoder_scheduler": DDIMScheduler(prediction_type="v_prediction", clip_sample=False),
+        "decoder_scheduler": DDIMScheduler(prediction_type="sample", clip_sample=False),
         "tokenizer": tiny_tokenizer(mine, WINDOW),
         "feature_extractor": make_image_processor(),
     }

@@ -279,13 +279,17 @@ class _Decoder:
         guided = [row for row, picture in enumerate(pictures) if picture.uncond is not None]
         rows = [*guided, *range(len(pictures))]
         latents = torch.cat([picture.latents for picture in pictures])
+        divisors = [picture.schedule.input_scale[picture.step] for picture in pictures]
+        scales = torch.tensor(divisors, dtype=torch.float32).to(cascade.device).view(-1, 1, 1, 1)
+        places = functional.pixel_unshuffle((latents / scales).to(cascade.dtype), cascade.patch)
         unconds = [pictures[row].uncond for row in guided]
         added = [*(pictures[row].uncond_pooled for row in guided), *(picture.pooled for picture in pictures)]
         masks = [sentence.mask for sentence in sentences_of(pictures)]
         extra = cascade.parts.text_proj.clip_extra_context_tokens
-        times = torch.tensor([int(picture.schedule.timesteps[picture.step]) for picture in pictures])
+        steps = [picture.schedule.timesteps[picture.step] for picture in pictures]
+        times = torch.tensor(steps, dtype=torch.float32)
         prediction = cascade.parts.decoder(
-            sample=functional.pixel_unshuffle(latents if not guided else latents[rows], cascade.patch),
+            sample=places[rows] if guided else places,
             timestep=times[rows].to(cascade.device),
             encoder_hidden_states=torch.cat([*_there(unconds), *(picture.cond for picture in pictures)]),
             class_labels=torch.cat(_there(added)),

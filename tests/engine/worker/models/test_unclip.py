@@ -14,12 +14,15 @@ import pytest
 import torch
 from diffusers import (
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     PriorTransformer,
     UnCLIPImageVariationPipeline,
     UnCLIPPipeline,
     UnCLIPScheduler,
     UNet2DConditionModel,
     UNet2DModel,
+    UniPCMultistepScheduler,
 )
 from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 from PIL import Image
@@ -270,6 +273,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_unclip(tmp_path_factory.mktemp("unclip"))
 
 
+STOCK_SAMPLERS = {
+    "ddim": DDIMScheduler,
+    "dpmpp_2m": DPMSolverMultistepScheduler,
+    "euler": EulerDiscreteScheduler,
+    "unipc": UniPCMultistepScheduler,
+}
+
+
 def by_hand(folder: Path, request: GenerateRequest) -> torch.Tensor:
     """(1, 3, h, w) in 0 to 1: the first picture of a request, by a plain loop around the parts."""
     params, shared = request.params, json.loads((folder / "model_index.json").read_text())["_shared"]
@@ -306,11 +317,13 @@ def by_hand(folder: Path, request: GenerateRequest) -> torch.Tensor:
         do_classifier_free_guidance=True,
     )
     counted = torch.nn.functional.pad(mask, (projection.clip_extra_context_tokens, 0), value=True)
-    steps = DDIMScheduler.from_pretrained(folder / "decoder_scheduler")
+    steps = STOCK_SAMPLERS[params.sampler].from_pretrained(folder / "decoder_scheduler")
     steps.set_timesteps(params.num_inference_steps)
     picture = torch.randn(1, 3, SMALL, SMALL, generator=generator, dtype=torch.float64)
+    picture = picture * steps.init_noise_sigma
     for time in steps.timesteps:
-        places = torch.nn.functional.pixel_unshuffle(torch.cat([picture] * 2), PATCH)
+        scaled = steps.scale_model_input(picture, time)
+        places = torch.nn.functional.pixel_unshuffle(torch.cat([scaled] * 2), PATCH)
         found = decoder(places, time, context, class_labels=added, encoder_attention_mask=counted).sample
         found = torch.nn.functional.pixel_shuffle(found, PATCH)
         guided = found[:1] + params.guidance_scale * (found[1:] - found[:1])
@@ -327,9 +340,10 @@ def ask_small(model: Path, request_id: str = "one", **changes: Any) -> GenerateR
 
 
 @torch.inference_mode()
-def test_the_embedded_kind_alone(small: Path) -> None:
+@pytest.mark.parametrize("sampler", sorted(STOCK_SAMPLERS))
+def test_the_embedded_kind_alone(small: Path, sampler: str) -> None:
     """A space of fewer axes, ordinary cross-attention, other samplers, and a network that enlarges twice."""
-    request = with_params(ask_small(small), prior_num_inference_steps=5)
+    request = with_params(ask_small(small, sampler=sampler), prior_num_inference_steps=5)
     ours = Bench(small).run(request)["one"]
     theirs = by_hand(small, request)
     assert float((ours.latents[0] - theirs).abs().max()) <= 1e-10
@@ -354,4 +368,5 @@ def test_the_catalogue_knows_how_large_the_embedded_kind_is(small: Path) -> None
     info = read_model(str(small), EngineConfig(models=(str(small),)))
     assert (info.enlarges, info.native_width, info.min_side, info.max_side) == (4, *(4 * SMALL,) * 3)
     assert "euler" in info.samplers
+    assert "heun" not in info.samplers, "diffusers' cannot step by predicted pictures"
     assert info.memory_bytes > sum(file.stat().st_size for file in small.parent.glob("words/*.safetensors"))
