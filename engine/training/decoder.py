@@ -1,7 +1,8 @@
 """The decoder of unCLIP: small pictures by diffusion in pixels, told CLIP's image embedding and the caption's words.
 
 Its network sees squares of pixels as one place each, as transformers do (Dosovitskiy et al. 2021), so that its grid is the
-latent denoiser's, whose trained blocks it begins with: shapes and words need not be learnt a second time.
+latent denoiser's, whose trained blocks it begins with: shapes and words need not be learnt a second time. It predicts the
+picture, because noise of so many values a place would fill up its channels (Li and He 2025).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,6 +43,13 @@ ENDS = ("conv_in.", "conv_out.")
 """The layers of the network that know latents from pixels."""
 BLUR = 0.5
 """The most noise that is added, as a share of the embedding's length."""
+LEAST_SPREAD = 0.2
+"""Of the noise's variance, below which errors weigh no more."""
+
+
+def build_decoder_schedule() -> DDIMScheduler:
+    """The latent denoiser's, of a network that predicts the picture."""
+    return DDIMScheduler.from_config(build_noise_schedule().config, prediction_type="sample")
 
 
 class Decoder(nn.Module):
@@ -79,8 +87,9 @@ class Decoder(nn.Module):
     def forward(
         self, noisy: Tensor, times: Tensor, embeddings: Tensor, told: Tensor, words: Tensor, mask: Tensor
     ) -> Tensor:
-        """(n, 3, h, w) → the velocity (n, 3, h, w). `embeddings` of pictures and `told` of captions (n, width each), `words`
-        (n, tokens, width), `mask` (n, tokens) bool.
+        """(n, 3, h, w) → the picture (n, 3, h, w) without its noise.
+
+        `embeddings` of pictures and `told` of captions (n, width each), `words` (n, tokens, width), `mask` (n, tokens) bool.
         """
         context, added = self.text_proj(
             image_embeddings=embeddings,
@@ -88,14 +97,14 @@ class Decoder(nn.Module):
             text_encoder_hidden_states=words,
             do_classifier_free_guidance=False,
         )
-        velocity: Tensor = self.unet(
+        patches: Tensor = self.unet(
             functional.pixel_unshuffle(noisy, self.patch),
             times,
             context,
             class_labels=added,
             encoder_attention_mask=functional.pad(mask, (EXTRA_TOKENS, 0), value=True),
         ).sample
-        return functional.pixel_shuffle(velocity, self.patch)
+        return functional.pixel_shuffle(patches, self.patch)
 
     @property
     def nothing(self) -> Tensor:
@@ -137,7 +146,7 @@ class DecoderStage(AveragedStage[Decoder]):
         )
         self._profile, self._pictures, self._embeddings = profile, pictures, embedded.embeddings
         self._clip, self._tokenizer = clip, tokenizer
-        alphas = compute.move(build_noise_schedule().alphas_cumprod)
+        alphas = compute.move(build_decoder_schedule().alphas_cumprod)
         self._signal, self._noise = alphas.sqrt(), (1 - alphas).sqrt()
 
     def step(self, index: int, progress: float, draws: Draws) -> dict[str, Tensor]:
@@ -159,13 +168,14 @@ class DecoderStage(AveragedStage[Decoder]):
         times = self.compute.move((even * 1000).long().clamp(0, 999))
         noise = self.compute.move(torch.randn(clean.shape, generator=draws.tensors))
         signal, spread = self._signal[times, None, None, None], self._noise[times, None, None, None]
-        noisy, velocity = signal * clean + spread * noise, signal * noise - spread * clean
+        noisy = signal * clean + spread * noise
         with self.compute.attention(), self.compute.autocast():
             guess = self.model(
                 self.compute.lay_out(noisy), times, embeddings, told.embedding, told.words, told.mask
             )
         weight = 1 + SUBJECT_WEIGHT * masks
-        error = (guess.float() - velocity).square()
+        # As the velocity's error weighs it, but for the last of the noise, which is no more than grain.
+        error = (guess.float() - clean).square() / spread.square().clamp(min=LEAST_SPREAD)
         loss = (error * (weight / weight.mean())).mean()
         norm = self.descend(loss, index, progress, hold=0.25, clip=2.0)
         return {"loss": loss.detach(), "error": error.detach().mean(), "gradient": norm}
@@ -181,7 +191,7 @@ class DecoderStage(AveragedStage[Decoder]):
     @torch.inference_mode()
     def sample(self, folder: Path, index: int) -> None:
         """Pictures above what is drawn after their embeddings, without words."""
-        model, schedule = self.averaged(), build_noise_schedule()
+        model, schedule = self.averaged(), build_decoder_schedule()
         schedule.set_timesteps(20)
         real = to_tensor(np.array(self._pictures.pixels[:16]), self.compute)
         count = len(real)

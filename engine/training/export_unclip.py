@@ -10,8 +10,7 @@ from diffusers import PriorTransformer, UnCLIPScheduler
 from transformers import CLIPTokenizer
 
 from engine.config import EMBEDDED_CLIP, EMBEDDED_UPSCALER
-from engine.training.decoder import Decoder
-from engine.training.denoiser import build_noise_schedule
+from engine.training.decoder import Decoder, build_decoder_schedule
 from engine.training.export import tidy_tokenizer, write_json
 from engine.training.scenes.captions import vocabulary
 from engine.training.upscaler import SCALE
@@ -37,7 +36,7 @@ def export_unclip(
         "decoder": decoder.unet.half(),
         "text_proj": decoder.text_proj.half(),
         "prior_scheduler": schedule,
-        "decoder_scheduler": build_noise_schedule(),
+        "decoder_scheduler": build_decoder_schedule(),
     }
     for name, part in parts.items():
         part.save_pretrained(folder / name)
