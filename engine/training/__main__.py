@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         "--wide",
         type=int,
         default=24,
-        help="how many of them evaluate draws in each of two sizes that are not square",
+        help="how many of them evaluate draws in each of two sizes that are not square, where the model has such",
     )
     parser.add_argument("--few-steps", action="store_true", help="draw with the model's few-step variant")
     parser.add_argument("--sampler", help="instead of the model's default")

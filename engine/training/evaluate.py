@@ -107,7 +107,8 @@ async def _evaluate(
             group.name: await _group(painter, judges, group, captions, report, facts) for group in GROUPS
         }
         facts["diversity"] = await _diversity(painter, min(captions, DIVERSITY_SCENES))
-        for size in ((160, 96), (96, 160)) if wide else ():
+        one_size = painter.info.min_side == painter.info.max_side
+        for size in ((160, 96), (96, 160)) if wide and not one_size else ():
             facts[f"scores_{size[0]}x{size[1]}"] = await _of_size(painter, judges, size, wide)
         facts["seconds_per_grid"] = round(await painter.seconds_per_grid(PROMPT), 2)
     single = groups["one"]
